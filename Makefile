@@ -1,0 +1,175 @@
+# NOS: one GNU make file for the kernel, its init program and the tests.
+#
+# Sources are found by folder, objects lie in build/<variant>/obj, generated
+# headers in build/<variant>/gen.  `make help` lists the targets.
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+
+CC      := gcc
+LD      := ld
+CLANG   := clang
+PYTHON  := /usr/bin/python3
+
+VARIANTS := release debug
+LAYERS   := lib arch core mm vfs block ipc net fs proc drivers linux init
+FOLDERS  := $(wildcard arch/x86_64 $(filter-out arch,$(LAYERS)))
+FOUND    := $(sort $(if $(FOLDERS),$(shell find $(FOLDERS) \
+	-name '*.[cS]' ! -name '*.lds.S')))
+
+# Kernel sources; offsets.c only yields gen/offsets.h for assembly.
+OFFSETS  := $(filter arch/x86_64/offsets.c,$(FOUND))
+TESTS    := $(filter %_test.c,$(FOUND))
+SOURCES  := $(filter-out $(OFFSETS) $(TESTS),$(FOUND))
+INIT     := $(if $(wildcard user/init.c),build/release/init)
+LDSCRIPT := $(wildcard arch/x86_64/kernel.lds.S)
+
+# ---------------------------------------------------------------- flags
+
+GCC_INCLUDE := $(shell $(CC) -print-file-name=include)
+UAPI        := build/uapi
+
+CPPFLAGS := -nostdinc -isystem $(GCC_INCLUDE) -isystem $(UAPI) -Iinclude
+CFLAGS   := -std=gnu2x -g -ffreestanding -mcmodel=kernel -fno-pic -fno-pie \
+	-mno-red-zone -mgeneral-regs-only -fcf-protection=none \
+	-fomit-frame-pointer -fasynchronous-unwind-tables \
+	-fno-strict-aliasing -fno-delete-null-pointer-checks -fwrapv \
+	-fno-common -ffile-prefix-map=$(CURDIR)=. \
+	-fstack-protector-strong -mstack-protector-guard=tls \
+	-mstack-protector-guard-reg=gs \
+	-mstack-protector-guard-symbol=__stack_chk_guard
+WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wvla \
+	-Wimplicit-fallthrough -Wwrite-strings -Wdate-time \
+	-Wframe-larger-than=2048 -Wno-sign-compare -Wno-unused-parameter \
+	-Werror
+ASFLAGS  := -g -D__ASSEMBLY__ -mcmodel=kernel -fno-pic -fno-pie -Wa,--fatal-warnings
+LDFLAGS  := -nostdlib -static -no-pie -z max-page-size=0x1000 \
+	-z noexecstack --build-id=none --no-warn-rwx-segments
+
+VARIANT_release := -O2
+VARIANT_debug   := -Og -DDEBUG -Wno-maybe-uninitialized
+
+# The string functions must not be compiled into calls of themselves.
+FLAGS_lib/string.c := -fno-tree-loop-distribute-patterns
+
+# Silent but for the name of what is made; V=1 shows the commands.
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = $(if $(findstring s,$(firstword -$(filter-out --%,$(MAKEFLAGS)))),@:,@printf '  %-7s %s\n' $(1) $(2))
+endif
+
+# -------------------------------------------------------------- targets
+
+.PHONY: all debug run test check bench clean help tests
+all: build/release/nos.elf $(INIT)
+debug: build/debug/nos.elf $(INIT)
+
+run: all
+	./nos run
+
+test:
+	$(PYTHON) tools/test.py
+
+check:
+	$(PYTHON) tools/check.py
+
+bench: all
+	./nos bench
+
+clean:
+	rm -rf build compile_commands.json
+
+help:
+	@echo 'make            build the kernel and init (build/release)'
+	@echo 'make debug      build the kernel with checks and in-kernel tests (build/debug)'
+	@echo 'make run        boot it with an interactive shell (./nos run)'
+	@echo 'make test       every test; ends with "N passed, N failed"'
+	@echo 'make check      warnings, layers, headers, format, lint, size gate'
+	@echo 'make bench      instruction counts beside those of Linux'
+	@echo 'make compile_commands.json   for clangd and clang-tidy'
+	@echo 'make clean      remove build/'
+	@echo 'V=1 shows the commands; TEST=name and LEVEL=n choose tests'
+
+# Only the kernel headers of linux-libc-dev are visible, never libc's.
+$(UAPI)/.done:
+	$(Q)mkdir -p $(UAPI)
+	$(Q)ln -sfn /usr/include/linux $(UAPI)/linux
+	$(Q)ln -sfn /usr/include/asm-generic $(UAPI)/asm-generic
+	$(Q)ln -sfn /usr/include/x86_64-linux-gnu/asm $(UAPI)/asm
+	$(Q)touch $@
+
+# ------------------------------------------------------------ per variant
+
+# $(1): variant.  $(2): its C and assembly sources.
+define variant_rules
+OBJECTS_$(1) := $(2:%=build/$(1)/obj/%.o)
+GEN_$(1)     := $(if $(OFFSETS),build/$(1)/gen/offsets.h)
+
+build/$(1)/nos.elf: $$(OBJECTS_$(1)) $(if $(LDSCRIPT),build/$(1)/kernel.lds)
+ifneq ($(LDSCRIPT),)
+	$$(call say,LD,$$@)
+	$$(Q)$$(LD) $$(LDFLAGS) -T build/$(1)/kernel.lds -o $$@ \
+		-Map=build/$(1)/nos.map $$(OBJECTS_$(1))
+endif
+
+build/$(1)/kernel.lds: $(LDSCRIPT) $(UAPI)/.done
+	@mkdir -p $$(@D)
+	$$(call say,CPP,$$@)
+	$$(Q)$$(CC) -E -P -x assembler-with-cpp $$(CPPFLAGS) -D__ASSEMBLY__ \
+		-MMD -MP -MT $$@ -MF $$@.d -o $$@ $$<
+
+build/$(1)/obj/%.c.o: %.c Makefile $(UAPI)/.done | $$$$(GEN_$(1))
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$<)
+	$$(Q)$$(CC) $$(CPPFLAGS) -Ibuild/$(1)/gen $$(CFLAGS) $$(WARNINGS) \
+		$$(VARIANT_$(1)) $$(FLAGS_$$*.c) -MMD -MP -c -o $$@ $$<
+
+build/$(1)/obj/%.S.o: %.S Makefile $(UAPI)/.done | $$$$(GEN_$(1))
+	@mkdir -p $$(@D)
+	$$(call say,AS,$$<)
+	$$(Q)$$(CC) $$(CPPFLAGS) -Ibuild/$(1)/gen $$(ASFLAGS) \
+		$$(filter -D%,$$(VARIANT_$(1))) -MMD -MP -c -o $$@ $$<
+
+# A line "->NAME value" in the assembly of offsets.c becomes a #define.
+build/$(1)/gen/offsets.h: $(OFFSETS) Makefile $(UAPI)/.done
+	@mkdir -p $$(@D)
+	$$(call say,GEN,$$@)
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(WARNINGS) $$(VARIANT_$(1)) \
+		-MMD -MP -MT $$@ -MF $$@.d -S -o $$@.s $$<
+	$$(Q)sed -n 's/.*->\([A-Za-z_0-9]*\) \$$$$*\(-*[0-9][0-9]*\).*/#define \1 \2/p' \
+		$$@.s > $$@.tmp && mv $$@.tmp $$@
+
+-include $$(OBJECTS_$(1):.o=.d) build/$(1)/kernel.lds.d build/$(1)/gen/offsets.h.d
+endef
+
+$(eval $(call variant_rules,release,$(SOURCES)))
+$(eval $(call variant_rules,debug,$(SOURCES) $(TESTS)))
+
+# ------------------------------------------------------------ user programs
+
+USER_CFLAGS := -std=gnu2x -Os -g -static -nostdlib -nostartfiles \
+	-ffreestanding -fno-pie -no-pie -fno-stack-protector \
+	-fcf-protection=none -fno-asynchronous-unwind-tables \
+	-nostdinc -isystem $(GCC_INCLUDE) -isystem $(UAPI) \
+	-ffile-prefix-map=$(CURDIR)=. $(filter-out -Wframe%,$(WARNINGS))
+
+build/release/init: user/init.c Makefile $(UAPI)/.done
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(USER_CFLAGS) -Wl,--build-id=none -MMD -MP -MF $@.d -o $@ $<
+
+-include build/release/init.d
+
+compile_commands.json: Makefile
+	$(call say,GEN,$@)
+	$(Q){ echo '['; sep=; for f in $(filter %.c,$(SOURCES)); do \
+		printf '%s{"directory":"%s","file":"%s","command":"%s"}' \
+		"$$sep" "$(CURDIR)" "$$f" \
+		"$(CC) $(CPPFLAGS) -Ibuild/release/gen $(CFLAGS) $(WARNINGS) $(VARIANT_release) -c $$f"; \
+		sep=','; done; echo ']'; } > $@
