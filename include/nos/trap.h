@@ -1,0 +1,59 @@
+/*
+ * Traps and the register frame (arch).  The frame has the order of Linux's
+ * struct pt_regs / user_regs_struct, so that ptrace and core files need no
+ * translation.  On the system-call fast path the six callee-saved registers
+ * (rbx rbp r12–r15) are NOT stored: their slots hold garbage until
+ * WORK_ flags, or a call marked FULL_FRAME in linux/syscalls.def, make the
+ * entry code store them.  Anyone who reads them works behind one of the two.
+ */
+#pragma once
+
+#include <nos/types.h>
+
+struct trap_frame {
+	u64 r15, r14, r13, r12, rbp, rbx;	/* callee-saved: see above */
+	u64 r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+	u64 orig_rax;	/* call number, or -1 when not in a system call */
+	u64 rip, cs, rflags, rsp, ss;
+};
+
+static inline bool trap_is_from_user(const struct trap_frame *f)
+{
+	return (f->cs & 3) != 0;
+}
+
+/* The user frame at the top of the current thread's kernel stack. */
+struct trap_frame *trap_user_frame(void);
+
+/*
+ * Upward calls: declared here, defined above.
+ */
+/* mm: resolve a fault at `addr`; error code bits as in the SDM (vol. 3, 4.7).  Returns
+ * false when it is not resolved and comes from the kernel (arch then tries the exception
+ * table, else panics); for user faults it has queued the signal itself and returns true. */
+bool page_fault_handle(struct trap_frame *frame, u64 addr, u64 code);
+#define FAULT_PRESENT 1u
+#define FAULT_WRITE 2u
+#define FAULT_USER 4u
+#define FAULT_RESERVED 8u
+#define FAULT_EXEC 16u
+/* proc: any other exception from user mode; queues the signal. */
+void trap_user_exception(struct trap_frame *frame, unsigned vector, u64 error);
+/* core: hardware interrupt on `vector`, interrupts off. */
+void irq_dispatch(struct trap_frame *frame, unsigned vector);
+/* core: called with interrupts off at the end of each interrupt of kernel code: preempts if due. */
+void preempt_from_irq(void);
+/* proc: called with interrupts on and a full frame when any WORK_ flag is set on the way to
+ * user mode (signals, reschedule, tracing); returns when none is. */
+void exit_to_user_work(struct trap_frame *frame);
+
+/* The system-call table: NR_SYSCALL_SLOTS entries, a power of two; unused ones point to a
+ * function that returns -ENOSYS.  Defined in linux/; arch calls through it. */
+#define NR_SYSCALL_SLOTS 512
+typedef long (*syscall_fn)(u64, u64, u64, u64, u64, u64);
+extern syscall_fn syscall_table[NR_SYSCALL_SLOTS];
+/* Numbers ≥ NR_SYSCALL_SLOTS and calls with WORK_SYSCALL_TRACE set go here. */
+long syscall_slow(u64 nr, struct trap_frame *frame);
+
+/* Start of a new user thread: loads the whole frame and enters user mode. */
+void trap_return_to_user(void) __noreturn;
