@@ -1,0 +1,18 @@
+/* Interrupt handlers and vectors (core/irq.c). */
+#pragma once
+
+#include <nos/types.h>
+
+typedef void (*irq_fn)(void *arg); /* interrupts off */
+
+/* A free device vector for fn(arg) on CPU `cpu`; vector number or -ENOSPC.  `name` is shown in
+ * /proc/interrupts. */
+int irq_allocate(irq_fn fn, void *arg, const char *name, unsigned cpu);
+void irq_release(unsigned vector);
+/* ISA interrupt through the IOAPIC; may share: all handlers of the line run.  -ENODEV. */
+int irq_request_isa(unsigned isa_irq, irq_fn fn, void *arg, const char *name);
+/* Any IOAPIC input, level or edge. */
+int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_fn fn, void *arg,
+		    const char *name);
+bool irq_is_in_handler(void);
+u64 irq_count(unsigned vector, unsigned cpu);

@@ -1,0 +1,170 @@
+/*
+ * Locks (core/lock*.c).
+ *
+ * spinlock: short, not sleeping; holds preemption off.  The _irq variants also
+ * hold interrupts off and are needed where an interrupt handler takes the lock.
+ * mutex: 8 bytes, sleeping, adaptive (spins while the owner runs), FIFO hand-off.
+ * rwlock: sleeping, many readers or one writer, writers not starved.
+ * seqlock: readers retry.
+ * Debug kernels check ranks (lock_rank.h), owners, and sleeping in atomic context.
+ */
+#pragma once
+
+#include <nos/cpu.h>
+#include <nos/lock_rank.h>
+#include <nos/types.h>
+
+struct thread;
+
+struct __capability("spinlock") spinlock {
+	u32 value;	/* 0 free, else taken (queued form inside core) */
+#ifdef DEBUG
+	u8 rank;
+	u8 irq_unsafe_seen, irq_used;
+	struct thread *owner;
+#endif
+};
+
+struct __capability("mutex") mutex {
+	u64 word;	/* owner pointer | flags */
+#ifdef DEBUG
+	u8 rank;
+#endif
+};
+
+struct __capability("rwlock") rwlock {
+	u64 word;
+	u64 waiters;
+#ifdef DEBUG
+	u8 rank;
+#endif
+};
+
+#ifdef DEBUG
+#define SPINLOCK_INIT(r) { .rank = (r) }
+#define MUTEX_INIT(r) { .rank = (r) }
+#define RWLOCK_INIT(r) { .rank = (r) }
+#else
+#define SPINLOCK_INIT(r) { 0 }
+#define MUTEX_INIT(r) { 0 }
+#define RWLOCK_INIT(r) { 0 }
+#endif
+#define spin_init(l, r) (*(l) = (struct spinlock)SPINLOCK_INIT(r))
+#define mutex_init(l, r) (*(l) = (struct mutex)MUTEX_INIT(r))
+#define rwlock_init(l, r) (*(l) = (struct rwlock)RWLOCK_INIT(r))
+
+void spin_lock(struct spinlock *l) __acquires(l);
+bool spin_try_lock(struct spinlock *l) __try_acquires(true, l);
+void spin_unlock(struct spinlock *l) __releases(l);
+u64 spin_lock_irq(struct spinlock *l) __acquires(l); /* returns flags for the unlock */
+void spin_unlock_irq(struct spinlock *l, u64 flags) __releases(l);
+bool spin_is_held(const struct spinlock *l); /* by anyone; by this thread in debug kernels */
+
+void mutex_lock(struct mutex *m) __acquires(m);
+/* 0, or -ERESTARTSYS with the mutex not held when a signal is pending. */
+int mutex_lock_interruptible(struct mutex *m) __must_check;
+/* The same for fatal signals only. */
+int mutex_lock_killable(struct mutex *m) __must_check;
+bool mutex_try_lock(struct mutex *m) __try_acquires(true, m);
+void mutex_unlock(struct mutex *m) __releases(m);
+bool mutex_is_held(const struct mutex *m);
+
+void rwlock_read(struct rwlock *l) __acquires(l);
+void rwlock_read_unlock(struct rwlock *l) __releases(l);
+bool rwlock_try_read(struct rwlock *l);
+void rwlock_write(struct rwlock *l) __acquires(l);
+int rwlock_write_killable(struct rwlock *l) __must_check;
+void rwlock_write_unlock(struct rwlock *l) __releases(l);
+void rwlock_downgrade(struct rwlock *l); /* writer becomes reader */
+
+/* Scope guards: released at the end of the enclosing block. */
+static inline void scoped_mutex_end(struct mutex **m)
+{
+	if (*m)
+		mutex_unlock(*m);
+}
+static inline void scoped_spin_end(struct spinlock **l)
+{
+	if (*l)
+		spin_unlock(*l);
+}
+struct scoped_spin_irq {
+	struct spinlock *lock;
+	u64 flags;
+};
+static inline void scoped_spin_irq_end(struct scoped_spin_irq *s)
+{
+	if (s->lock)
+		spin_unlock_irq(s->lock, s->flags);
+}
+static inline void scoped_read_end(struct rwlock **l)
+{
+	if (*l)
+		rwlock_read_unlock(*l);
+}
+static inline void scoped_write_end(struct rwlock **l)
+{
+	if (*l)
+		rwlock_write_unlock(*l);
+}
+#define SCOPED_NAME2(a, b) a##b
+#define SCOPED_NAME(a, b) SCOPED_NAME2(a, b)
+#define scoped_mutex(m)                                                                            \
+	struct mutex *SCOPED_NAME(_scope, __LINE__)                                                \
+		__attribute__((cleanup(scoped_mutex_end), unused)) = (mutex_lock(m), (m))
+#define scoped_spin(l)                                                                             \
+	struct spinlock *SCOPED_NAME(_scope, __LINE__)                                             \
+		__attribute__((cleanup(scoped_spin_end), unused)) = (spin_lock(l), (l))
+#define scoped_spin_irq(l)                                                                         \
+	struct scoped_spin_irq SCOPED_NAME(_scope, __LINE__)                                       \
+		__attribute__((cleanup(scoped_spin_irq_end), unused)) = { (l), spin_lock_irq(l) }
+#define scoped_read(l)                                                                             \
+	struct rwlock *SCOPED_NAME(_scope, __LINE__)                                               \
+		__attribute__((cleanup(scoped_read_end), unused)) = (rwlock_read(l), (l))
+#define scoped_write(l)                                                                            \
+	struct rwlock *SCOPED_NAME(_scope, __LINE__)                                               \
+		__attribute__((cleanup(scoped_write_end), unused)) = (rwlock_write(l), (l))
+
+/* Sequence lock: the writer side is serialised by the caller. */
+struct seqlock {
+	u32 sequence;
+};
+static inline u32 seq_read_begin(const struct seqlock *s)
+{
+	u32 v;
+
+	while ((v = atomic_load(&s->sequence)) & 1)
+		cpu_relax();
+	return v;
+}
+static inline bool seq_read_retry(const struct seqlock *s, u32 start)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return READ_ONCE(s->sequence) != start;
+}
+static inline void seq_write_begin(struct seqlock *s)
+{
+	WRITE_ONCE(s->sequence, s->sequence + 1);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+static inline void seq_write_end(struct seqlock *s)
+{
+	atomic_store(&s->sequence, s->sequence + 1);
+}
+
+/* Reference counts that saturate instead of overflowing (Q5). */
+struct ref {
+	u32 count;
+};
+#define REF_SATURATED 0xc0000000u
+static inline void ref_init(struct ref *r, u32 n)
+{
+	WRITE_ONCE(r->count, n);
+}
+void ref_get(struct ref *r);		/* count must be > 0 */
+bool ref_get_unless_zero(struct ref *r) __must_check;
+bool ref_put(struct ref *r) __must_check; /* true: that was the last one */
+static inline u32 ref_read(const struct ref *r)
+{
+	return READ_ONCE(r->count);
+}

@@ -1,0 +1,177 @@
+/*
+ * Threads and the scheduler (core/sched*.c).
+ *
+ * A thread is what a CPU runs: a kernel stack, registers, scheduling state.
+ * proc embeds it in struct task for user threads; kernel threads stand alone.
+ * `current` is one load from the per-CPU area.
+ *
+ * Sleeping: a thread sets its state, checks its condition, and calls
+ * thread_block(); a wake-up between the two makes thread_block return at once.
+ * Use <nos/wait.h> rather than this protocol.
+ */
+#pragma once
+
+#include <nos/arch.h>
+#include <nos/cpu.h>
+#include <nos/list.h>
+#include <nos/lock.h>
+#include <nos/rbtree.h>
+#include <nos/types.h>
+
+enum thread_state {
+	THREAD_RUNNABLE,	/* running or on a run queue */
+	THREAD_INTERRUPTIBLE,	/* asleep; signals wake it */
+	THREAD_KILLABLE,	/* asleep; fatal signals wake it */
+	THREAD_UNINTERRUPTIBLE,
+	THREAD_STOPPED,		/* job control stop or trace stop */
+	THREAD_DEAD,
+};
+
+/* Work flags, tested as one word on the way to user mode (struct thread.work). */
+#define WORK_RESCHEDULE (1u << 0)
+#define WORK_SIGNAL (1u << 1)		/* a signal may be deliverable: look */
+#define WORK_TASK (1u << 2)		/* deferred work of the task (rseq, key changes …) */
+#define WORK_SYSCALL_TRACE (1u << 3)	/* enter calls through syscall_slow */
+#define WORK_RESTORE_MASK (1u << 4)	/* sigsuspend & co.: restore the mask if no handler runs */
+#define WORK_FULL_RETURN (1u << 5)	/* frame was changed: leave by iret */
+#define WORK_FATAL (1u << 6)		/* a fatal signal is pending (with WORK_SIGNAL) */
+
+/* Scheduling parameters, Linux's terms (sched(7)). */
+struct sched_params {
+	u8 policy;	/* SCHED_OTHER, BATCH, IDLE, FIFO, RR of <linux/sched.h> */
+	s8 nice;	/* −20…19 */
+	u8 rt_priority;	/* 1…99 for FIFO and RR, else 0 */
+	bool reset_on_fork;
+};
+
+struct sched_entity {		/* owned by the scheduler; policy's private state */
+	struct list run_node;
+	u64 deadline, vruntime, exec_start_ns, slice_end_ns;
+	u32 weight;
+	u16 level;		/* 0…255: index in the bitmap */
+	bool queued;
+};
+
+struct thread {
+	/* hot: entry code uses the first line through asm-offsets */
+	u32 work;		/* WORK_ flags, atomic or */
+	u32 preempt_count;	/* > 0: not preemptible; this thread's own */
+	struct arch_thread arch;
+	u8 state;		/* enum thread_state */
+	bool on_cpu;		/* context still live on a CPU */
+	bool is_kernel, is_idle;
+	u32 cpu;		/* where it runs or last ran */
+	struct sched_entity sched;
+	struct sched_params params;
+	u64 affinity;		/* allowed CPUs */
+	struct spinlock wake_lock;
+	struct aspace *aspace;	/* NULL for kernel threads (lazy TLB) */
+	void *stack;		/* lowest address of the kernel stack */
+	u64 user_time_ns, system_time_ns, start_time_ns;
+	u64 nr_switches_voluntary, nr_switches_involuntary;
+	u64 wait_start_ns, run_delay_ns;
+	u32 user_fault_disabled;
+	struct mutex *blocked_on;
+	void *wait_link;	/* lock and wait-queue code */
+	const char *name;	/* kernel threads; task->comm for the others */
+	void (*started)(struct thread *t); /* proc: first thing a new user thread runs */
+#ifdef DEBUG
+	u8 held_ranks[32];
+	u8 nr_held;
+#endif
+};
+
+#define KERNEL_STACK_SIZE (16 * 1024ul)
+
+#ifdef NOS_HOST
+extern __thread struct thread *host_current;
+#define current_thread host_current
+#else
+DECLARE_PERCPU(struct thread *, this_thread);
+#define current_thread this_cpu_read(this_thread)
+#endif
+
+/* ---- preemption ---- */
+static inline void preempt_disable(void)
+{
+	current_thread->preempt_count++;
+	barrier();
+}
+void preempt_enable(void);	/* reschedules if one is due */
+static inline void preempt_enable_no_resched(void)
+{
+	barrier();
+	current_thread->preempt_count--;
+}
+
+/* ---- life ---- */
+
+/* Fills in a zeroed thread (embedded or not): stack with guard page, scheduling inherited from the
+ * current thread.  Not yet runnable.  -ENOMEM. */
+int thread_init(struct thread *t) __must_check;
+/* Frees the stack; the thread is dead and off its CPU (thread_wait_off_cpu). */
+void thread_fini(struct thread *t);
+/* Makes a prepared new thread runnable. */
+void thread_start(struct thread *t);
+/* A kernel thread running fn(arg); NULL when out of memory.  fn may return: the thread ends. */
+struct thread *kthread_create(void (*fn)(void *arg), void *arg, const char *name);
+/* The current thread never runs again; `after` is called on the next thread's stack, with
+ * interrupts off, once this one is off the CPU (to drop the last reference). */
+void thread_exit(void (*after)(struct thread *dead)) __noreturn;
+
+/* ---- sleep and wake ---- */
+
+void thread_set_state(enum thread_state s);	/* of current; full barrier */
+/* Switches away unless made runnable meanwhile; returns with state RUNNABLE. */
+void thread_block(void);
+/* The same with a limit on CLOCK_MONOTONIC; true if the time was reached. */
+bool thread_block_until(u64 deadline_ns);
+#define TIME_NEVER U64_MAX
+/* Makes t runnable if its state is in `mask` (bit per enum thread_state); true if it did. */
+bool thread_wake_mask(struct thread *t, u32 mask);
+#define WAKE_INTERRUPTIBLE bit(THREAD_INTERRUPTIBLE)
+#define WAKE_KILLABLE (bit(THREAD_INTERRUPTIBLE) | bit(THREAD_KILLABLE))
+#define WAKE_NORMAL (WAKE_KILLABLE | bit(THREAD_UNINTERRUPTIBLE))
+static inline bool thread_wake(struct thread *t)
+{
+	return thread_wake_mask(t, WAKE_NORMAL);
+}
+/* Wake-up by a thread that is about to block: the woken one may get this CPU and the rest of the
+ * slice (direct hand-off, opt.handoff). */
+bool thread_wake_sync(struct thread *t);
+void thread_yield(void);
+/* Sets a work flag; if t runs in user mode on another CPU it is interrupted to see it. */
+void thread_set_work(struct thread *t, u32 flags);
+/* True when a signal should end an interruptible sleep of the current thread. */
+static inline bool signal_is_pending(void)
+{
+	return (READ_ONCE(current_thread->work) & WORK_SIGNAL) != 0;
+}
+static inline bool fatal_signal_is_pending(void)
+{
+	return (READ_ONCE(current_thread->work) & WORK_FATAL) != 0;
+}
+
+/* ---- parameters ---- */
+int thread_set_sched(struct thread *t, const struct sched_params *p);
+int thread_set_affinity(struct thread *t, u64 mask);	/* -EINVAL: no CPU of it is up */
+u64 thread_rr_interval_ns(const struct thread *t);
+/* CPU time so far, including the running slice. */
+void thread_cpu_times(const struct thread *t, u64 *user_ns, u64 *system_ns);
+u64 thread_cpu_time_ns(const struct thread *t);
+
+/* ---- system-wide figures for /proc ---- */
+struct cpu_times {
+	u64 user_ns, nice_ns, system_ns, idle_ns, iowait_ns, irq_ns, softirq_ns, steal_ns;
+};
+void sched_cpu_times(unsigned cpu, struct cpu_times *out);
+void sched_load_average(u32 out[3]);	/* fixed point, 11 bits fraction */
+u64 sched_nr_running(void);
+u64 sched_nr_switches(void);
+
+/* ---- upward: defined above, used by the scheduler ---- */
+/* mm: make next's address space current on this CPU (interrupts off); NULL = keep lazily. */
+void aspace_switch(struct aspace *prev, struct aspace *next);
+
+void sched_init(void);			/* boot CPU */
+void sched_tick(u64 now_ns, bool user);	/* from the timer interrupt */
