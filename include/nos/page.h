@@ -1,0 +1,163 @@
+/*
+ * Physical memory (mm/frame.c, mm/page_alloc.c): frames, folios, the page
+ * allocator.
+ *
+ * The frame table has one 64-byte record a frame.  A folio is 2^order frames,
+ * aligned; its first record is the head and holds the one reference count, the
+ * one owner and the state of all; the others point to it (tail).  Nothing is
+ * counted per 4K page, and there is no per-page reverse map.
+ */
+#pragma once
+
+#include <nos/arch.h>
+#include <nos/list.h>
+#include <nos/lock.h>
+#include <nos/rcu.h>
+#include <nos/types.h>
+
+enum folio_kind {
+	FOLIO_FREE,
+	FOLIO_KERNEL,		/* page_alloc for the kernel; stacks, vmap */
+	FOLIO_SLAB,
+	FOLIO_PAGE_TABLE,
+	FOLIO_ANON,
+	FOLIO_FILE,		/* in a page cache, or truncated from it */
+	FOLIO_PIPE,		/* buffer pages of pipes and sockets */
+	FOLIO_RESERVED,		/* firmware, kernel image, device */
+};
+
+/* flags, atomic */
+#define FOLIO_UPTODATE (1u << 0)	/* contents valid */
+#define FOLIO_DIRTY (1u << 1)
+#define FOLIO_WRITEBACK (1u << 2)
+#define FOLIO_LOCKED (1u << 3)		/* content lock; folio_lock */
+#define FOLIO_REFERENCED (1u << 4)	/* used lately (clock) */
+#define FOLIO_WAITERS (1u << 5)
+#define FOLIO_MLOCKED (1u << 6)
+#define FOLIO_ZEROED (1u << 7)		/* free and known to be zero */
+#define FOLIO_ERROR (1u << 8)
+#define FOLIO_UNEVICTABLE (1u << 9)	/* tmpfs: no backing store */
+
+struct page_cache;
+
+struct folio {
+	u32 flags;
+	u8 kind;		/* enum folio_kind */
+	u8 order;		/* head: 2^order frames */
+	u8 node;
+	u8 is_tail;
+	struct ref refs;	/* head only */
+	u32 map_count;		/* head: page-table entries that map any part of it */
+	union {
+		struct {	/* FOLIO_FILE */
+			struct page_cache *cache;	/* NULL once truncated */
+			u64 index;	/* in pages */
+			struct list lru;
+		};
+		struct {	/* FOLIO_PAGE_TABLE: one leaf or upper table */
+			struct spinlock table_lock;
+			u32 table_refs;		/* address spaces that share it */
+			u32 nr_present;
+		};
+		struct {	/* FOLIO_SLAB */
+			void *slab_cache;
+			void *slab_free;
+			u32 slab_in_use;
+			struct list slab_node;
+		};
+		struct {	/* owner's use otherwise */
+			struct list node;
+			u64 private;
+		};
+		struct folio *head;	/* tails */
+		struct rcu_head rcu;
+	};
+} __aligned(64);
+#ifndef DEBUG
+static_assert(sizeof(struct folio) == 64, "one cache line a frame");
+#endif
+
+#ifdef NOS_HOST
+struct folio *phys_to_folio(phys_t p);
+phys_t folio_to_phys(const struct folio *f);
+#else
+static inline struct folio *phys_to_frame(phys_t p)
+{
+	return (struct folio *)FRAME_TABLE_BASE + (p >> PAGE_SHIFT);
+}
+/* The folio (head) that holds the frame of p. */
+static inline struct folio *phys_to_folio(phys_t p)
+{
+	struct folio *f = phys_to_frame(p);
+
+	return f->is_tail ? f->head : f;
+}
+static inline phys_t folio_to_phys(const struct folio *f)
+{
+	return (phys_t)(f - (struct folio *)FRAME_TABLE_BASE) << PAGE_SHIFT;
+}
+#endif
+static inline void *folio_address(const struct folio *f)
+{
+	return phys_to_virt(folio_to_phys(f));
+}
+static inline size_t folio_size(const struct folio *f)
+{
+	return PAGE_SIZE << f->order;
+}
+static inline u64 folio_nr_pages(const struct folio *f)
+{
+	return 1ull << f->order;
+}
+
+/* Allocation flags. */
+#define ALLOC_ZERO 1u		/* contents zero */
+#define ALLOC_ATOMIC 2u		/* may not sleep or reclaim; may use the reserve */
+#define ALLOC_NORETRY 4u	/* fail early rather than reclaim hard or kill */
+#define ALLOC_MOVABLE 8u	/* user data: grouped apart from kernel allocations */
+#define ALLOC_USER 16u		/* on behalf of a process: OOM killer may run */
+#define PAGE_ORDER_MAX 9
+
+/* One folio with one reference, or NULL.  kind is set for good.  Sleeps unless ALLOC_ATOMIC. */
+struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags);
+void folio_get(struct folio *f);
+bool folio_get_unless_zero(struct folio *f) __must_check;
+void folio_put(struct folio *f);	/* frees at zero */
+/* Kernel's own pages by address: zeroed or not, kind FOLIO_KERNEL. */
+void *page_alloc(unsigned order, u32 flags);
+void page_free(void *address, unsigned order);
+/* Splits a folio's frames into order-0 folios, each with one reference; exclusive owner only. */
+void folio_split(struct folio *f);
+
+void folio_lock(struct folio *f);		/* sleeps */
+int folio_lock_killable(struct folio *f) __must_check;
+bool folio_try_lock(struct folio *f);
+void folio_unlock(struct folio *f);
+void folio_wait_writeback(struct folio *f);
+
+static inline void folio_set_flag(struct folio *f, u32 flag)
+{
+	atomic_or(&f->flags, flag);
+}
+static inline void folio_clear_flag(struct folio *f, u32 flag)
+{
+	atomic_and(&f->flags, ~flag);
+}
+static inline bool folio_has_flag(const struct folio *f, u32 flag)
+{
+	return (READ_ONCE(f->flags) & flag) != 0;
+}
+
+/* The shared page of zeros. */
+extern struct folio *zero_folio;
+
+struct memory_stats {		/* pages; for /proc/meminfo, sysinfo, vmstat */
+	u64 total, free, available;
+	u64 file, anon, shmem, slab, slab_reclaimable, page_tables, kernel_stacks, vmap, pipe;
+	u64 dirty, writeback, mapped, mlocked, committed, commit_limit;
+	u64 faults, faults_major, page_in, page_out, oom_kills, allocs, frees;
+};
+void memory_stats_read(struct memory_stats *s);
+
+void mm_init_early(void);	/* frame table and page allocator from boot_info; direct map complete */
+void mm_init(void);		/* slab, vmap */

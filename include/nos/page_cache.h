@@ -1,0 +1,81 @@
+/*
+ * The page cache (mm/page_cache.c): what of a file is in memory.
+ *
+ * One struct page_cache lies in each inode.  Folios of any order are found by
+ * index in a radix tree read under RCU; a lookup takes a reference and
+ * re-checks.  The list of mappings replaces a per-page reverse map.  File
+ * systems supply page_cache_ops; a tmpfs has none for reading, its folios are
+ * the file.
+ */
+#pragma once
+
+#include <nos/iobuf.h>
+#include <nos/list.h>
+#include <nos/lock.h>
+#include <nos/page.h>
+#include <nos/radix.h>
+
+struct page_cache;
+struct file;
+struct mapping;
+
+struct page_cache_ops {
+	/* Fills a locked, not up-to-date folio, sets FOLIO_UPTODATE or returns −errno; does not
+	 * unlock.  `file` may be NULL (then any open handle of the inode serves). */
+	int (*read_folio)(struct page_cache *c, struct folio *f, struct file *file);
+	/* Reads ahead [index, index + nr): may do less; NULL = one read_folio each. */
+	void (*read_ahead)(struct page_cache *c, u64 index, u64 nr, struct file *file);
+	/* Writes a locked dirty folio; NULL: memory only (never written back, not evicted). */
+	int (*write_folio)(struct page_cache *c, struct folio *f);
+	/* Prepares a write of [offset, offset + len) (space, journal); NULL = nothing to do. */
+	int (*write_begin)(struct page_cache *c, u64 offset, u64 len);
+	/* A shared mapping makes the page writable: times, space; 0 or −errno. */
+	int (*make_writable)(struct page_cache *c, struct folio *f);
+};
+
+struct page_cache {
+	const struct page_cache_ops *ops;	/* NULL: memory only */
+	struct radix_tree tree;		/* writers under `lock`; folio at its first index */
+	struct spinlock lock;
+	u64 nr_pages;
+	u64 *size;			/* the inode's size in bytes: past it mappings fault SIGBUS */
+	void *owner;			/* inode */
+	struct mutex mappings_lock;
+	struct list mappings;		/* struct mapping.cache_node: who maps it */
+	u32 nr_writable_shared;		/* shared mappings that may become writable (seals) */
+	u32 invalidate_sequence;	/* odd while truncating; faults retry */
+	s32 error;			/* write-back error to report by fsync */
+	u64 last_index;			/* read hit hint */
+};
+
+void page_cache_init(struct page_cache *c, const struct page_cache_ops *ops, void *owner,
+		     u64 *size);
+/* Drops every folio; no mapping is left (inode eviction). */
+void page_cache_fini(struct page_cache *c);
+
+/* The folio that holds page `index`, referenced and up to date; read if need be.  ERR pointer:
+ * -EIO, -ENOMEM, -ERESTARTSYS(killed).  Sleeps. */
+struct folio *page_cache_get(struct page_cache *c, u64 index, struct file *file);
+/* Only if present (may be not up to date): referenced, or NULL. */
+struct folio *page_cache_find(struct page_cache *c, u64 index);
+/* Present or newly added (locked, zeroed only if `zero`), referenced: for whole-page writes. */
+struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, bool zero);
+
+/* read(2) and write(2) of a cached file at *pos; size checks against *c->size; advances *pos.
+ * Bytes or −errno.  The writer holds the inode's lock. */
+ssize_t page_cache_read(struct page_cache *c, struct file *file, struct iobuf *to, u64 *pos);
+ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *from, u64 *pos);
+
+/* File shrinks or a hole is punched: zeroes partial pages, unmaps from all address spaces and
+ * drops whole pages of [start, end) (end U64_MAX = to the end).  Inode lock held; size already set. */
+void page_cache_truncate(struct page_cache *c, u64 start, u64 end);
+/* SEEK_DATA / SEEK_HOLE on a memory-only file: next offset ≥ pos that is data / hole. */
+u64 page_cache_next_data(struct page_cache *c, u64 pos);
+u64 page_cache_next_hole(struct page_cache *c, u64 pos);
+/* Writes dirty folios of the byte range and waits; returns and clears the stored error. */
+int page_cache_sync(struct page_cache *c, u64 start, u64 end);
+/* Clean, unmapped, unused folios of the range are dropped (fadvise DONTNEED, drop_caches). */
+u64 page_cache_invalidate(struct page_cache *c, u64 start, u64 end);
+void page_cache_mark_dirty(struct folio *f);
+/* Frees up to nr clean pages in the system, oldest first; returns how many. */
+u64 page_cache_reclaim(u64 nr_pages);
