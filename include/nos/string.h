@@ -55,10 +55,12 @@ static inline unsigned log2_ceil(u64 n)
 
 /* SipHash-1-3 with a key chosen at boot: for tables that users can fill. */
 u64 hash_bytes(const void *data, size_t len, u64 seed);
+void hash_set_key(u64 k0, u64 k1);	/* once, before the first table is filled */
 /* Fast mix of one word. */
 static inline u64 hash_u64(u64 x)
 {
 	return x * 0x9e3779b97f4a7c15ull;
 }
-/* CRC-32C (Castagnoli), as ext4 uses. */
+/* CRC-32C (Castagnoli), as ext4 uses; neither complements: the standard CRC is
+ * ~crc32c(~0, data, len). */
 u32 crc32c(u32 crc, const void *data, size_t len);
