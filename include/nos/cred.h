@@ -1,0 +1,41 @@
+/*
+ * Credentials (credentials(7), capabilities(7)): immutable once published, counted, read
+ * under RCU or by the owner without a lock.  Laid in vfs because permission checks need
+ * them; proc changes them (prepare a copy, commit it).
+ */
+#pragma once
+
+#include <nos/lock.h>
+#include <nos/rcu.h>
+#include <nos/types.h>
+
+struct group_list {
+	struct ref refs;
+	u32 nr;
+	u32 gid[];		/* sorted */
+};
+
+struct cred {
+	struct ref refs;
+	u32 uid, euid, suid, fsuid;
+	u32 gid, egid, sgid, fsgid;
+	u64 cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
+	u32 securebits;
+	bool no_new_privs;
+	struct group_list *groups;	/* never NULL */
+	struct rcu_head rcu;
+};
+
+/* The current thread's; kernel threads have root's.  Defined by proc (host tests: a variable). */
+const struct cred *cred_current(void);
+void cred_get(const struct cred *c);
+void cred_put(const struct cred *c);
+bool cred_in_group(const struct cred *c, u32 gid);	/* fsgid or supplementary */
+static inline bool cred_has(const struct cred *c, int cap)
+{
+	return (c->cap_effective >> cap) & 1;
+}
+static inline bool capable(int cap)
+{
+	return cred_has(cred_current(), cap);
+}

@@ -1,0 +1,234 @@
+/*
+ * Open files, descriptors and their operations (vfs/file.c, vfs/fd_table.c).
+ */
+#pragma once
+
+#include <nos/iobuf.h>
+#include <nos/vfs.h>
+
+struct file;
+struct map_request;
+struct aspace;
+
+/* getdents64: add returns false when the buffer is full: stop, and come back at this entry. */
+struct dir_context {
+	bool (*add)(struct dir_context *c, const char *name, u32 len, u64 ino, u8 type,
+		    u64 next_position);
+};
+
+struct file_ops {
+	/* *pos is the caller's; move it by what was transferred.  NULL: -EINVAL. */
+	ssize_t (*read)(struct file *f, struct iobuf *to, u64 *pos);
+	ssize_t (*write)(struct file *f, struct iobuf *from, u64 *pos);
+	s64 (*seek)(struct file *f, s64 offset, int whence);	/* NULL: -ESPIPE; see file_seek_* */
+	int (*open)(struct inode *i, struct file *f);		/* after fields are set */
+	void (*release)(struct file *f);			/* last reference gone */
+	int (*flush)(struct file *f);				/* each close of a descriptor */
+	u32 (*poll)(struct file *f, struct poll_table *t);	/* EPOLL* mask; NULL: always ready */
+	long (*ioctl)(struct file *f, u32 cmd, struct user_arg arg); /* NULL: -ENOTTY */
+	/* Checks and completes an mmap: sets r->cache (and may set special); NULL: -ENODEV. */
+	int (*map)(struct file *f, struct map_request *r);
+	phys_t (*map_special)(struct file *f, u64 page_offset);
+	int (*sync)(struct file *f, u64 start, u64 end, bool data_only); /* NULL: -EINVAL */
+	int (*fallocate)(struct file *f, int mode, u64 offset, u64 len); /* NULL: -EOPNOTSUPP */
+	int (*iterate)(struct file *f, struct dir_context *c);	/* directories; uses f->position */
+	/* Whole transfers between files; NULL: through read and write. */
+	ssize_t (*splice_read)(struct file *f, u64 *pos, struct pipe *to, size_t len, u32 flags);
+	ssize_t (*splice_write)(struct pipe *from, struct file *f, u64 *pos, size_t len, u32 flags);
+	ssize_t (*copy_range)(struct file *in, u64 in_pos, struct file *out, u64 out_pos, size_t len);
+	int (*set_flags)(struct file *f, u32 flags);		/* F_SETFL veto */
+	void (*show_fdinfo)(struct file *f, struct text_out *out);
+	u32 flags;		/* FILE_OPS_ */
+};
+#define FILE_OPS_STREAM 1u	/* no position: pread and lseek are ESPIPE, no position lock */
+#define FILE_OPS_NOWAIT 2u	/* honours IOBUF_NOWAIT */
+
+/* f->mode bits */
+#define FILE_READ 1u
+#define FILE_WRITE 2u
+#define FILE_PATH 4u		/* O_PATH */
+#define FILE_STREAM 8u
+#define FILE_POSITION_LOCK 16u	/* regular files and directories */
+#define FILE_DENIED_WRITE 32u	/* holds a "text busy" */
+#define FILE_EPOLLED 64u	/* some epoll watches it: tell it at release */
+#define FILE_HAS_LOCKS 128u	/* close must look for locks */
+
+struct file {
+	/* hot line */
+	const struct file_ops *ops;
+	u32 mode;		/* FILE_ bits */
+	u32 flags;		/* O_ status flags */
+	struct ref refs;
+	u32 owner_signal;	/* F_SETSIG */
+	u64 position;
+	struct inode *inode;	/* = path.dentry->inode, or an anonymous one */
+	void *private;		/* ops' */
+	struct path path;
+	struct mutex position_lock;
+	u64 read_ahead[4];	/* state of the read-ahead */
+	struct spinlock lock;	/* flags, owner, epoll list */
+	struct list epolls;	/* epoll items that watch it */
+	void *owner;		/* F_SETOWN: struct pid_ref of proc; NULL */
+	s32 owner_type;
+	const struct cred *cred;/* of the opener */
+	struct rcu_head rcu;
+};
+
+void file_get(struct file *f);
+void file_put(struct file *f);	/* the last one runs release: may sleep */
+
+/* Opens by name: flags O_*, checks, O_CREAT, truncation, inotify.  ERR. */
+struct file *file_open_at(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup_flags);
+struct file *file_open_path(const struct path *p, u32 flags, const struct cred *cred);
+/* A file on an anonymous inode ("anon_inode:[eventfd]"), O_ status flags; ERR. */
+struct file *file_create_anonymous(const char *name, const struct file_ops *ops, void *private,
+				   u32 flags);
+/* For pipes and sockets: a file on an inode of the pseudo file system `pipefs`/`sockfs` ("pipe:[7]"). */
+struct file *file_create_pseudo(const char *fs_name, u32 inode_mode, const struct file_ops *ops,
+				void *private, u32 flags);
+
+/* Inner calls of read(2) and friends; *pos NULL = the file's own position with its lock. */
+ssize_t file_read(struct file *f, struct iobuf *to, u64 *pos);
+ssize_t file_write(struct file *f, struct iobuf *from, u64 *pos);
+s64 file_seek(struct file *f, s64 offset, int whence);
+s64 file_seek_generic(struct file *f, s64 offset, int whence); /* size from the inode */
+u32 file_poll(struct file *f, struct poll_table *t);
+/* Kernel's own reads (exec): bytes or −errno. */
+ssize_t file_read_kernel(struct file *f, void *to, size_t len, u64 pos);
+ssize_t file_write_kernel(struct file *f, const void *from, size_t len, u64 *pos);
+int file_map_generic(struct file *f, struct map_request *r);	/* cached files: sets r->cache */
+int vfs_truncate_file(struct file *f, u64 size);
+int vfs_fallocate(struct file *f, int mode, u64 offset, u64 len);
+int vfs_fsync(struct file *f, u64 start, u64 end, bool data_only);
+ssize_t vfs_splice(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos, size_t len,
+		   u32 flags);
+ssize_t vfs_sendfile(struct file *out, struct file *in, u64 *in_pos, size_t len);
+ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
+			    size_t len, u32 flags);
+/* Text busy: exec denies writing to the file it runs. */
+int inode_deny_write(struct inode *i);		/* -ETXTBSY */
+void inode_allow_write(struct inode *i);
+
+/* ---- descriptors ---- */
+
+/*
+ * A flat array of file pointers read under RCU, with bitmaps of used and
+ * close-on-exec slots.  While the table belongs to one thread a lookup takes no
+ * reference.
+ */
+struct fd_array {
+	u32 size;
+	struct file **files;
+	u64 *used, *close_on_exec, *full_words;
+	struct rcu_head rcu;
+};
+struct fd_table {
+	struct ref refs;	/* threads that share it (CLONE_FILES) */
+	struct spinlock lock;	/* changes */
+	struct fd_array *array;
+	u32 next_hint;		/* no free slot below */
+	struct fd_array first;	/* 64 slots inline */
+	struct file *first_files[64];
+	u64 first_used, first_cloexec, first_full;
+};
+
+struct fd_table *fd_table_current(void);	/* defined by proc */
+
+/* A looked-up descriptor; `counted` says whether fd_release drops a reference. */
+struct fd_ref {
+	struct file *file;	/* NULL: EBADF */
+	bool counted;
+};
+struct fd_ref fd_lookup(int fd);		/* O_PATH files are EBADF here */
+struct fd_ref fd_lookup_any(int fd);		/* O_PATH allowed */
+static inline void fd_release(struct fd_ref r)
+{
+	if (unlikely(r.counted))
+		file_put(r.file);
+}
+/* Scoped: released at the end of the block. */
+static inline void scoped_fd_end(struct fd_ref *r)
+{
+	fd_release(*r);
+}
+#define scoped_fd __attribute__((cleanup(scoped_fd_end))) struct fd_ref
+
+int fd_allocate(u32 first, u32 flags);		/* reserves a slot: fd, -EMFILE; flags O_CLOEXEC */
+void fd_install(int fd, struct file *f);	/* consumes the reference */
+void fd_cancel(int fd);				/* gives a reserved slot back */
+/* Both at once: consumes f also on error. */
+int fd_add(struct file *f, u32 flags);
+int fd_close(int fd);
+int fd_close_range(u32 first, u32 last, u32 flags);
+int fd_dup(int old, u32 first, u32 flags);
+int fd_dup_to(int old, int new, u32 flags);
+struct file *fd_get_file(int fd);		/* counted reference, or NULL */
+bool fd_is_cloexec(int fd);
+int fd_set_cloexec(int fd, bool on);
+
+struct fd_table *fd_table_create(void);
+struct fd_table *fd_table_copy(struct fd_table *t, u32 max_fd);	/* fork; ERR */
+void fd_table_put(struct fd_table *t);		/* last: closes all */
+void fd_table_close_on_exec(struct fd_table *t);
+/* Another process's table: /proc/PID/fd, pidfd_getfd, kcmp.  Counted, or NULL. */
+struct file *fd_table_get_file(struct fd_table *t, u32 fd);
+/* First used slot ≥ from, or -1. */
+int fd_table_next(struct fd_table *t, u32 from);
+u64 process_nofile_limit(void);			/* RLIMIT_NOFILE; defined by proc */
+u64 process_fsize_limit(void);			/* RLIMIT_FSIZE; defined by proc */
+void process_signal_self(int signo);		/* SIGPIPE, SIGXFSZ; defined by proc */
+void process_signal_file_owner(struct file *f, int band); /* SIGIO; defined by proc */
+
+/* ---- locks on files: fcntl and flock (vfs/lock.c) ---- */
+struct file_lock_request {
+	u64 start, end;		/* inclusive */
+	int type;		/* F_RDLCK, F_WRLCK, F_UNLCK */
+	bool ofd, flock, wait;
+	s32 pid;
+};
+int file_lock(struct file *f, struct file_lock_request *r);
+int file_lock_test(struct file *f, struct file_lock_request *r);
+void file_locks_close(struct file *f, struct fd_table *t);
+
+/* ---- epoll's hook: a watched file goes away (defined by ipc) ---- */
+void epoll_file_released(struct file *f);
+
+/* ---- inotify (vfs/notify.c): called by vfs operations and file_read/write; cheap if nobody watches ---- */
+void notify_path(struct dentry *d, u32 mask);		/* IN_* on it and on its parent */
+void notify_file(struct file *f, u32 mask);
+void notify_move(struct inode *old_dir, const char *old_name, struct inode *new_dir,
+		 const char *new_name, struct inode *moved);
+
+/* ---- character devices ---- */
+struct char_device {
+	const char *name;	/* node in devtmpfs ("null", "pts/0" are made by devpts) */
+	u32 major, minor;
+	u32 nr_minors;		/* registers [minor, minor + nr) */
+	u32 mode;		/* permissions of the node */
+	const struct file_ops *ops;
+	void *private;
+};
+int char_device_register(const struct char_device *d);	/* devtmpfs shows it at once */
+void char_device_unregister(const struct char_device *d);
+const struct char_device *char_device_find(u64 dev);
+/* devtmpfs's hook: node made or removed (vfs calls, fs/dev defines through this table). */
+struct devtmpfs_hooks {
+	int (*node_added)(const struct char_device *d);
+	void (*node_removed)(const struct char_device *d);
+};
+void char_device_set_hooks(const struct devtmpfs_hooks *h);
+extern const struct file_ops char_device_file_ops;	/* open redirects to the device's ops */
+extern const struct file_ops fifo_file_ops;		/* defined by ipc */
+static inline u64 make_dev(u32 major, u32 minor)	/* Linux's 64-bit encoding */
+{
+	return (minor & 0xff) | (u64)(major & 0xfff) << 8 | (u64)(minor & ~0xffu) << 12 |
+	       (u64)(major & ~0xfffu) << 32;
+}
+static inline u32 dev_major(u64 d)
+{
+	return (u32)((d >> 8) & 0xfff) | (u32)((d >> 32) & ~0xfffu);
+}
+static inline u32 dev_minor(u64 d)
+{
+	return (u32)(d & 0xff) | (u32)((d >> 12) & ~0xffu);
+}

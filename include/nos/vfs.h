@@ -1,0 +1,317 @@
+/*
+ * The file tree (vfs/): inodes, dentries, mounts, paths.
+ *
+ * An inode is a file's identity and attributes; a dentry is a name in a
+ * directory, cached, negative where the name is known not to exist; a mount
+ * places a file system's tree at a dentry.  Path walks run under RCU without a
+ * store and fall back to counted references where they must sleep.
+ */
+#pragma once
+
+#include <nos/cred.h>
+#include <nos/iobuf.h>
+#include <nos/list.h>
+#include <nos/lock.h>
+#include <nos/page_cache.h>
+#include <nos/rcu.h>
+#include <nos/types.h>
+#include <nos/wait.h>
+
+struct dentry;
+struct file;
+struct file_ops;
+struct inode;
+struct mount;
+struct mount_namespace;
+struct super_block;
+struct fs_type;
+struct pipe;
+struct char_device;
+struct path;
+struct stat_info;
+
+struct timestamp {		/* since 1970 */
+	s64 sec;
+	u32 nsec;
+};
+
+/* ---- inodes ---- */
+
+/* What chmod, chown, truncate and utimensat change; valid says which (ATTR_). */
+#define ATTR_MODE 1u
+#define ATTR_UID 2u
+#define ATTR_GID 4u
+#define ATTR_SIZE 8u
+#define ATTR_ATIME 16u
+#define ATTR_MTIME 32u
+#define ATTR_CTIME 64u
+#define ATTR_ATIME_NOW 128u
+#define ATTR_MTIME_NOW 256u
+#define ATTR_KILL_SUID 512u
+struct inode_change {
+	u32 valid;
+	u32 mode, uid, gid;
+	u64 size;
+	struct timestamp atime, mtime, ctime;
+	struct file *file;	/* ftruncate, or NULL */
+};
+
+/* NULL members: the error named, or the generic behaviour. */
+struct inode_ops {
+	/* Directory: finds name (dentry's) in `dir`: sets the dentry positive by dentry_set_inode, or
+	 * leaves it negative and returns 0; other errors negative. Dir lock held (shared). */
+	int (*lookup)(struct inode *dir, struct dentry *d);
+	int (*create)(struct inode *dir, struct dentry *d, u32 mode);		/* EPERM */
+	int (*mkdir)(struct inode *dir, struct dentry *d, u32 mode);		/* EPERM */
+	int (*mknod)(struct inode *dir, struct dentry *d, u32 mode, u64 dev);	/* EPERM */
+	int (*symlink)(struct inode *dir, struct dentry *d, const char *target);/* EPERM */
+	int (*link)(struct inode *dir, struct dentry *d, struct inode *target);	/* EPERM */
+	int (*unlink)(struct inode *dir, struct dentry *d);			/* EPERM */
+	int (*rmdir)(struct inode *dir, struct dentry *d);			/* EPERM */
+	/* flags: RENAME_NOREPLACE is done by vfs; EXCHANGE and WHITEOUT by the file system. */
+	int (*rename)(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
+		      struct dentry *new, u32 flags);				/* EPERM */
+	int (*tmpfile)(struct inode *dir, struct inode **made, u32 mode);	/* EOPNOTSUPP */
+	/* Symlink: the target, valid under the inode's life, or a kmalloc'ed copy in *to_free. */
+	const char *(*get_link)(struct inode *i, char **to_free);
+	/* Magic links (/proc/PID/exe, fd/N): the place itself, referenced. Instead of get_link. */
+	int (*follow)(struct inode *i, struct path *to);
+	int (*readlink)(struct inode *i, char *to, size_t size);	/* default: get_link */
+	int (*permission)(struct inode *i, u32 mask);	/* default: mode bits + capabilities */
+	int (*set_attributes)(struct inode *i, const struct inode_change *c); /* default: in memory */
+	int (*get_attributes)(struct inode *i, struct stat_info *s);	/* refines the default */
+	ssize_t (*get_xattr)(struct inode *i, const char *name, void *to, size_t size);
+	int (*set_xattr)(struct inode *i, const char *name, const void *v, size_t size, int flags);
+	ssize_t (*list_xattr)(struct inode *i, char *to, size_t size);
+	/* Cached dentry still true? NULL: always.  false: dropped and looked up again. */
+	bool (*revalidate)(struct dentry *d);
+};
+
+/* Permission masks. */
+#define MAY_EXEC 1u
+#define MAY_WRITE 2u
+#define MAY_READ 4u
+
+struct stat_info {
+	u64 dev, ino, rdev, size, blocks, mount_id, attributes, attributes_mask;
+	u32 mode, nlink, uid, gid, blksize, dio_align;
+	struct timestamp atime, mtime, ctime, btime;
+	bool has_btime, is_mount_root;
+};
+
+struct inode {
+	u32 mode;
+	u32 uid, gid;
+	u32 nlink;
+	const struct inode_ops *ops;
+	const struct file_ops *file_ops;	/* for opens */
+	struct super_block *sb;
+	u64 ino;
+	u64 size;
+	u64 rdev;
+	struct timestamp atime, mtime, ctime, btime;
+	u64 blocks;			/* 512-byte units */
+	struct ref refs;		/* dentries, opens, mappings */
+	struct spinlock spin;		/* times, small state */
+	struct rwlock lock;		/* content and directory changes; rank INODE / INODE_DIR */
+	struct page_cache cache;	/* regular files */
+	u32 flags;			/* INODE_ flags */
+	s32 write_count;		/* > 0: opens for writing; < 0: denied (running text) */
+	struct list dentries;		/* aliases, under spin */
+	struct file_lock_list *locks;	/* POSIX, OFD, flock: NULL until first used */
+	struct watch_list *watches;	/* inotify: NULL until first used */
+	union {
+		struct pipe *pipe;	/* FIFO */
+		const struct char_device *char_device;
+		void *socket;		/* bound AF_UNIX name */
+		void *private;		/* file system's */
+	};
+	u64 version;			/* counts content changes */
+	u64 lru_node[2];
+	struct rcu_head rcu;
+};
+#define INODE_IMMUTABLE 1u
+#define INODE_APPEND 2u
+#define INODE_DELETED 4u		/* rmdir'ed: no new entries */
+#define INODE_NO_CACHE 8u		/* drop at last reference */
+#define INODE_COMPLETE 16u		/* directory: every entry is in the dentry cache */
+
+void inode_get(struct inode *i);
+void inode_put(struct inode *i);
+void inode_mark_times(struct inode *i, u32 attr_mask);	/* ATTR_ATIME… set to now */
+struct timestamp timestamp_now(void);
+
+/* ---- dentries ---- */
+
+#define DENTRY_INLINE 40
+struct dentry {
+	struct seqlock sequence;	/* name, parent, inode */
+	u32 flags;
+	struct dentry *parent;
+	struct inode *inode;		/* NULL: negative */
+	u64 hash;			/* of parent and name */
+	u32 name_len;
+	char *name;			/* inline_name or kmalloc'ed */
+	char inline_name[DENTRY_INLINE];
+	struct dentry *hash_next;
+	struct ref refs;
+	struct spinlock lock;
+	struct super_block *sb;
+	struct list children, sibling;	/* under parent's lock */
+	struct list alias;		/* inode->dentries */
+	struct list lru;
+	u32 nr_mounts;			/* mounts on it, any namespace */
+	void *private;			/* file system's */
+	struct rcu_head rcu;
+};
+#define DENTRY_HASHED 1u
+#define DENTRY_PERSISTENT 2u		/* tmpfs & co.: the dentry is the directory entry; never evicted */
+#define DENTRY_DISCONNECTED 4u
+
+void dentry_get(struct dentry *d);
+void dentry_put(struct dentry *d);
+/* Makes d positive; consumes the caller's reference on the inode. */
+void dentry_set_inode(struct dentry *d, struct inode *i);
+/* A new root dentry for a super block (consumes the inode reference); NULL. */
+struct dentry *dentry_create_root(struct inode *i);
+/* Finds or allocates the child, hashed, not looked up; dir's lock held.  ERR. For file systems that
+ * make their own entries (proc, devtmpfs). */
+struct dentry *dentry_create_child(struct dentry *parent, const char *name, struct inode *i);
+void dentry_drop(struct dentry *d);	/* unhash: the next walk looks it up again */
+
+/* ---- super blocks and file-system types ---- */
+
+struct fs_stats {		/* statfs(2) */
+	u64 type, block_size, blocks, blocks_free, blocks_available, files, files_free, fsid;
+	u32 name_max;
+};
+struct super_ops {
+	void (*evict_inode)(struct inode *i);	/* last reference gone, nlink may be > 0 */
+	void (*free_inode)(struct inode *i);	/* memory, after RCU; NULL: kfree */
+	int (*stats)(struct super_block *sb, struct fs_stats *s);
+	int (*sync)(struct super_block *sb, bool wait);
+	int (*remount)(struct super_block *sb, u32 *flags, const char *options);
+	void (*shut_down)(struct super_block *sb);	/* last mount gone */
+	int (*show_options)(struct super_block *sb, char *to, size_t size); /* ",size=…" */
+};
+struct super_block {
+	const struct fs_type *type;
+	const struct super_ops *ops;
+	const struct inode_ops *dentry_ops;	/* its revalidate applies to all dentries */
+	u64 dev;			/* st_dev */
+	u32 flags;			/* SB_RDONLY … as MS_* */
+	u32 time_granularity_ns;
+	u64 max_bytes;
+	struct dentry *root;
+	struct ref refs;		/* mounts */
+	struct rwlock umount_lock;
+	struct mutex rename_lock;
+	struct list inodes;
+	struct spinlock inodes_lock;
+	struct list node;		/* all super blocks */
+	const char *source_name;
+	void *private;
+};
+struct fs_type {
+	const char *name;
+	u32 flags;
+	/* Makes (or finds, for single-instance types) the super block, with ->root set. ERR. */
+	struct super_block *(*mount)(const struct fs_type *t, u32 flags, const char *source,
+				     const char *options);
+};
+#define FS_NODEV 1u	/* "nodev" in /proc/filesystems */
+#define REGISTER_FS(var) static const struct fs_type *const fs_type_##var __section("fs_types") = &(var)
+
+struct super_block *super_create(const struct fs_type *t, const struct super_ops *ops, u32 flags);
+void super_put(struct super_block *sb);
+u64 super_anonymous_dev(void);		/* next st_dev with major 0 */
+/* A fresh inode of sb with one reference, ino unset if 0 is given (then the next number), times now. */
+struct inode *inode_create(struct super_block *sb, u64 ino, u32 mode);
+/* The same in the file system's own memory (embedded struct inode first). */
+void inode_init(struct inode *i, struct super_block *sb, u64 ino, u32 mode);
+/* Owner and mode of a new child of dir: setgid rules, umask is already applied by vfs. */
+void inode_init_owner(struct inode *i, const struct inode *dir, u32 mode);
+
+/* ---- paths ---- */
+
+struct path {
+	struct mount *mount;
+	struct dentry *dentry;
+};
+void path_get(const struct path *p);
+void path_put(struct path *p);
+
+/* Where a process stands; shared by CLONE_FS. */
+struct fs_context {
+	struct ref refs;
+	struct spinlock lock;
+	struct seqlock sequence;
+	u32 umask;
+	struct path root, cwd;
+};
+struct fs_context *fs_context_current(void);	/* defined by proc */
+struct fs_context *fs_context_copy(struct fs_context *c);
+void fs_context_put(struct fs_context *c);
+int fs_context_set_root(struct fs_context *c, const struct path *p);
+int fs_context_set_cwd(struct fs_context *c, const struct path *p);
+
+/* A path name copied from the user, by linux/ (PATH_MAX 4096 with NUL). */
+struct path_name {
+	const char *text;
+	u32 len;
+};
+
+#define LOOKUP_FOLLOW 1u		/* follow a final symlink */
+#define LOOKUP_DIRECTORY 2u
+#define LOOKUP_EMPTY 4u			/* AT_EMPTY_PATH */
+#define LOOKUP_NO_XDEV 8u		/* RESOLVE_* of openat2 */
+#define LOOKUP_NO_MAGICLINKS 16u
+#define LOOKUP_NO_SYMLINKS 32u
+#define LOOKUP_BENEATH 64u
+#define LOOKUP_IN_ROOT 128u
+#define LOOKUP_CACHED 256u
+#define LOOKUP_NO_AUTOMOUNT 512u
+
+/* Resolves; dirfd as *at() calls (AT_FDCWD); path referenced on success. */
+int path_lookup(int dirfd, const char *name, u32 flags, struct path *out) __must_check;
+int path_lookup_from(const struct path *base, const char *name, u32 flags, struct path *out)
+	__must_check;
+/* Absolute name of p as seen from the current root into buffer's end; ERR -ENAMETOOLONG; a path that is
+ * not reachable gets "(unreachable)" in front, a deleted one " (deleted)" behind. */
+char *path_format(const struct path *p, const struct path *root, char *buffer, size_t size);
+
+/* ---- operations on names: each does permission checks, locking, inotify ---- */
+int vfs_mkdir_at(int dirfd, const char *name, u32 mode);
+int vfs_mknod_at(int dirfd, const char *name, u32 mode, u64 dev);
+int vfs_symlink_at(const char *target, int dirfd, const char *name);
+int vfs_link_at(int old_dirfd, const char *old, int new_dirfd, const char *new, int at_flags);
+int vfs_unlink_at(int dirfd, const char *name, int at_flags);
+int vfs_rename_at(int old_dirfd, const char *old, int new_dirfd, const char *new, u32 flags);
+ssize_t vfs_readlink_at(int dirfd, const char *name, char *to, size_t size);
+int vfs_access_at(int dirfd, const char *name, u32 mode, int at_flags);
+int vfs_stat_path(const struct path *p, u32 request_mask, u32 at_flags, struct stat_info *s);
+int vfs_stat_at(int dirfd, const char *name, int at_flags, u32 request_mask, struct stat_info *s);
+int vfs_set_attributes(const struct path *p, struct inode_change *c);
+int vfs_truncate(const struct path *p, u64 size);
+int vfs_statfs(const struct path *p, struct fs_stats *s);
+int inode_permission(struct inode *i, u32 mask);
+/* AF_UNIX bind: makes a socket inode; path of it. */
+int vfs_make_socket(const char *name, u32 mode, void *socket, struct path *out);
+
+/* ---- mounts ---- */
+int vfs_mount(const char *source, const struct path *target, const char *type, u64 flags,
+	      const char *options);
+int vfs_umount(const struct path *p, int flags);
+int vfs_pivot_root(const struct path *new_root, const struct path *put_old);
+struct mount_namespace *mount_namespace_copy(struct mount_namespace *ns, struct fs_context *fs);
+void mount_namespace_get(struct mount_namespace *ns);
+void mount_namespace_put(struct mount_namespace *ns);
+struct mount_namespace *mount_namespace_current(void);	/* defined by proc */
+/* Text of /proc/PID/{mounts,mountinfo,mountstats}: one line a mount, into `show`. */
+struct text_out;
+void mounts_show(struct mount_namespace *ns, const struct path *root, struct text_out *out,
+		 int style);	/* 0 mounts, 1 mountinfo, 2 mountstats */
+struct wait_queue *mounts_wait_queue(struct mount_namespace *ns);
+u64 mounts_event(struct mount_namespace *ns);
+/* Boot: rootfs (tmpfs) as the root of the first namespace, returned in *fs. */
+int vfs_mount_root(struct mount_namespace **ns, struct fs_context **fs);
