@@ -1,0 +1,250 @@
+#include "../test.h"
+#include <sys/file.h>
+
+static struct flock range(int type, off_t start, off_t len)
+{
+	return (struct flock){ .l_type = (short)type, .l_whence = SEEK_SET,
+			       .l_start = start, .l_len = len };
+}
+
+static int lock(int fd, int command, int type, off_t start, off_t len)
+{
+	struct flock l = range(type, start, len);
+
+	return fcntl(fd, command, &l);
+}
+
+TEST(posix_conflicts)
+{
+	struct flock l;
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	pid_t pid, parent = getpid();
+
+	CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 10, 10));
+	CHECK_OK(lock(fd, F_SETLK, F_RDLCK, 30, 10));
+	CHILD(pid) {
+		l = range(F_RDLCK, 0, 0);
+		CHECK_OK(fcntl(fd, F_GETLK, &l));
+		CHECK_EQ(l.l_type, F_WRLCK);
+		CHECK_EQ(l.l_pid, parent);
+		CHECK_EQ(l.l_start, 10);
+		CHECK_EQ(l.l_len, 10);
+		CHECK_ERR(lock(fd, F_SETLK, F_RDLCK, 19, 1), EAGAIN);
+		CHECK_OK(lock(fd, F_SETLK, F_RDLCK, 20, 1));
+		CHECK_OK(lock(fd, F_SETLK, F_RDLCK, 30, 10));
+		CHECK_ERR(lock(fd, F_SETLK, F_WRLCK, 30, 10), EAGAIN);
+		l = range(F_WRLCK, 100, 5);
+		CHECK_OK(fcntl(fd, F_GETLK, &l));
+		CHECK_EQ(l.l_type, F_UNLCK);
+	}
+	CHECK_EXIT(pid, 0);
+	/* One's own locks never conflict. */
+	l = range(F_WRLCK, 0, 0);
+	CHECK_OK(fcntl(fd, F_GETLK, &l));
+	CHECK_EQ(l.l_type, F_UNLCK);
+}
+
+TEST(posix_split_and_merge)
+{
+	struct flock l;
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	pid_t pid;
+
+	CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 100));
+	CHECK_OK(lock(fd, F_SETLK, F_UNLCK, 40, 20));
+	CHILD(pid) {
+		l = range(F_WRLCK, 0, 0);
+		CHECK_OK(fcntl(fd, F_GETLK, &l));
+		CHECK(l.l_start == 0 && l.l_len == 40);
+		l = range(F_WRLCK, 45, 0);
+		CHECK_OK(fcntl(fd, F_GETLK, &l));
+		CHECK(l.l_start == 60 && l.l_len == 40);
+		CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 40, 20));
+	}
+	CHECK_EXIT(pid, 0);
+	CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 40, 20));
+	CHILD(pid) {
+		l = range(F_WRLCK, 0, 0);
+		CHECK_OK(fcntl(fd, F_GETLK, &l));
+		CHECK(l.l_start == 0 && l.l_len == 100);
+	}
+	CHECK_EXIT(pid, 0);
+}
+
+TEST(posix_close_drops_all)
+{
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	int twin = CHECK_OK(open("f", O_RDWR));
+	pid_t pid;
+
+	CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
+	CHILD(pid)
+		CHECK_ERR(lock(fd, F_SETLK, F_WRLCK, 0, 0), EAGAIN);
+	CHECK_EXIT(pid, 0);
+	CHECK_OK(close(twin));
+	CHILD(pid)
+		CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
+	CHECK_EXIT(pid, 0);
+}
+
+TEST(posix_arguments)
+{
+	struct flock l = range(F_WRLCK, -1, 10);
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666)), ro;
+
+	CHECK_ERR(fcntl(fd, F_SETLK, &l), EINVAL);
+	CHECK_ERR(lock(fd, F_SETLK, 77, 0, 0), EINVAL);
+	CHECK_ERR(lock(fd, F_GETLK, F_UNLCK, 0, 0), EINVAL);
+	CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 100, -50));
+	CHECK_ERR(lock(fd, F_SETLK, F_WRLCK, 10, -50), EINVAL);
+	CHECK_ERR(lock(fd, F_SETLK, F_WRLCK, INT64_MAX, 10), EOVERFLOW);
+	l = range(F_WRLCK, 0, 0);
+	l.l_whence = 9;
+	CHECK_ERR(fcntl(fd, F_SETLK, &l), EINVAL);
+	CHECK_ERR(fcntl(fd, F_SETLK, WILD), EFAULT);
+	CHECK_ERR(fcntl(fd, F_GETLK, WILD), EFAULT);
+	ro = CHECK_OK(open("f", O_RDONLY));
+	CHECK_ERR(lock(ro, F_SETLK, F_WRLCK, 0, 0), EBADF);
+	CHECK_OK(lock(ro, F_SETLK, F_RDLCK, 0, 0));
+	CHECK_ERR(lock(-1, F_SETLK, F_RDLCK, 0, 0), EBADF);
+	l = range(F_WRLCK, 0, 5);
+	l.l_whence = SEEK_END;
+	CHECK_OK(fcntl(fd, F_SETLK, &l));
+}
+
+TEST(posix_wait_and_inheritance)
+{
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666)), go[2];
+	pid_t pid;
+	char c;
+
+	CHECK_OK(pipe(go));
+	CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
+	CHILD(pid) {
+		/* A child has none of its parent's locks. */
+		CHECK_EQ(write(go[1], "x", 1), 1);
+		CHECK_OK(lock(fd, F_SETLKW, F_WRLCK, 0, 0));
+	}
+	CHECK_EQ(read(go[0], &c, 1), 1);
+	test_wait_state(pid, 'S');
+	CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0);
+	CHECK_OK(lock(fd, F_SETLK, F_UNLCK, 0, 0));
+	CHECK_EXIT(pid, 0);
+	CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
+}
+
+static void on_signal(int sig TEST_UNUSED)
+{
+}
+
+TEST(posix_wait_is_interrupted)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	pid_t pid;
+
+	CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
+	sigaction(SIGUSR1, &action, NULL);
+	CHILD(pid)
+		CHECK_ERR(lock(fd, F_SETLKW, F_WRLCK, 0, 0), EINTR);
+	test_wait_state(pid, 'S');
+	CHECK_OK(kill(pid, SIGUSR1));
+	CHECK_EXIT(pid, 0);
+}
+
+TEST(posix_deadlock)
+{
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	pid_t pid;
+
+	CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 1));
+	CHILD(pid) {
+		CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 1, 1));
+		CHECK_OK(lock(fd, F_SETLKW, F_WRLCK, 0, 1));
+	}
+	test_wait_state(pid, 'S');
+	CHECK_ERR(lock(fd, F_SETLKW, F_WRLCK, 1, 1), EDEADLK);
+	CHECK_OK(lock(fd, F_SETLK, F_UNLCK, 0, 1));
+	CHECK_EXIT(pid, 0);
+}
+
+TEST(ofd_locks)
+{
+	struct flock l = range(F_WRLCK, 0, 0);
+	int a = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	int b = CHECK_OK(open("f", O_RDWR)), twin = CHECK_OK(dup(a));
+	pid_t pid;
+
+	CHECK_OK(lock(a, F_OFD_SETLK, F_WRLCK, 0, 10));
+	CHECK_ERR(lock(b, F_OFD_SETLK, F_WRLCK, 5, 10), EAGAIN);
+	CHECK_OK(lock(b, F_OFD_SETLK, F_WRLCK, 10, 10));
+	CHECK_ERR(lock(b, F_SETLK, F_RDLCK, 0, 1), EAGAIN);
+	CHECK_OK(fcntl(b, F_OFD_GETLK, &l));
+	CHECK_EQ(l.l_type, F_WRLCK);
+	CHECK_EQ(l.l_pid, -1);
+	l.l_pid = 5;
+	CHECK_ERR(fcntl(b, F_OFD_SETLK, &l), EINVAL);
+	CHILD(pid)
+		CHECK_OK(lock(a, F_OFD_SETLK, F_RDLCK, 0, 10));
+	CHECK_EXIT(pid, 0);
+	CHECK_OK(lock(b, F_OFD_SETLK, F_RDLCK, 0, 10));
+	CHECK_OK(lock(b, F_OFD_SETLK, F_UNLCK, 0, 0));
+	CHECK_OK(lock(a, F_OFD_SETLK, F_WRLCK, 0, 10));
+	/* Held until the last descriptor of the open file is closed. */
+	CHECK_OK(close(a));
+	CHECK_ERR(lock(b, F_OFD_SETLK, F_WRLCK, 0, 0), EAGAIN);
+	CHECK_OK(close(twin));
+	CHECK_OK(lock(b, F_OFD_SETLK, F_WRLCK, 0, 0));
+}
+
+TEST(flock_call)
+{
+	int a = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	int b = CHECK_OK(open("f", O_RDONLY)), twin = CHECK_OK(dup(a));
+
+	CHECK_OK(flock(a, LOCK_SH));
+	CHECK_OK(flock(b, LOCK_SH));
+	CHECK_ERR(flock(a, LOCK_EX | LOCK_NB), EWOULDBLOCK);
+	CHECK_OK(flock(b, LOCK_UN));
+	CHECK_OK(flock(a, LOCK_EX | LOCK_NB));
+	CHECK_OK(flock(twin, LOCK_EX | LOCK_NB));
+	CHECK_ERR(flock(b, LOCK_SH | LOCK_NB), EWOULDBLOCK);
+	/* Separate from record locks. */
+	CHECK_OK(lock(a, F_SETLK, F_WRLCK, 0, 0));
+	CHECK_OK(close(a));
+	CHECK_ERR(flock(b, LOCK_EX | LOCK_NB), EWOULDBLOCK);
+	CHECK_OK(close(twin));
+	CHECK_OK(flock(b, LOCK_EX | LOCK_NB));
+	CHECK_ERR(flock(b, LOCK_SH | LOCK_EX), EINVAL);
+	CHECK_ERR(flock(b, 0), EINVAL);
+	CHECK_ERR(flock(-1, LOCK_SH), EBADF);
+	CHECK_ERR(flock(CHECK_OK(open("f", O_PATH)), LOCK_SH), EBADF);
+}
+
+TEST(flock_waits)
+{
+	int a = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	pid_t pid;
+
+	CHECK_OK(flock(a, LOCK_EX));
+	CHILD(pid) {
+		int b = CHECK_OK(open("f", O_RDWR));
+
+		CHECK_OK(flock(b, LOCK_EX));
+	}
+	test_wait_state(pid, 'S');
+	CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0);
+	CHECK_OK(flock(a, LOCK_UN));
+	CHECK_EXIT(pid, 0);
+}
+
+TEST(leases)
+{
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666)), ends[2];
+
+	/* No lease is held; whether one is given is up to the system. */
+	CHECK_EQ(fcntl(fd, F_GETLEASE), F_UNLCK);
+	CHECK_ERR(fcntl(fd, F_SETLEASE, 99), EINVAL);
+	CHECK_OK(pipe(ends));
+	CHECK_ERR(fcntl(ends[0], F_SETLEASE, F_RDLCK), EINVAL);
+}
