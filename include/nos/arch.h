@@ -34,6 +34,9 @@ void arch_init_interrupts(void);/* ACPI tables, APIC, IOAPIC, clock calibration;
 /* Makes kernel text read-only, data NX, .data.ro_after_init read-only, frees .init.* */
 void arch_protect_kernel(void);
 
+/* mm: the frames of [start, end), page aligned, kept from the boot, become free memory. */
+void boot_memory_release(phys_t start, phys_t end);
+
 extern const char kernel_text_start[], kernel_text_end[];
 extern const char kernel_start[], kernel_end[];
 
@@ -41,7 +44,8 @@ extern const char kernel_start[], kernel_end[];
 
 #define DIRECT_MAP_BASE 0xffff800000000000ul	/* all physical memory, up to 32 TiB */
 #define KERNEL_VMAP_BASE 0xffffc00000000000ul	/* stacks, vmalloc, device registers */
-#define KERNEL_VMAP_END 0xffffd00000000000ul
+#define KERNEL_VMAP_END 0xffffc08000000000ul
+#define PERCPU_MAP_BASE 0xffffd00000000000ul	/* arch: per-CPU copies and stacks with guard pages */
 #define FRAME_TABLE_BASE 0xffffe00000000000ul	/* struct folio of frame n at base + n*size */
 #define KERNEL_IMAGE_BASE 0xffffffff80000000ul
 /* One page short, so that no syscall instruction ends at the canonical border (AMD64 APM, SYSRET). */
@@ -74,10 +78,25 @@ struct arch_thread {
 	u64 stack_top;		/* where entries from user mode start pushing */
 	u64 fs_base, gs_base;	/* user values while not running */
 	struct fpu_state *fpu;	/* NULL for kernel threads; XSAVE area */
+	u32 user_fault_disabled;/* see <nos/uaccess.h> */
 };
 
 struct thread;
-/* Switches stack, callee-saved registers, user segment bases and FPU state; interrupts off.
+/*
+ * Where struct thread (core) keeps what arch reads; core asserts these.  `this_thread` is core's
+ * per-CPU pointer to the running thread.
+ */
+#define THREAD_WORK_OFFSET 0
+#define THREAD_ARCH_OFFSET 8
+static inline struct arch_thread *thread_arch(struct thread *t)
+{
+	return (struct arch_thread *)((char *)t + THREAD_ARCH_OFFSET);
+}
+/* core: first thing on a new thread's own stack, interrupts off; finishes the switch from
+ * `prev` and runs t->started.  Arch enables interrupts when it returns. */
+void thread_started(struct thread *prev);
+
+/* Core has set this_thread to `next` before.  Switches stack, callee-saved registers, user segment bases and FPU state; interrupts off.
  * Returns, on next's stack, the thread that ran before it. */
 struct thread *arch_switch(struct thread *prev, struct thread *next);
 /* Prepares t (its stack exists) to start in fn(arg); fn must not return. */

@@ -3,8 +3,10 @@
  * struct pt_regs / user_regs_struct, so that ptrace and core files need no
  * translation.  On the system-call fast path the six callee-saved registers
  * (rbx rbp r12–r15) are NOT stored: their slots hold garbage until
- * WORK_ flags, or a call marked FULL_FRAME in linux/syscalls.def, make the
- * entry code store them.  Anyone who reads them works behind one of the two.
+ * WORK_ flags, or a TRAP_FULL_FRAME_STUB of linux/, make the entry code store
+ * them.  Anyone who reads them works behind one of the two.  The same holds for
+ * the slots of rcx, r11 and rax.  Who changes the frame elsewhere sets
+ * WORK_FULL_RETURN.
  */
 #pragma once
 
@@ -52,8 +54,29 @@ void exit_to_user_work(struct trap_frame *frame);
 #define NR_SYSCALL_SLOTS 512
 typedef long (*syscall_fn)(u64, u64, u64, u64, u64, u64);
 extern syscall_fn syscall_table[NR_SYSCALL_SLOTS];
-/* Numbers ≥ NR_SYSCALL_SLOTS and calls with WORK_SYSCALL_TRACE set go here. */
+/* Calls with WORK_SYSCALL_TRACE set go here, with a full frame: reports entry and exit to the
+ * tracer, and makes the call with the registers that the frame then has.  A number
+ * ≥ NR_SYSCALL_SLOTS that is not traced gets -ENOSYS in the entry code. */
 long syscall_slow(u64 nr, struct trap_frame *frame);
+
+/*
+ * Defines `stub`, an entry of syscall_table for a call that reads or changes the frame (clone,
+ * execve, rt_sigreturn …): it completes the frame, calls fn with the six arguments, stores the
+ * result in frame->rax, and leaves by the exit that reloads every register from the frame.  fn
+ * finds the frame with trap_user_frame().  One that sets rax itself returns frame->rax.
+ */
+#define TRAP_FULL_FRAME_STUB(stub, fn)                                                             \
+	long stub(u64, u64, u64, u64, u64, u64);                                                   \
+	__asm__(".pushsection .text\n"                                                             \
+		".globl " #stub "\n"                                                               \
+		".type " #stub ", @function\n" #stub ":\n"                                         \
+		".cfi_startproc\n"                                                                 \
+		"call trap_frame_complete\n"                                                       \
+		"call " #fn "\n"                                                                   \
+		"jmp syscall_exit_full\n"                                                          \
+		".cfi_endproc\n"                                                                   \
+		".size " #stub ", . - " #stub "\n"                                                 \
+		".popsection\n")
 
 /* Start of a new user thread: loads the whole frame and enters user mode. */
 void trap_return_to_user(void) __noreturn;
