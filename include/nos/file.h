@@ -52,6 +52,7 @@ struct file_ops {
 #define FILE_DENIED_WRITE 32u	/* holds a "text busy" */
 #define FILE_EPOLLED 64u	/* some epoll watches it: tell it at release */
 #define FILE_HAS_LOCKS 128u	/* close must look for locks */
+#define FILE_WRITER 256u	/* counted as a writer of its inode and mount */
 
 struct file {
 	/* hot line */
@@ -105,6 +106,9 @@ ssize_t vfs_splice(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
 ssize_t vfs_sendfile(struct file *out, struct file *in, u64 *in_pos, size_t len);
 ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
 			    size_t len, u32 flags);
+/* Memory as a file: memfd_create, shared anonymous mappings, SysV segments (fs/tmpfs).  seals: F_SEAL_*
+ * in force.  ERR. */
+struct file *shmem_file_create(const char *name, u64 size, u32 seals, u32 flags);
 /* Text busy: exec denies writing to the file it runs. */
 int inode_deny_write(struct inode *i);		/* -ETXTBSY */
 void inode_allow_write(struct inode *i);

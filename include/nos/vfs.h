@@ -126,8 +126,8 @@ struct inode {
 		void *socket;		/* bound AF_UNIX name */
 		void *private;		/* file system's */
 	};
+	char *link;			/* symlink's target once known, if INODE_LINK_STABLE; kfree'd */
 	u64 version;			/* counts content changes */
-	u64 lru_node[2];
 	struct rcu_head rcu;
 };
 #define INODE_IMMUTABLE 1u
@@ -135,6 +135,7 @@ struct inode {
 #define INODE_DELETED 4u		/* rmdir'ed: no new entries */
 #define INODE_NO_CACHE 8u		/* drop at last reference */
 #define INODE_COMPLETE 16u		/* directory: every entry is in the dentry cache */
+#define INODE_LINK_STABLE 32u		/* symlink: get_link always gives the same; vfs keeps it */
 
 void inode_get(struct inode *i);
 void inode_put(struct inode *i);
@@ -145,28 +146,32 @@ struct timestamp timestamp_now(void);
 
 #define DENTRY_INLINE 40
 struct dentry {
-	struct seqlock sequence;	/* name, parent, inode */
-	u32 flags;
-	struct dentry *parent;
-	struct inode *inode;		/* NULL: negative */
-	u64 hash;			/* of parent and name */
-	u32 name_len;
-	char *name;			/* inline_name or kmalloc'ed */
-	char inline_name[DENTRY_INLINE];
+	/* what a walk reads */
 	struct dentry *hash_next;
-	struct ref refs;
-	struct spinlock lock;
+	u64 hash;			/* of parent and name */
+	struct dentry *parent;		/* a root's: itself */
+	struct inode *inode;		/* NULL: negative */
+	char *name;			/* inline_name or kmalloc'ed; ends in NUL */
+	struct seqlock sequence;	/* name, parent, inode, hashed or not */
+	u32 name_len;
+	u32 flags;			/* DENTRY_; atomic */
+	u32 nr_mounts;			/* mounts on it, any namespace */
 	struct super_block *sb;
+	char inline_name[DENTRY_INLINE];
+	struct ref refs;		/* one is the cache's while hashed; children hold their parent */
+	struct spinlock lock;
 	struct list children, sibling;	/* under parent's lock */
 	struct list alias;		/* inode->dentries */
 	struct list lru;
-	u32 nr_mounts;			/* mounts on it, any namespace */
 	void *private;			/* file system's */
 	struct rcu_head rcu;
 };
 #define DENTRY_HASHED 1u
 #define DENTRY_PERSISTENT 2u		/* tmpfs & co.: the dentry is the directory entry; never evicted */
-#define DENTRY_DISCONNECTED 4u
+#define DENTRY_DISCONNECTED 4u		/* no name in the tree: O_TMPFILE, anonymous */
+#define DENTRY_LOOKING 8u		/* the file system's lookup is under way */
+#define DENTRY_REFERENCED 16u		/* used since the evictor last came by */
+#define DENTRY_DELETED 32u		/* its name was removed */
 
 void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
@@ -178,6 +183,17 @@ struct dentry *dentry_create_root(struct inode *i);
  * make their own entries (proc, devtmpfs). */
 struct dentry *dentry_create_child(struct dentry *parent, const char *name, struct inode *i);
 void dentry_drop(struct dentry *d);	/* unhash: the next walk looks it up again */
+/* The file system's own changes below the permission checks (overlay, devtmpfs): each takes the
+ * directory locks.  dentry_lookup: positive and referenced, or ERR -ENOENT ….  dentry_make creates what
+ * `mode` says (dev: for nodes; target: for symlinks) and, if `made`, gives the dentry. */
+struct dentry *dentry_lookup(struct dentry *dir, const char *name, u32 len);
+int dentry_make(struct dentry *dir, const char *name, u32 mode, u64 dev, const char *target,
+		struct dentry **made);
+int dentry_link(struct dentry *target, struct dentry *dir, const char *name);
+int dentry_remove(struct dentry *dir, const char *name, bool is_dir);
+int dentry_rename(struct dentry *old_dir, const char *old, struct dentry *new_dir, const char *new,
+		  u32 flags);
+int dentry_set_attributes(struct dentry *d, struct inode_change *c); /* no permission checks */
 
 /* ---- super blocks and file-system types ---- */
 
@@ -204,10 +220,7 @@ struct super_block {
 	u64 max_bytes;
 	struct dentry *root;
 	struct ref refs;		/* mounts */
-	struct rwlock umount_lock;
 	struct mutex rename_lock;
-	struct list inodes;
-	struct spinlock inodes_lock;
 	struct list node;		/* all super blocks */
 	const char *source_name;
 	void *private;
@@ -240,6 +253,11 @@ struct path {
 };
 void path_get(const struct path *p);
 void path_put(struct path *p);
+bool path_is_noexec(const struct path *p);
+bool path_is_nosuid(const struct path *p);
+/* The mount's and the super block's flags as MS_*: for writing, -EROFS. */
+int path_want_write(const struct path *p) __must_check;	/* keeps it from becoming read-only */
+void path_end_write(const struct path *p);
 
 /* Where a process stands; shared by CLONE_FS. */
 struct fs_context {
