@@ -1,0 +1,35 @@
+/*
+ * Terminals (drivers/tty/): struct tty with the n_tty line discipline between a
+ * driver (serial, virtio console, pty) and its readers and writers.
+ */
+#pragma once
+
+#include <nos/file.h>
+#include <nos/lock.h>
+#include <nos/types.h>
+#include <nos/wait.h>
+
+struct tty;
+struct tty_driver_ops {
+	/* Takes bytes to send; returns how many fit now (the driver calls tty_write_ready later). */
+	size_t (*write)(struct tty *t, const u8 *data, size_t len);
+	size_t (*write_room)(struct tty *t);
+	void (*set_termios)(struct tty *t);		/* may be NULL */
+	void (*throttle)(struct tty *t, bool stop);	/* input ring is full / has room again */
+	void (*hang_up)(struct tty *t);
+	void (*drain)(struct tty *t);
+	void (*destroy)(struct tty *t);
+};
+/* A terminal device: name "ttyS0", device number; appears in /dev. NULL: no memory. */
+struct tty *tty_create(const char *name, u32 major, u32 minor, const struct tty_driver_ops *ops,
+		       void *driver_data);
+void *tty_driver_data(const struct tty *t);
+void tty_get(struct tty *t);
+void tty_put(struct tty *t);
+/* Input from the device; any context. */
+void tty_receive(struct tty *t, const u8 *data, size_t len);
+void tty_write_ready(struct tty *t);
+void tty_hang_up(struct tty *t);
+void tty_set_window_size(struct tty *t, u16 rows, u16 columns);	/* SIGWINCH to the foreground group */
+/* /dev/console goes to the last one registered here. */
+void tty_register_console(struct tty *t);
