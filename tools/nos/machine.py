@@ -194,8 +194,6 @@ class Machine:
         listener.listen(1)
         peer = socket.socket(socket.AF_UNIX)
         peer.connect(address)
-        for end in (listener, peer):
-            end.set_inheritable(True)
         self.helpers.append([VIRTIOFSD, f"--fd={listener.fileno()}", "-o",
                              f"source={path},cache=auto,sandbox=chroot,log_level=err"])
         self.sockets += (listener, peer)

@@ -288,9 +288,9 @@ class Proxy:
                     output.port.close()
                 elif output.pending and output.size == CHUNK:
                     output.drain()
-        if qemu in ready:
-            self.gone = self.gone or all(
-                output.port.fileno() < 0 for output in self.outputs)
+        # It ended, and what it left in the sockets has been read.
+        if qemu in ready and ready.keys() <= {qemu, signals}:
+            self.gone = True
 
     def loop(self, signals, qemu):
         while not self.is_complete() and not self.killed_by:

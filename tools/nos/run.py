@@ -165,9 +165,10 @@ class Session:
         vm = machine.Machine(options, kernel)
         command = vm.command(f"/proc/self/fd/{archive}", self.log,
                              {name: end.fileno() for name, end in theirs.items()}, shares)
-        inherited = [archive] + [end.fileno() for end in (*theirs.values(), *vm.sockets)]
+        shared = [end.fileno() for end in vm.sockets]
+        inherited = [archive, *shared] + [end.fileno() for end in theirs.values()]
         for helper in vm.helpers:
-            self.helpers.append(start(helper, inherited, self.errors))
+            self.helpers.append(start(helper, shared, self.errors))
         if options.gdb:
             sys.stderr.write(f"nos: waiting for: gdb {os.path.relpath(kernel.file)} "
                              "-ex 'target remote :1234'\n")
