@@ -772,6 +772,9 @@ static void control_read(long pid)
 	char bytes[LINE_BYTES];
 	long n = SYSCALL(read, control, bytes, sizeof(bytes));
 
+	/* The host is gone, and with it whoever wanted a result. */
+	if (n == 0)
+		power_off();
 	for (long i = 0; i < n; i++) {
 		if (bytes[i] != '\n') {
 			if (len < sizeof(line) - 1)
