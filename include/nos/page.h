@@ -44,7 +44,7 @@ struct folio {
 	u32 flags;
 	u8 kind;		/* enum folio_kind */
 	u8 order;		/* head: 2^order frames */
-	u8 node;
+	u8 numa_node;
 	u8 is_tail;
 	struct ref refs;	/* head only */
 	u32 map_count;		/* head: page-table entries that map any part of it */
@@ -58,6 +58,7 @@ struct folio {
 			struct spinlock table_lock;
 			u32 table_refs;		/* address spaces that share it */
 			u32 nr_present;
+			struct rcu_head table_rcu; /* apart from the lock: late walkers take it */
 		};
 		struct {	/* FOLIO_SLAB */
 			void *slab_cache;
@@ -78,12 +79,14 @@ static_assert(sizeof(struct folio) == 64, "one cache line a frame");
 #endif
 
 #ifdef NOS_HOST
-struct folio *phys_to_folio(phys_t p);
-phys_t folio_to_phys(const struct folio *f);
+extern struct folio *host_frame_table;	/* the test's: frame 0 first */
+#define FRAME_TABLE host_frame_table
 #else
+#define FRAME_TABLE ((struct folio *)FRAME_TABLE_BASE)
+#endif
 static inline struct folio *phys_to_frame(phys_t p)
 {
-	return (struct folio *)FRAME_TABLE_BASE + (p >> PAGE_SHIFT);
+	return FRAME_TABLE + (p >> PAGE_SHIFT);
 }
 /* The folio (head) that holds the frame of p. */
 static inline struct folio *phys_to_folio(phys_t p)
@@ -94,9 +97,8 @@ static inline struct folio *phys_to_folio(phys_t p)
 }
 static inline phys_t folio_to_phys(const struct folio *f)
 {
-	return (phys_t)(f - (struct folio *)FRAME_TABLE_BASE) << PAGE_SHIFT;
+	return (phys_t)(f - FRAME_TABLE) << PAGE_SHIFT;
 }
-#endif
 static inline void *folio_address(const struct folio *f)
 {
 	return phys_to_virt(folio_to_phys(f));
@@ -151,6 +153,8 @@ static inline bool folio_has_flag(const struct folio *f, u32 flag)
 /* The shared page of zeros. */
 extern struct folio *zero_folio;
 
+u64 page_nr_free(void);			/* frames */
+u64 page_nr_total(void);		/* frames that are or were in the allocator */
 struct memory_stats {		/* pages; for /proc/meminfo, sysinfo, vmstat */
 	u64 total, free, available;
 	u64 file, anon, shmem, slab, slab_reclaimable, page_tables, kernel_stacks, vmap, pipe;
@@ -158,6 +162,20 @@ struct memory_stats {		/* pages; for /proc/meminfo, sysinfo, vmstat */
 	u64 faults, faults_major, page_in, page_out, oom_kills, allocs, frees;
 };
 void memory_stats_read(struct memory_stats *s);
+
+/* One page of zeros or a copy of one, by whole words. */
+static inline void page_clear(void *page)
+{
+	u64 nr = PAGE_SIZE / 8;
+
+	__asm__ volatile("rep stosq" : "+D"(page), "+c"(nr) : "a"(0ul) : "memory");
+}
+static inline void page_copy(void *to, const void *from)
+{
+	u64 nr = PAGE_SIZE / 8;
+
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(nr) : : "memory");
+}
 
 void mm_init_early(void);	/* frame table and page allocator from boot_info; direct map complete */
 void mm_init(void);		/* slab, vmap */

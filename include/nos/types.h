@@ -18,6 +18,11 @@ typedef intptr_t ssize_t;
 /* A physical address, in bytes. */
 typedef u64 phys_t;
 
+/* Keywords of C23 that gcc 12 does not know yet. */
+#if !defined(__clang__) && __GNUC__ < 13
+#define static_assert _Static_assert
+#endif
+
 #define true 1
 #define false 0
 typedef _Bool bool;

@@ -1,0 +1,33 @@
+/* The page allocator's private face: frame.c fills it, page_alloc.c runs it. */
+#pragma once
+
+#include <nos/page.h>
+
+#define CHUNK_SHIFT 9
+#define CHUNK_FRAMES (1u << CHUNK_SHIFT)	/* frames of a 2 MiB chunk */
+#define TREE_CHUNKS 8u				/* chunks of a tree: 16 MiB */
+#define TREE_FRAMES (TREE_CHUNKS * CHUNK_FRAMES)
+
+/* Bytes of the allocator's own tables for frames [0, nr_frames). */
+size_t page_pool_table_size(u64 nr_frames);
+/* Takes the zeroed tables; every frame starts out as allocated. */
+void page_pool_init(void *tables, u64 nr_frames);
+/* Makes frames [first, end) free.  They count as memory from now on. */
+void page_pool_add(u64 first, u64 end);
+void page_stats_read(struct memory_stats *s);
+
+/*
+ * Makes room when an allocation has failed: true if it is worth another try.
+ * `round` counts the tries; sleeps.  mm/reclaim.c; a test on the host has its own.
+ */
+bool memory_make_room(u64 nr_pages, u32 flags, unsigned round);
+
+/* Fault injection of <nos/test.h>: true if this allocation is to fail. */
+#if defined(DEBUG) || defined(NOS_HOST)
+bool test_allocation_fails(void);
+#else
+static inline bool test_allocation_fails(void)
+{
+	return false;
+}
+#endif
