@@ -87,6 +87,9 @@ struct file *file_create_anonymous(const char *name, const struct file_ops *ops,
 /* For pipes and sockets: a file on an inode of the pseudo file system `pipefs`/`sockfs` ("pipe:[7]"). */
 struct file *file_create_pseudo(const char *fs_name, u32 inode_mode, const struct file_ops *ops,
 				void *private, u32 flags);
+/* One more file on f's inode: the second end of a pipe; ERR. */
+struct file *file_create_sibling(struct file *f, const struct file_ops *ops, void *private,
+				 u32 flags);
 
 /* Inner calls of read(2) and friends; *pos NULL = the file's own position with its lock. */
 ssize_t file_read(struct file *f, struct iobuf *to, u64 *pos);
