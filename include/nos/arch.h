@@ -212,6 +212,9 @@ void arch_reboot(void) __noreturn;
 /* isa-debug-exit at 0xf4: QEMU ends with status (code << 1) | 1. */
 void arch_debug_exit(u8 code);
 
+/* Panic: stops all other CPUs by NMI, at once and for ever. */
+void cpu_stop_others(void);
+
 /* ---- early console and backtrace ---- */
 
 void arch_console_write(const char *s, size_t len);	/* serial port, polled; any context */
