@@ -176,7 +176,7 @@ TEST_UNUSED static void test_reap(const char *file, int line, pid_t pid,
 
 /* Runs a block in a child: CHILD(pid) { … }; leaving the block exits 0. */
 #define CHILD(PID)							\
-	for (pid_t PID##_ = (PID = CHECK_OK(fork())); PID##_ == 0; _exit(0))
+	for (bool child_ = !((PID) = CHECK_OK(fork())); child_; _exit(0))
 
 /* Becomes a fresh run of this program, which calls HELPER(name). */
 TEST_UNUSED static void test_exec(const char *name, const char *argument)

@@ -194,7 +194,7 @@ TEST(change_the_root_by_pivot)
 	CHECK_OK(mkdir("r/old", 0755));
 	test_make_file("r/here", "");
 	CHECK_ERR(syscall(SYS_pivot_root, "r", "none"), ENOENT);
-	CHECK_ERR(syscall(SYS_pivot_root, "r", "."), EINVAL);
+	CHECK_ERR(syscall(SYS_pivot_root, "r", "."), EBUSY);
 	CHECK_OK(syscall(SYS_pivot_root, "r", "r/old"));
 	CHECK_OK(access("/here", F_OK));
 	CHECK_OK(access("/old/proc", F_OK));

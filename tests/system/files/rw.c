@@ -181,10 +181,8 @@ TEST(no_wait_on_a_pipe)
 TEST(one_call_moves_at_most_two_gibibytes)
 {
 	int null = CHECK_OK(open("/dev/null", O_WRONLY));
-	char c = 0;
-
 	/* The length is cut before anything is looked at. */
-	CHECK_EQ(syscall(SYS_write, null, &c, 0x7fffffff), 0x7ffff000);
+	CHECK_EQ(syscall(SYS_write, null, WILD, 0x7fffffff), 0x7ffff000);
 	CHECK_EQ(syscall(SYS_write, null, WILD, (size_t)1 << 40), 0x7ffff000);
 }
 

@@ -1,0 +1,232 @@
+#include "../test.h"
+#include <setjmp.h>
+#include <ucontext.h>
+
+static sigjmp_buf jump;
+static siginfo_t info;
+static greg_t instruction, trap;
+
+static void caught(int sig TEST_UNUSED, siginfo_t *i, void *context)
+{
+	ucontext_t *u = context;
+
+	info = *i;
+	instruction = u->uc_mcontext.gregs[REG_RIP];
+	trap = u->uc_mcontext.gregs[REG_TRAPNO];
+	siglongjmp(jump, 1);
+}
+
+static void catch(void)
+{
+	struct sigaction a = { .sa_sigaction = caught,
+			       .sa_flags = SA_SIGINFO };
+
+	CHECK_OK(sigaction(SIGSEGV, &a, NULL));
+	CHECK_OK(sigaction(SIGBUS, &a, NULL));
+	CHECK_OK(sigaction(SIGFPE, &a, NULL));
+	CHECK_OK(sigaction(SIGILL, &a, NULL));
+	CHECK_OK(sigaction(SIGTRAP, &a, NULL));
+	memset(&info, 0, sizeof(info));
+}
+
+#define CAUGHT(STATEMENT) ({						\
+	catch();							\
+	if (!sigsetjmp(jump, 1)) {					\
+		STATEMENT;						\
+	}								\
+	info.si_signo;							\
+})
+
+TEST(unmapped_and_protected)
+{
+	volatile char *p = CHECK_OK(mmap(NULL, 8192, PROT_READ, MAP_PRIVATE |
+					 MAP_ANONYMOUS, -1, 0));
+	volatile char *wild = test_wild;
+
+	CHECK_EQ(CAUGHT(*wild = 1), SIGSEGV);
+	CHECK_EQ(info.si_code, SEGV_MAPERR);
+	CHECK(info.si_addr == (void *)8);
+	CHECK_EQ(trap, 14);
+	CHECK_EQ(CAUGHT(*p = 1), SIGSEGV);
+	CHECK_EQ(info.si_code, SEGV_ACCERR);
+	CHECK(info.si_addr == p);
+	CHECK_EQ(CAUGHT((void)p[5000]), 0);
+	CHECK_OK(mprotect((void *)p, 8192, PROT_NONE));
+	CHECK_EQ(CAUGHT((void)p[5000]), SIGSEGV);
+	CHECK(info.si_addr == p + 5000);
+	CHECK_OK(munmap((void *)p, 8192));
+	CHECK_EQ(CAUGHT((void)p[1]), SIGSEGV);
+	CHECK_EQ(info.si_code, SEGV_MAPERR);
+}
+
+TEST(kernel_addresses)
+{
+	volatile char *k = test_kernel, *n = test_noncanonical;
+
+	CHECK_EQ(CAUGHT((void)*k), SIGSEGV);
+	CHECK_EQ(CAUGHT(*k = 1), SIGSEGV);
+	/* No address is known for a non-canonical one. */
+	CHECK_EQ(CAUGHT((void)*n), SIGSEGV);
+	CHECK_EQ(info.si_code, SI_KERNEL);
+	CHECK(info.si_addr == NULL);
+}
+
+TEST(no_execute)
+{
+	static char data[16] = { (char)0xc3 };
+	void (*volatile call)(void) = (void (*)(void))(uintptr_t)data;
+
+	CHECK_EQ(CAUGHT(call()), SIGSEGV);
+	CHECK(info.si_addr == data);
+	CHECK_EQ(info.si_code, SEGV_ACCERR);
+	CHECK_EQ(instruction, (greg_t)(uintptr_t)data);
+}
+
+TEST(past_the_end_of_a_file)
+{
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	volatile char *p;
+
+	CHECK_EQ(write(fd, "x", 1), 1);
+	p = CHECK_OK(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			  0));
+	CHECK_EQ(CAUGHT((void)p[4095]), 0);
+	CHECK_EQ(CAUGHT((void)p[4096]), SIGBUS);
+	CHECK_EQ(info.si_code, BUS_ADRERR);
+	CHECK(info.si_addr == p + 4096);
+	CHECK_EQ(CAUGHT(p[8191] = 1), SIGBUS);
+	CHECK(info.si_addr == p + 8191);
+}
+
+TEST(arithmetic)
+{
+	volatile int zero = 0, one = 1;
+
+	CHECK_EQ(CAUGHT(one = one / zero), SIGFPE);
+	CHECK_EQ(info.si_code, FPE_INTDIV);
+	CHECK_EQ((greg_t)(uintptr_t)info.si_addr, instruction);
+	CHECK_EQ(trap, 0);
+}
+
+TEST(float_exceptions)
+{
+	unsigned mxcsr = 0x1f80 & ~0x200u;	/* division by zero traps */
+	volatile double zero = 0, one = 1;
+
+	CHECK_EQ(CAUGHT({
+		__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
+		one = one / zero;
+	}), SIGFPE);
+	CHECK_EQ(info.si_code, FPE_FLTDIV);
+	CHECK_EQ(trap, 19);
+}
+
+TEST(illegal_instructions)
+{
+	CHECK_EQ(CAUGHT(__asm__ volatile("ud2")), SIGILL);
+	CHECK_EQ(info.si_code, ILL_ILLOPN);
+	CHECK_EQ((greg_t)(uintptr_t)info.si_addr, instruction);
+	CHECK_EQ(trap, 6);
+}
+
+TEST(privileged_instructions)
+{
+	CHECK_EQ(CAUGHT(__asm__ volatile("hlt")), SIGSEGV);
+	CHECK_EQ(info.si_code, SI_KERNEL);
+	CHECK_EQ(trap, 13);
+	CHECK_EQ(CAUGHT(__asm__ volatile("cli")), SIGSEGV);
+	CHECK_EQ(CAUGHT(__asm__ volatile("mov %%cr3, %%rax" : : : "rax")),
+		 SIGSEGV);
+	CHECK_EQ(CAUGHT(__asm__ volatile("wrmsr" : : "a"(0), "c"(0), "d"(0))),
+		 SIGSEGV);
+	CHECK_EQ(CAUGHT(__asm__ volatile("outb %%al, $0x80" : : "a"(0))),
+		 SIGSEGV);
+	CHECK_EQ(CAUGHT(__asm__ volatile("lgdt (%%rsp)" : : : "memory")),
+		 SIGSEGV);
+}
+
+TEST(breakpoint)
+{
+	CHECK_EQ(CAUGHT(__asm__ volatile("int3")), SIGTRAP);
+	CHECK_EQ(info.si_code, SI_KERNEL);
+	CHECK_EQ(trap, 3);
+}
+
+TEST(single_step)
+{
+	CHECK_EQ(CAUGHT(__asm__ volatile(
+			"sub $128, %%rsp\n pushf\n orl $0x100, (%%rsp)\n"
+			"popf\n nop\n nop\n add $128, %%rsp"
+			: : : "memory", "cc")), SIGTRAP);
+	CHECK_EQ(info.si_code, TRAP_TRACE);
+}
+
+TEST(a_blocked_fault_kills)
+{
+	volatile char *wild = test_wild;
+	sigset_t set;
+	pid_t pid;
+
+	sigfillset(&set);
+	CHILD(pid) {
+		catch();
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		*wild = 1;
+	}
+	CHECK_KILLED(pid, SIGSEGV);
+	CHILD(pid) {
+		signal(SIGSEGV, SIG_IGN);
+		*wild = 1;
+	}
+	CHECK_KILLED(pid, SIGSEGV);
+}
+
+static void fault_again(int sig TEST_UNUSED)
+{
+	*(volatile char *)test_wild = 1;
+}
+
+TEST(a_fault_in_its_handler_kills)
+{
+	pid_t pid;
+
+	CHILD(pid) {
+		signal(SIGSEGV, fault_again);
+		fault_again(0);
+	}
+	CHECK_KILLED(pid, SIGSEGV);
+}
+
+TEST(no_stack_for_the_frame_kills)
+{
+	pid_t pid;
+
+	CHILD(pid) {
+		catch();
+		__asm__ volatile("mov $16, %%rsp\n push %%rax" : : : "memory");
+	}
+	CHECK_KILLED(pid, SIGSEGV);
+	CHILD(pid) {
+		catch();
+		__asm__ volatile("mov $0x800000000000000, %%rax\n"
+				 "mov %%rax, %%rsp\n push %%rax"
+				 : : : "memory");
+	}
+	CHECK_KILLED(pid, SIGSEGV);
+}
+
+TEST(sigreturn_with_a_hostile_frame_kills)
+{
+	pid_t pid;
+
+	for (int i = 0; i < 4; i++) {
+		unsigned long sp[] = { 8, 0xffffffff81000000,
+				       0x800000000000000, 0x7fffffffe000 };
+
+		CHILD(pid)
+			__asm__ volatile("mov %0, %%rsp\n mov $15, %%eax\n"
+					 "syscall\n ud2"
+					 : : "r"(sp[i]) : "memory");
+		CHECK_KILLED(pid, SIGSEGV);
+	}
+}
