@@ -160,6 +160,7 @@ class Machine:
         else:
             acpi = "on" if self.kernel.is_linux else "off"
             machine = f"microvm,acpi={acpi},rtc=on,isa-serial=on"
+            self.add("-global", "virtio-mmio.force-legacy=false")
         if self.kernel.is_linux and not options.initramfs:
             machine += ",memory-backend=mem"
             self.add("-object", f"memory-backend-memfd,id=mem,share=on,size={options.mem}")
