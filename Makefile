@@ -96,6 +96,10 @@ help:
 	@echo 'make clean      remove build/'
 	@echo 'V=1 shows the commands; TEST=name and LEVEL=n choose tests'
 
+# For tools: the value of a variable.
+print-%:
+	@echo $($*)
+
 # Only the kernel headers of linux-libc-dev are visible, never libc's.
 $(UAPI)/.done:
 	$(Q)mkdir -p $(UAPI)

@@ -1,0 +1,213 @@
+#!/usr/bin/python3
+"""`make check`: what can be said about the source without running it.
+
+Usage: check.py [--all] [STEP...]   (--all: clang-tidy over every file)
+"""
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+import time
+
+LAYERS = ("lib", "arch", "core", "mm", "vfs", "block", "ipc", "net", "fs", "proc",
+          "drivers", "linux", "init")
+JOBS = os.cpu_count() or 1
+TIDY_SECONDS = 45
+
+FUNCTION_LINES = 100
+FILE_LINES = 1000
+HEADER_LINES = 300
+
+# What must not be in a tracked file; split, so that this file passes.
+FORBIDDEN = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b|/work" r"/|/ho" r"me/\w")
+
+
+def files(folders, *endings):
+    found = []
+    for folder in folders:
+        for path, _, names in os.walk(folder):
+            found += [os.path.join(path, name) for name in names if name.endswith(endings)]
+    return sorted(found)
+
+
+def command(arguments, **options):
+    """(exit status, output) of a command."""
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace", check=False, **options)
+    return done.returncode, done.stdout
+
+
+def in_parallel(commands):
+    """The outputs of the commands that failed."""
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        return [output.strip() for status, output in pool.map(command, commands) if status]
+
+
+def make_variable(name):
+    text = command(["make", "-s", "--no-print-directory", f"print-{name}"])[1]
+    return text.split()
+
+
+def clang_flags():
+    flags = make_variable("CPPFLAGS") + make_variable("CFLAGS") + make_variable("WARNINGS")
+    flags = [flag for flag in flags if not flag.startswith("-mstack-protector")]
+    gcc_include = flags.index("-isystem")
+    flags[gcc_include + 1] = command(["clang", "-print-resource-dir"])[1].strip() + "/include"
+    return flags + ["-Ibuild/release/gen", "-O2", "-Wno-unknown-warning-option",
+                    "-Wno-unused-command-line-argument", "-Wno-gnu-designator",
+                    "-Wno-initializer-overrides", "-Dstatic_assert=_Static_assert"]
+
+
+def kernel_c():
+    return files(LAYERS, ".c")
+
+
+def check_gcc():
+    status, output = command(["make", "-s", f"-j{JOBS}", "all", "debug"])
+    return [output] if status else []
+
+
+def check_clang():
+    flags = clang_flags() + ["-fsyntax-only", "-DDEBUG", "-DNOS_CHECK_USER"]
+    return in_parallel([["clang", *flags, path] for path in kernel_c()])
+
+
+def check_layers():
+    status, output = command([sys.executable, "tools/check_layers.py"])
+    return output.splitlines() if status else []
+
+
+def check_headers():
+    flags = make_variable("CPPFLAGS") + make_variable("CFLAGS") + make_variable("WARNINGS")
+    return in_parallel([["gcc", *flags, "-Ibuild/release/gen", "-O2", "-fsyntax-only",
+                         "-include", path, "-x", "c", "/dev/null"]
+                        for path in files(["include/nos"], ".h")])
+
+
+def check_format():
+    paths = files([*LAYERS, "include", "user", "bench"], ".c", ".h")
+    groups = [paths[i::JOBS] for i in range(JOBS) if paths[i::JOBS]]
+    faults = []
+    for output in in_parallel([["clang-format", "--dry-run", "-Werror", *group]
+                               for group in groups]):
+        bad = sorted({line.split(":")[0] for line in output.splitlines() if "error:" in line})
+        faults += [f"{path}: not as clang-format has it" for path in bad]
+    return faults
+
+
+def changed_files():
+    status, output = command(["git", "diff", "--name-only", "HEAD~10"])
+    return set(output.split()) if not status else set()
+
+
+def check_tidy():
+    """Changed files first; stops when its time is up."""
+    flags = clang_flags()
+    paths = kernel_c()
+    if "--all" not in sys.argv:
+        changed = changed_files()
+        paths = [path for path in paths if path in changed]
+    end = time.monotonic() + (TIDY_SECONDS if "--all" not in sys.argv else 86400)
+
+    def tidy(path):
+        if time.monotonic() > end:
+            return None
+        status, output = command(["clang-tidy", "--quiet", path, "--", *flags])
+        return "\n".join(line for line in output.splitlines()
+                         if "error:" in line) if status else ""
+
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        results = list(pool.map(tidy, paths))
+    skipped = results.count(None)
+    if skipped:
+        print(f"(time: {skipped} of {len(paths)} files left out; check.py --all takes all) ",
+              end="")
+    return [output for output in results if output]
+
+
+def function_lengths(lines):
+    """(name, length) of each function: a brace in column 0 opens and closes it."""
+    start = None
+    for number, line in enumerate(lines):
+        if line.startswith("{"):
+            start = number
+        elif line.startswith("}") and start is not None:
+            yield lines[start - 1].strip(), number - start + 1
+            start = None
+
+
+def check_size():
+    faults = []
+    for path in files([*LAYERS, "include", "user", "bench", "tests"], ".c", ".h", ".S", ".py"):
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().split("\n")
+        limit = HEADER_LINES if path.startswith("include/") else FILE_LINES
+        if len(lines) > limit + 1:
+            faults.append(f"{path}: {len(lines)} lines, at most {limit}")
+        for name, length in function_lengths(lines) if path.endswith(".c") else ():
+            if length > FUNCTION_LINES:
+                faults.append(f"{path}: {name}: {length} lines, at most {FUNCTION_LINES}")
+    return faults
+
+
+def check_words():
+    faults = []
+    for path in command(["git", "ls-files"])[1].split("\n"):
+        if not path or not os.path.isfile(path):
+            continue
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                if FORBIDDEN.search(line):
+                    faults.append(f"{path}:{number}: {line.strip()[:80]}")
+    return faults
+
+
+STEPS = {
+    "gcc": check_gcc,
+    "clang": check_clang,
+    "layers": check_layers,
+    "headers": check_headers,
+    "format": check_format,
+    "size": check_size,
+    "words": check_words,
+    "tidy": check_tidy,
+}
+
+
+def ensure_tools():
+    needed = {"clang": "clang", "clang-format": "clang-format", "clang-tidy": "clang-tidy"}
+    missing = [package for tool, package in needed.items()
+               if not os.path.exists(f"/usr/bin/{tool}")]
+    if not missing:
+        return
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    if os.getuid():
+        sys.exit(f"check: packages are missing; run: sudo {' '.join(install)}")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    command(["apt-get", "update"], env=env)
+    status, output = command(install, env=env)
+    if status:
+        sys.exit(f"check: this failed: {' '.join(install)}\n{output[-2000:]}")
+
+
+def main():
+    os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    ensure_tools()
+    wanted = [name for name in sys.argv[1:] if not name.startswith("-")] or list(STEPS)
+    failed = 0
+    for name in wanted:
+        print(f"check {name}: ", end="", flush=True)
+        start = time.monotonic()
+        faults = STEPS[name]()
+        print(f"{len(faults)} faults" if faults else "ok", f"({time.monotonic() - start:.1f} s)",
+              flush=True)
+        for fault in faults[:60]:
+            print("  " + fault[:3000].replace("\n", "\n  "))
+        failed += bool(faults)
+    print(f"{len(wanted) - failed} checks passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
