@@ -23,6 +23,7 @@ struct cred {
 	u32 securebits;
 	bool no_new_privs;
 	struct group_list *groups;	/* never NULL */
+	struct user_account *user;	/* proc: what uid is charged with; NULL in host tests */
 	struct rcu_head rcu;
 };
 

@@ -3,7 +3,9 @@
 
 #include <nos/file.h>
 #include <nos/iobuf.h>
+#include <nos/list.h>
 #include <nos/page.h>
+#include <nos/thread.h>
 #include <nos/types.h>
 
 /* ---- pipes (ipc/pipe.c) ---- */
@@ -23,8 +25,41 @@ ssize_t pipe_tee(struct pipe *from, struct pipe *to, size_t len, u32 flags);
 s64 pipe_set_size(struct pipe *p, u64 bytes);		/* F_SETPIPE_SZ */
 u64 pipe_get_size(struct pipe *p);
 
-/* ---- futex (ipc/futex.c), for exit and exec ---- */
-struct task;
+/* ---- futex (ipc/futex*.c) ---- */
+
+/* What a thread owns and waits for among PI futexes; proc embeds it in struct task. */
+struct futex_owner {
+	struct thread *thread;
+	s32 tid;
+	bool exiting;			/* takes no more locks; under the PI mutex */
+	struct list held;		/* struct futex_pi.owner_node */
+	struct futex_pi *blocked_on;
+};
+void futex_owner_init(struct futex_owner *o, struct thread *t, s32 tid);
+/* Defined by proc: the current thread's, and that of a tid (counted; NULL) with its release. */
+struct futex_owner *futex_owner_current(void);
+struct futex_owner *futex_owner_find(s32 tid);
+void futex_owner_put(struct futex_owner *o);
+
 void futex_exit_robust(u64 list_head);	/* walks the dying task's robust list */
-void futex_exit_pi(struct task *t);	/* gives its PI futexes to the next owner */
+void futex_exit_pi(struct futex_owner *o); /* gives its PI futexes to the next owner */
 int futex_wake_address(u64 address, u32 nr); /* clear_child_tid */
+
+/* The operations of futex(2): addresses are user addresses; flags FUTEX_SHARED; deadline in
+ * CLOCK_MONOTONIC, TIME_NEVER = none; a count or −errno (-ERESTARTSYS when interrupted). */
+#define FUTEX_OP_SHARED 1u
+#define FUTEX_OP_REALTIME 2u		/* the deadline came from CLOCK_REALTIME */
+long futex_wait(u64 address, u32 value, u32 bitset, u64 deadline_ns, u32 flags);
+long futex_wake(u64 address, u32 nr, u32 bitset, u32 flags);
+/* expected NULL: FUTEX_REQUEUE without the comparison. */
+long futex_requeue(u64 from, u64 to, s32 nr_wake, s32 nr_requeue, const u32 *expected, u32 flags);
+long futex_wake_op(u64 address, u64 address2, u32 nr, u32 nr2, u32 operation, u32 flags);
+long futex_lock_pi(u64 address, u64 deadline_ns, bool try_only, u32 flags);
+long futex_unlock_pi(u64 address, u32 flags);
+struct futex_wait_entry {
+	u64 address;
+	u32 value;
+	u32 flags;
+};
+#define FUTEX_WAITV_LIMIT 128
+long futex_wait_many(const struct futex_wait_entry *entries, u32 nr, u64 deadline_ns);

@@ -25,8 +25,8 @@ enum lock_rank {
 	RANK_DRIVER,
 	RANK_VMAP,
 	/* spin locks */
-	RANK_SIGHAND = 64,	/* signal state of one process */
-	RANK_TASK_LIST,		/* parent, child, group and session lists */
+	RANK_TASK_LIST = 64,	/* parent, child, group and session lists */
+	RANK_SIGHAND,		/* signal state; two of them: never together */
 	RANK_FD_TABLE,
 	RANK_DENTRY,		/* parent before child */
 	RANK_INODE_SPIN,

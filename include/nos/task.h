@@ -10,6 +10,7 @@
 
 #include <nos/cred.h>
 #include <nos/file.h>
+#include <nos/ipc.h>
 #include <nos/list.h>
 #include <nos/lock.h>
 #include <nos/rcu.h>
@@ -20,6 +21,8 @@
 
 struct process;
 struct tty;
+struct uts_namespace;
+struct posix_timers;
 
 #define NR_SIGNALS 64
 typedef u64 signal_set_t;		/* bit signo − 1 */
@@ -68,14 +71,16 @@ struct signal_queue {			/* pending signals */
 /* Handlers; shared by CLONE_SIGHAND. */
 struct signal_handlers {
 	struct ref refs;
-	struct spinlock lock;		/* rank SIGHAND: handlers, pending sets, process state */
+	struct spinlock lock;		/* rank SIGHAND, irq: handlers, pending sets, process state */
 	struct signal_action actions[NR_SIGNALS];
 	struct wait_queue signalfd_queue;
+	struct rcu_head rcu;
 };
 
 /* A number; lives as long as someone uses it in any role. */
 struct pid_entry {
 	struct ref refs;
+	u32 users;			/* roles that hold the number; under task_list_lock */
 	s32 nr;
 	struct task *task;		/* RCU: with this tid */
 	struct process *process;	/* RCU: with this tgid */
@@ -87,6 +92,7 @@ struct pid_entry {
 
 struct task {
 	struct thread thread;		/* first member */
+	struct ref refs;		/* one until reaped, one while it runs; task_put */
 	struct process *process;
 	struct pid_entry *pid;
 	s32 tid;
@@ -96,7 +102,8 @@ struct task {
 	struct fd_table *fds;
 	struct fs_context *fs;
 	struct mount_namespace *mounts;
-	struct signal_handlers *handlers;
+	struct uts_namespace *uts;
+	struct signal_handlers *handlers;	/* = process->handlers */
 	signal_set_t blocked, saved_mask;
 	struct signal_queue pending;
 	u64 altstack_sp, altstack_size;
@@ -112,7 +119,9 @@ struct task {
 	s32 exit_code;			/* wait status */
 	u32 flags;			/* TASK_ */
 	u32 parent_death_signal;
-	struct list pi_held;		/* PI futexes owned */
+	struct futex_owner futex;	/* PI futexes owned and waited for */
+	struct completion *vfork_done;	/* the parent's, while it waits */
+	u64 rseq_switches;		/* switches seen at the last fix-up */
 	u32 personality;
 	u64 timer_slack_ns;
 	u64 faults_minor, faults_major;
@@ -127,10 +136,18 @@ struct task {
 #define TASK_EXECED 8u			/* since fork: setpgid by the parent gets EACCES */
 #define TASK_STOPPING 16u
 #define TASK_SIGNALED 32u
+#define TASK_ZOMBIE 64u			/* has left its last function; waits to be reaped */
+#define TASK_STOPPED 128u		/* parked by a job-control stop */
+#define TASK_OOM_VICTIM 256u
 
 static inline struct task *task_current(void)
 {
 	return container_of(current_thread, struct task, thread);
+}
+
+static inline struct process *process_current(void)
+{
+	return task_current()->process;
 }
 
 struct rlimit_pair {
@@ -147,8 +164,10 @@ struct process {
 	struct pid_entry *pid;
 	s32 tgid;
 	struct task *leader;		/* thread group leader */
-	struct list threads;		/* tasks */
+	struct signal_handlers *handlers;	/* RCU; changes at exec */
+	struct list threads;		/* tasks, a dead leader included; under task_list_lock */
 	u32 nr_threads;
+	u32 nr_live;			/* of them, not yet exiting */
 	struct process *parent;		/* under the task-list lock / RCU */
 	struct list children, sibling;
 	struct pid_entry *group, *session;
@@ -163,14 +182,14 @@ struct process {
 	struct task *exec_task;		/* de_thread in progress */
 	struct rlimit_pair limits[16];
 	struct usage usage_dead, usage_children;
-	struct list timers;		/* POSIX timers */
-	u32 next_timer_id;
 	struct timer real_timer;	/* ITIMER_REAL */
 	u64 real_interval_ns;
 	u64 virtual_left_ns, virtual_interval_ns, prof_left_ns, prof_interval_ns;
 	u64 start_time_ns;		/* CLOCK_BOOTTIME */
 	s32 oom_adjust;			/* −1000…1000 */
 	u32 nr_waiters;
+	struct posix_timers *posix_timers;	/* NULL until the first timer_create */
+	bool cpu_timers;		/* something counts this process's CPU time */
 	struct rcu_head rcu;
 };
 #define PROCESS_STOPPED 1u
@@ -240,10 +259,11 @@ struct clone_request {
 	const s32 *set_tid;
 	u32 nr_set_tid;
 };
+/* The child's tid, or −errno. */
 s32 process_clone(const struct clone_request *r, const struct trap_frame *frame);
 void process_exit_task(s32 code) __noreturn;		/* exit(2) */
 void process_exit_group(s32 status) __noreturn;		/* exit_group(2), fatal signals */
-/* exec: the program file, already opened; strings in kernel memory or at user addresses. */
+/* linux/exec.c fills it (proc/exec.h). */
 struct exec_request;
 /* Starts /init as pid 1 from a kernel thread: returns only on failure. */
 int process_exec_init(const char *path, const char *const *argv, const char *const *envp);

@@ -1,0 +1,50 @@
+/* Tests of the random number generator: the RFC's vectors, erasure, spread. */
+#include <nos/random.h>
+#include <nos/string.h>
+#include <nos/test.h>
+
+/* RFC 8439, 2.3.2; its 32-bit counter and 96-bit nonce laid over ours. */
+TEST(chacha20_block_of_the_rfc)
+{
+	static const u8 expected[64] = {
+		0x10, 0xf1, 0xe7, 0xe4, 0xd1, 0x3b, 0x59, 0x15, 0x50, 0x0f, 0xdd, 0x1f, 0xa3,
+		0x20, 0x71, 0xc4, 0xc7, 0xd1, 0xf4, 0xc7, 0x33, 0xc0, 0x68, 0x03, 0x04, 0x22,
+		0xaa, 0x9a, 0xc3, 0xd4, 0x6c, 0x4e, 0xd2, 0x82, 0x64, 0x46, 0x07, 0x9f, 0xaa,
+		0x09, 0x14, 0xc2, 0xd7, 0x05, 0xd9, 0x8b, 0x02, 0xa2, 0xb5, 0x12, 0x9c, 0xd1,
+		0xde, 0x16, 0x4e, 0xb9, 0xcb, 0xd0, 0x83, 0xe8, 0xa2, 0x50, 0x3c, 0x4e,
+	};
+	u32 key[8];
+	u8 bytes[32], out[64];
+
+	for (unsigned i = 0; i < 32; i++)
+		bytes[i] = (u8)i;
+	memcpy(key, bytes, sizeof(key));
+	chacha20_block(key, 1ull | 0x09000000ull << 32, 0x4a000000ull, out);
+	EXPECT_EQ(memcmp(out, expected, 64), 0);
+}
+
+TEST(random_bytes_differ)
+{
+	u8 a[300], b[300];
+	unsigned ones = 0;
+
+	random_bytes(a, sizeof(a));
+	random_bytes(b, sizeof(b));
+	EXPECT(memcmp(a, b, sizeof(a)) != 0);
+	for (unsigned i = 0; i < sizeof(a); i++)
+		ones += (unsigned)__builtin_popcount(a[i]);
+	EXPECT(ones > 1000 && ones < 1400);
+}
+
+TEST(random_below_its_limit)
+{
+	unsigned seen = 0;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		u64 v = random_below(7);
+
+		EXPECT(v < 7);
+		seen |= 1u << v;
+	}
+	EXPECT_EQ(seen, 127);
+}
