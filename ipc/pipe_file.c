@@ -1,0 +1,328 @@
+/* Pipes as files: pipe2(2), FIFOs (fifo(7)), poll, ioctl, size. */
+#include "pipe_internal.h"
+
+#include <nos/cred.h>
+#include <nos/errno.h>
+#include <nos/file.h>
+#include <nos/pseudo.h>
+#include <nos/slab.h>
+#include <nos/string.h>
+#include <asm/ioctls.h>
+#include <linux/capability.h>
+#include <linux/eventpoll.h>
+#include <linux/fcntl.h>
+#include <linux/stat.h>
+
+static u64 pipe_max_size = 1 << 20;	/* /proc/sys/fs/pipe-max-size */
+
+static bool pipe_is_nonblocking(const struct file *f, const struct iobuf *b)
+{
+	return (f->flags & O_NONBLOCK) || (b->flags & IOBUF_NOWAIT);
+}
+
+static ssize_t pipe_file_read(struct file *f, struct iobuf *to, u64 *pos)
+{
+	return pipe_read(f->private, to, pipe_is_nonblocking(f, to));
+}
+
+static ssize_t pipe_file_write(struct file *f, struct iobuf *from, u64 *pos)
+{
+	return pipe_write(f->private, from, pipe_is_nonblocking(f, from),
+			  (f->flags & O_DIRECT) != 0);
+}
+
+/*
+ * POLLHUP for a reader only if a writer was there since its open: f->position,
+ * unused in a stream, holds how many had come by then.
+ */
+static u32 pipe_file_poll(struct file *f, struct poll_table *t)
+{
+	struct pipe *p = f->private;
+	u32 mask = 0;
+
+	if (f->mode & FILE_READ) {
+		poll_wait(t, &p->readable);
+		if (!pipe_is_empty(p))
+			mask |= EPOLLIN | EPOLLRDNORM;
+		if (!READ_ONCE(p->writers) && READ_ONCE(p->writers_ever) != f->position)
+			mask |= EPOLLHUP;
+	}
+	if (f->mode & FILE_WRITE) {
+		poll_wait(t, &p->writable);
+		if (!pipe_is_full(p))
+			mask |= EPOLLOUT | EPOLLWRNORM;
+		if (!READ_ONCE(p->readers))
+			mask |= EPOLLERR;
+	}
+	return mask;
+}
+
+static long pipe_file_ioctl(struct file *f, u32 cmd, struct user_arg arg)
+{
+	struct pipe *p = f->private;
+	s32 bytes = 0;
+
+	if (cmd != FIONREAD)
+		return -ENOIOCTLCMD;
+	mutex_lock(&p->lock);
+	for (u32 n = p->tail; n != p->head; n++)
+		bytes += (s32)pipe_slot_at(p, n)->extent.len;
+	mutex_unlock(&p->lock);
+	return user_arg_write(arg, &bytes, sizeof(bytes));
+}
+
+/* Counts an end in. */
+static void pipe_add_end_locked(struct pipe *p, const struct file *f)
+{
+	if (f->mode & FILE_READ) {
+		p->readers++;
+		WRITE_ONCE(p->readers_ever, p->readers_ever + 1);
+	}
+	if (f->mode & FILE_WRITE) {
+		p->writers++;
+		WRITE_ONCE(p->writers_ever, p->writers_ever + 1);
+	}
+}
+
+/* Counts an end out; the pipe goes with its last file. */
+static void pipe_file_release(struct file *f)
+{
+	struct pipe *p = f->private;
+	struct inode *i = f->inode;
+	bool alone, last;
+
+	if (!p)		/* the open failed */
+		return;
+	mutex_lock(&p->lock);
+	if (f->mode & FILE_READ)
+		p->readers--;
+	if (f->mode & FILE_WRITE)
+		p->writers--;
+	alone = !p->readers != !p->writers;
+	mutex_unlock(&p->lock);
+	if (alone) {
+		wake_all_key(&p->readable, EPOLLIN | EPOLLRDNORM | EPOLLHUP);
+		wake_all_key(&p->writable, EPOLLOUT | EPOLLWRNORM | EPOLLERR);
+	}
+
+	spin_lock(&i->spin);
+	last = --p->nr_files == 0;
+	if (last)
+		i->pipe = NULL;
+	spin_unlock(&i->spin);
+	if (last)
+		pipe_destroy(p);
+}
+
+/* The pipe of a FIFO's inode, made if need be, with one file more; NULL: no memory. */
+static struct pipe *fifo_get_pipe(struct inode *i)
+{
+	struct pipe *p, *made = NULL;
+
+	for (;;) {
+		spin_lock(&i->spin);
+		if (!i->pipe)
+			i->pipe = keep(made);
+		p = i->pipe;
+		if (p)
+			p->nr_files++;
+		spin_unlock(&i->spin);
+		if (p)
+			break;
+		made = pipe_create();
+		if (!made)
+			return NULL;
+	}
+	if (made)
+		pipe_destroy(made);
+	return p;
+}
+
+/* Waits until *ever counts an open that was not there before. */
+static int fifo_wait_partner(struct pipe *p, struct wait_queue *q, const u32 *ever)
+{
+	u32 before = *ever;
+
+	while (*ever == before) {
+		int err = wait_on(q, &p->lock);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/*
+ * open(2) of a FIFO: a reader waits for a writer and a writer for a reader;
+ * O_NONBLOCK readers come in at once, O_NONBLOCK writers without a reader get
+ * ENXIO; O_RDWR never waits.
+ */
+static int fifo_open_locked(struct pipe *p, struct file *f)
+{
+	bool nonblocking = (f->flags & O_NONBLOCK) != 0;
+
+	pipe_add_end_locked(p, f);
+	if ((f->mode & FILE_READ) && p->readers == 1)
+		wake_all(&p->writable);
+	if ((f->mode & FILE_WRITE) && p->writers == 1)
+		wake_all(&p->readable);
+
+	if (!(f->mode & FILE_WRITE) && !p->writers) {
+		f->position = p->writers_ever;
+		if (!nonblocking) {
+			f->position = U64_MAX;
+			return fifo_wait_partner(p, &p->readable, &p->writers_ever);
+		}
+	}
+	if (!(f->mode & FILE_READ) && !p->readers) {
+		if (nonblocking)
+			return -ENXIO;
+		return fifo_wait_partner(p, &p->writable, &p->readers_ever);
+	}
+	return 0;
+}
+
+static int fifo_open(struct inode *i, struct file *f)
+{
+	struct pipe *p = fifo_get_pipe(i);
+	int err;
+
+	if (!p)
+		return -ENOMEM;
+	f->private = p;
+	f->position = U64_MAX;
+	f->mode |= FILE_STREAM;
+	mutex_lock(&p->lock);
+	err = fifo_open_locked(p, f);
+	mutex_unlock(&p->lock);
+	if (err) {
+		pipe_file_release(f);
+		f->private = NULL;
+	}
+	return err;
+}
+
+const struct file_ops fifo_file_ops = {
+	.read = pipe_file_read,
+	.write = pipe_file_write,
+	.open = fifo_open,
+	.release = pipe_file_release,
+	.poll = pipe_file_poll,
+	.ioctl = pipe_file_ioctl,
+	.splice_read = pipe_splice_read,
+	.flags = FILE_OPS_STREAM | FILE_OPS_NOWAIT,
+};
+
+struct pipe *pipe_of_file(struct file *f)
+{
+	return f->ops == &fifo_file_ops ? f->private : NULL;
+}
+
+int pipe_create_files(struct file *ends[2], u32 flags)
+{
+	struct pipe *p = pipe_create();
+	struct file *in, *out;
+
+	if (!p)
+		return -ENOMEM;
+	in = file_create_pseudo("pipefs", S_IFIFO | 0600, &fifo_file_ops, NULL,
+				O_RDONLY | (flags & O_NONBLOCK));
+	if (is_err(in)) {
+		pipe_destroy(p);
+		return (int)ptr_err(in);
+	}
+	out = file_create_sibling(in, &fifo_file_ops, NULL,
+				  O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)));
+	if (is_err(out)) {
+		file_put(in);
+		pipe_destroy(p);
+		return (int)ptr_err(out);
+	}
+	/* Another process may open the inode through /proc/PID/fd once it has a pipe. */
+	in->inode->file_ops = &fifo_file_ops;
+	in->private = p;
+	out->private = p;
+	in->position = U64_MAX;
+	p->nr_files = 2;
+	p->readers = p->writers = 1;
+	p->readers_ever = p->writers_ever = 1;
+	in->inode->pipe = p;
+	ends[0] = in;
+	ends[1] = out;
+	return 0;
+}
+
+/*
+ * Moves the slots to a ring of nr (a power of two): -EBUSY if they do not fit,
+ * -ENOMEM.  The lock is held.
+ */
+static int pipe_resize_locked(struct pipe *p, u32 nr)
+{
+	u32 used = p->head - p->tail;
+	struct pipe_slot *slots = p->first_slots;
+
+	if (nr == p->nr_slots)
+		return 0;
+	if (used > nr)
+		return -EBUSY;
+	if (nr != PIPE_DEFAULT_SLOTS) {
+		slots = kcalloc(nr, sizeof(*slots), ALLOC_USER);
+		if (!slots)
+			return -ENOMEM;
+	}
+	for (u32 n = 0; n < used; n++)
+		slots[n] = *pipe_slot_at(p, p->tail + n);
+	if (p->slots != p->first_slots)
+		kfree(p->slots);
+	p->slots = slots;
+	WRITE_ONCE(p->nr_slots, nr);
+	WRITE_ONCE(p->tail, 0);
+	WRITE_ONCE(p->head, used);
+	return 0;
+}
+
+s64 pipe_set_size(struct pipe *p, u64 bytes)
+{
+	u64 size;
+	int err;
+
+	if (bytes > 1ull << 31)
+		return -EINVAL;
+	size = PAGE_SIZE << log2_ceil(max(1ull, div_round_up(bytes, PAGE_SIZE)));
+	if (size > pipe_max_size && size > pipe_get_size(p) && !capable(CAP_SYS_RESOURCE))
+		return -EPERM;
+	mutex_lock(&p->lock);
+	err = pipe_resize_locked(p, (u32)(size / PAGE_SIZE));
+	mutex_unlock(&p->lock);
+	if (err)
+		return err;
+	pipe_wake_writers(p);
+	return (s64)size;
+}
+
+static int pipe_max_size_show(struct text_out *out, void *arg)
+{
+	text_printf(out, "%lu\n", pipe_max_size);
+	return 0;
+}
+
+static ssize_t pipe_max_size_store(const char *text, size_t len, void *arg)
+{
+	char number[24];
+	u64 value;
+	int err;
+
+	string_copy(number, text, sizeof(number));
+	for (char *c = number; *c; c++)
+		if (*c == '\n')
+			*c = '\0';
+	err = string_to_u64(number, 10, &value);
+	if (err)
+		return err;
+	if (value < PAGE_SIZE || value > 1ull << 31)
+		return -EINVAL;
+	pipe_max_size = PAGE_SIZE << log2_ceil(div_round_up(value, PAGE_SIZE));
+	return (ssize_t)len;
+}
+
+PSEUDO_FILE(pipe_max_size_file, .path = "proc/sys/fs/pipe-max-size", .mode = 0644,
+	    .show = pipe_max_size_show, .store = pipe_max_size_store);
