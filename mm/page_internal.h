@@ -15,12 +15,18 @@ void page_pool_init(void *tables, u64 nr_frames);
 /* Makes frames [first, end) free.  They count as memory from now on. */
 void page_pool_add(u64 first, u64 end);
 void page_stats_read(struct memory_stats *s);
+void page_cache_stats_read(struct memory_stats *s);
+void fault_stats_read(struct memory_stats *s);
+u64 memory_oom_kills(void);
+void page_cache_system_init(void);
+void aspace_system_init(void);
 
 /*
  * Makes room when an allocation has failed: true if it is worth another try.
  * `round` counts the tries; sleeps.  mm/reclaim.c; a test on the host has its own.
  */
 bool memory_make_room(u64 nr_pages, u32 flags, unsigned round);
+void vmap_init(void);
 
 /* Fault injection of <nos/test.h>: true if this allocation is to fail. */
 #if defined(DEBUG) || defined(NOS_HOST)

@@ -163,6 +163,14 @@ struct memory_stats {		/* pages; for /proc/meminfo, sysinfo, vmstat */
 };
 void memory_stats_read(struct memory_stats *s);
 
+/* Overcommit (proc(5), /proc/sys/vm): promises in pages; -ENOMEM as the policy says. */
+extern u32 vm_overcommit_memory, vm_overcommit_ratio, vm_max_map_count;
+extern u64 vm_overcommit_kbytes, vm_mmap_min_addr;
+int memory_commit(u64 nr_pages) __must_check;
+void memory_commit_always(u64 nr_pages);
+void memory_uncommit(u64 nr_pages);
+u64 memory_commit_limit(void);
+
 /* One page of zeros or a copy of one, by whole words. */
 static inline void page_clear(void *page)
 {

@@ -1,0 +1,231 @@
+/*
+ * kmalloc: one cache for each size class, whole folios above 8 KiB; kfree after
+ * a grace period in batches, so that no object needs a field for it.
+ */
+#include "page_internal.h"
+#include "slab_internal.h"
+
+#include <nos/assert.h>
+#include <nos/log.h>
+#include <nos/radix.h>
+#include <nos/rcu.h>
+#include <nos/string.h>
+#include <nos/thread.h>
+#include <nos/vmap.h>
+
+#define KMALLOC_MAX 8192u
+#define NR_CLASSES 14u
+
+static const u16 class_size[NR_CLASSES] = { 8,	 16,  32,  48,	 64,   96,   128,
+					    192, 256, 512, 1024, 2048, 4096, 8192 };
+static const char *const class_name[NR_CLASSES] = {
+	"kmalloc-8",   "kmalloc-16",  "kmalloc-32",  "kmalloc-48", "kmalloc-64",
+	"kmalloc-96",  "kmalloc-128", "kmalloc-192", "kmalloc-256", "kmalloc-512",
+	"kmalloc-1k",  "kmalloc-2k",  "kmalloc-4k",  "kmalloc-8k",
+};
+static struct slab_cache class_cache[NR_CLASSES];
+/* Class by (size − 1) / 8, for sizes up to 192. */
+static u8 small_class[24];
+
+static inline struct slab_cache *size_cache(size_t size)
+{
+	if (size <= 192)
+		return &class_cache[small_class[(size - 1) / 8]];
+	return &class_cache[log2_ceil(size)];	/* 256 = 2^8 is class 8, and so on */
+}
+
+void *kmalloc(size_t size, u32 flags)
+{
+	if (unlikely(size == 0))
+		size = 1;
+	if (likely(size <= KMALLOC_MAX)) {
+		void *p = slab_alloc(size_cache(size), flags & ~ALLOC_ZERO);
+
+		if (p && (flags & ALLOC_ZERO))
+			memset(p, 0, size);
+		return p;
+	}
+	if (size > PAGE_SIZE << PAGE_ORDER_MAX)
+		return NULL;
+	return page_alloc(log2_ceil(div_round_up(size, PAGE_SIZE)), flags);
+}
+
+void *kcalloc(size_t nr, size_t size, u32 flags)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(nr, size, &bytes))
+		return NULL;
+	return kmalloc(bytes, flags | ALLOC_ZERO);
+}
+
+size_t kmalloc_usable(const void *p)
+{
+	struct folio *f = phys_to_folio(virt_to_phys(p));
+
+	if (f->kind == FOLIO_SLAB)
+		return ((struct slab_cache *)f->slab_cache)->size;
+	return folio_size(f);
+}
+
+void *krealloc(void *p, size_t size, u32 flags)
+{
+	void *to;
+
+	if (!p)
+		return kmalloc(size, flags);
+	size_t old = kmalloc_usable(p);
+
+	if (size <= old)
+		return p;
+	to = kmalloc(size, flags);
+	if (!to)
+		return NULL;
+	memcpy(to, p, old);
+	kfree(p);
+	return to;
+}
+
+void kfree(void *p)
+{
+	if (!p)
+		return;
+	struct folio *f = phys_to_folio(virt_to_phys(p));
+
+	if (likely(f->kind == FOLIO_SLAB)) {
+		slab_free(f->slab_cache, p);
+		return;
+	}
+	VERIFY(f->kind == FOLIO_KERNEL && folio_address(f) == p);
+	folio_put(f);
+}
+
+char *kstrdup(const char *s, u32 flags)
+{
+	size_t size = strlen(s) + 1;
+	char *to = kmalloc(size, flags);
+
+	if (to)
+		memcpy(to, s, size);
+	return to;
+}
+
+/* ---- after a grace period ---- */
+
+#define LATE_BATCH 28u
+
+/*
+ * Pointers to free together.  A batch takes pointers until it is full or one
+ * grace period old (`detach`); a further grace period later it frees them.
+ */
+struct late_batch {
+	struct rcu_head rcu;
+	struct spinlock *lock;
+	struct late_batch **slot;	/* where it takes pointers, under *lock */
+	u32 count;
+	void *objects[LATE_BATCH];
+};
+struct late_slot {
+	struct spinlock lock;
+	struct late_batch *batch;
+};
+static DEFINE_PERCPU(struct late_slot, late_slot);
+
+static void late_release(struct rcu_head *head)
+{
+	struct late_batch *b = container_of(head, struct late_batch, rcu);
+
+	for (u32 i = 0; i < b->count; i++)
+		kfree(b->objects[i]);
+	kfree(b);
+}
+
+static void late_detach(struct rcu_head *head)
+{
+	struct late_batch *b = container_of(head, struct late_batch, rcu);
+
+	spin_lock(b->lock);
+	if (*b->slot == b)
+		*b->slot = NULL;
+	spin_unlock(b->lock);
+	rcu_call(&b->rcu, late_release);
+}
+
+static bool late_add(void *p)
+{
+	struct late_batch *b = NULL;
+	bool added = false;
+
+	preempt_disable();
+	struct late_slot *s = this_cpu_ptr(late_slot);
+
+	spin_lock(&s->lock);
+	if (!s->batch || s->batch->count == LATE_BATCH) {
+		b = kmalloc(sizeof(*b), ALLOC_ATOMIC);
+		if (b) {
+			b->lock = &s->lock;
+			b->slot = &s->batch;
+			b->count = 0;
+			s->batch = b;
+		}
+	}
+	if (s->batch && s->batch->count < LATE_BATCH) {
+		s->batch->objects[s->batch->count++] = p;
+		added = true;
+	}
+	spin_unlock(&s->lock);
+	preempt_enable();
+	if (b)
+		rcu_call(&b->rcu, late_detach);
+	return added;
+}
+
+void kfree_rcu(void *p)
+{
+	if (!p || late_add(p))
+		return;
+	/* Not even the reserve has 256 bytes. */
+	if (current_thread->preempt_count == 0 && irq_is_enabled()) {
+		rcu_synchronize();
+		kfree(p);
+	} else {
+		log_err("kfree_rcu: out of memory, %zu bytes lost", kmalloc_usable(p));
+	}
+}
+
+#define RADIX_NODE_SIZE 576u
+static struct slab_cache radix_cache;
+
+static void *radix_node_alloc(size_t bytes)
+{
+	VERIFY(bytes <= RADIX_NODE_SIZE);
+	return slab_alloc(&radix_cache, ALLOC_ATOMIC | ALLOC_ZERO);
+}
+
+const struct radix_allocator radix_default_allocator = {
+	.alloc = radix_node_alloc,
+	.free_deferred = kfree_rcu,
+};
+
+void kmalloc_init(void)
+{
+	static const struct slab_cache_info radix_info = {
+		.name = "radix_node", .size = RADIX_NODE_SIZE,
+	};
+	u32 class = 0;
+
+	slab_cache_prepare(&radix_cache, &radix_info, true);
+	for (u32 i = 0; i < NR_CLASSES; i++) {
+		u32 size = class_size[i], natural = size & -size;
+		struct slab_cache_info info = {
+			.name = class_name[i], .size = size, .align = min(natural, 4096u),
+		};
+
+		slab_cache_prepare(&class_cache[i], &info, true);
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(small_class); i++) {
+		while (class_size[class] < (i + 1) * 8)
+			class++;
+		small_class[i] = (u8)class;
+	}
+}

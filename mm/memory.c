@@ -1,0 +1,83 @@
+/* Start of mm, system-wide figures, and the overcommit accounting (mmap(2), proc(5)). */
+#include "page_internal.h"
+#include "slab_internal.h"
+
+#include <nos/aspace.h>
+#include <nos/assert.h>
+#include <nos/errno.h>
+#include <nos/page_cache.h>
+#include <nos/vmap.h>
+
+#include <linux/capability.h>
+
+u32 vm_overcommit_memory;
+u32 vm_overcommit_ratio = 50;
+u64 vm_overcommit_kbytes;
+u32 vm_max_map_count = 65530;
+u64 vm_mmap_min_addr = 65536;
+
+static s64 committed;	/* pages promised to accounted mappings */
+
+u64 memory_commit_limit(void)
+{
+	if (vm_overcommit_kbytes)
+		return vm_overcommit_kbytes >> (PAGE_SHIFT - 10);
+	return page_nr_total() * vm_overcommit_ratio / 100;
+}
+
+int memory_commit(u64 nr_pages)
+{
+	s64 now = atomic_add(&committed, (s64)nr_pages);
+
+	if (vm_overcommit_memory == 1)
+		return 0;
+	if (vm_overcommit_memory == 0 && nr_pages <= page_nr_total())
+		return 0;
+	if (vm_overcommit_memory == 2) {
+		/* 3 % are left to root, so that it can log in and look */
+		u64 limit = memory_commit_limit();
+
+		if (!process_has_capability(CAP_SYS_ADMIN))
+			limit -= limit / 32;
+		if (now <= (s64)limit)
+			return 0;
+	}
+	memory_uncommit(nr_pages);
+	return -ENOMEM;
+}
+
+void memory_commit_always(u64 nr_pages)
+{
+	atomic_add(&committed, (s64)nr_pages);
+}
+
+void memory_uncommit(u64 nr_pages)
+{
+	atomic_sub(&committed, (s64)nr_pages);
+}
+
+void memory_stats_read(struct memory_stats *s)
+{
+	*s = (struct memory_stats){ 0 };
+	page_stats_read(s);
+	page_cache_stats_read(s);
+	fault_stats_read(s);
+	vmap_stats_read(&s->kernel_stacks, &s->vmap);
+	s->committed = (u64)max(atomic_load_relaxed(&committed), (s64)0);
+	s->commit_limit = memory_commit_limit();
+	s->oom_kills = memory_oom_kills();
+	/* free, and the page cache that can be dropped, less half of it as working set at most */
+	u64 droppable = s->file > s->shmem ? s->file - s->shmem : 0;
+
+	s->available = s->free + droppable - min(droppable / 2, (u64)1024);
+}
+
+void mm_init(void)
+{
+	slab_init();
+	vmap_init();
+	zero_folio = folio_alloc(0, FOLIO_KERNEL, ALLOC_ZERO);
+	VERIFY(zero_folio);
+	page_cache_system_init();
+	aspace_system_init();
+}
