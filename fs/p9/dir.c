@@ -4,6 +4,7 @@
 #include <nos/string.h>
 #include <asm/fcntl.h>
 #include <linux/stat.h>
+#include <linux/limits.h>
 #include <linux/xattr.h>
 
 #include "p9.h"
@@ -203,7 +204,7 @@ int p9_set_attributes(struct inode *i, const struct inode_change *c)
 	return err;
 }
 
-int p9_get_attributes(struct inode *i, struct stat_info *s)
+int p9_inode_attributes(struct inode *i, struct stat_info *s)
 {
 	if (p9_mount(i->sb)->loose)
 		return 0;
@@ -424,7 +425,7 @@ const struct inode_ops p9_dir_inode_ops = {
 	.rmdir = remove_dir,
 	.rename = rename_entry,
 	.set_attributes = p9_set_attributes,
-	.get_attributes = p9_get_attributes,
+	.get_attributes = p9_inode_attributes,
 	.get_xattr = p9_get_xattr,
 	.set_xattr = p9_set_xattr,
 	.list_xattr = p9_list_xattr,

@@ -217,7 +217,7 @@ const struct file_ops p9_file_ops = {
 
 const struct inode_ops p9_file_inode_ops = {
 	.set_attributes = p9_set_attributes,
-	.get_attributes = p9_get_attributes,
+	.get_attributes = p9_inode_attributes,
 	.get_xattr = p9_get_xattr,
 	.set_xattr = p9_set_xattr,
 	.list_xattr = p9_list_xattr,
@@ -246,7 +246,7 @@ static const char *get_link(struct inode *i, char **to_free)
 const struct inode_ops p9_symlink_inode_ops = {
 	.get_link = get_link,
 	.set_attributes = p9_set_attributes,
-	.get_attributes = p9_get_attributes,
+	.get_attributes = p9_inode_attributes,
 	.get_xattr = p9_get_xattr,
 	.list_xattr = p9_list_xattr,
 };

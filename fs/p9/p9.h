@@ -52,7 +52,7 @@ extern const struct page_cache_ops p9_page_cache_ops;
 
 /* Shared by all three kinds of inode. */
 int p9_set_attributes(struct inode *i, const struct inode_change *c);
-int p9_get_attributes(struct inode *i, struct stat_info *s);
+int p9_inode_attributes(struct inode *i, struct stat_info *s);
 ssize_t p9_get_xattr(struct inode *i, const char *name, void *to, size_t size);
 int p9_set_xattr(struct inode *i, const char *name, const void *v, size_t size, int flags);
 ssize_t p9_list_xattr(struct inode *i, char *to, size_t size);
