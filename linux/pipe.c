@@ -15,7 +15,7 @@ static long pipe_make(s32 __user *fds, u32 flags)
 		return err;
 	fd[0] = fd_allocate(0, flags & O_CLOEXEC);
 	fd[1] = fd[0] < 0 ? fd[0] : fd_allocate(0, flags & O_CLOEXEC);
-	err = fd[1] < 0 ? fd[1] : put_user(fd, fds);
+	err = fd[1] < 0 ? fd[1] : copy_to_user(fds, fd, sizeof(fd)) ? -EFAULT : 0;
 	if (err) {
 		if (fd[0] >= 0)
 			fd_cancel(fd[0]);

@@ -25,6 +25,15 @@ ssize_t pipe_tee(struct pipe *from, struct pipe *to, size_t len, u32 flags);
 s64 pipe_set_size(struct pipe *p, u64 bytes);		/* F_SETPIPE_SZ */
 u64 pipe_get_size(struct pipe *p);
 
+/* ---- poll and select (ipc/poll.c) ---- */
+struct poll_item {		/* the layout of struct pollfd */
+	s32 fd;			/* negative: skipped */
+	u16 wanted, got;	/* POLL* bits */
+};
+/* Waits until some item has a bit of wanted | always; fills got (POLLNVAL: not open).  deadline 0: does not wait; TIME_NEVER.  How many
+ * items have got != 0; 0 at the deadline; -ERESTARTNOHAND on a signal; -ENOMEM. */
+int poll_items(struct poll_item *items, u32 nr, u16 always, u64 deadline_ns);
+
 /* ---- futex (ipc/futex*.c) ---- */
 
 /* What a thread owns and waits for among PI futexes; proc embeds it in struct task. */
