@@ -102,6 +102,39 @@ static void queue_interrupt(void *arg)
 	q->callback(q);
 }
 
+/* The vector of all queues for which there was none of their own. */
+static void shared_interrupt(void *arg)
+{
+	struct virtio_device *d = arg;
+
+	for (u32 i = 0; i < d->nr_queues; i++) {
+		struct virtqueue *q = d->queues[i];
+
+		if (q && q->callback)
+			q->callback(q);
+	}
+}
+
+/* An MSI-X entry for the queue: its own while there are enough, else the last one, shared. */
+static int choose_entry(struct virtio_device *d, struct virtqueue *q, u16 *entry)
+{
+	struct virtio_pci *v = of(d);
+	u16 last = (u16)(v->pci->nr_msix - 1);
+	int vector;
+
+	if (v->next_vector < last) {
+		*entry = v->next_vector++;
+		vector = pci_msix_request(v->pci, *entry, queue_interrupt, q, "virtio", 0);
+		return vector < 0 ? vector : 0;
+	}
+	*entry = last;
+	if (v->next_vector > last)
+		return 0;
+	v->next_vector++;
+	vector = pci_msix_request(v->pci, last, shared_interrupt, d, "virtio", 0);
+	return vector < 0 ? vector : 0;
+}
+
 static int start_queue(struct virtio_device *d, struct virtqueue *q)
 {
 	struct virtio_pci *v = of(d);
@@ -122,12 +155,11 @@ static int start_queue(struct virtio_device *d, struct virtqueue *q)
 	c->queue_device[0] = (u32)q->used_phys;
 	c->queue_device[1] = (u32)(q->used_phys >> 32);
 	if (q->callback) {
-		u16 entry = v->next_vector;
-		int vector = pci_msix_request(v->pci, entry, queue_interrupt, q, "virtio", 0);
+		u16 entry;
+		int err = choose_entry(d, q, &entry);
 
-		if (vector < 0)
-			return vector;
-		v->next_vector++;
+		if (err)
+			return err;
 		c->queue_msix_vector = entry;
 		if (c->queue_msix_vector != entry)
 			return -ENOSPC;

@@ -80,7 +80,7 @@ struct virtqueue *virtqueue_create(struct virtio_device *d, u16 index, u16 size_
 	q->index = index;
 	q->size = size;
 	q->nr_free = size;
-	q->event_index = (d->features & VIRTIO_F_EVENT_IDX) != 0;
+	q->event_index = (d->features & VIRTIO_FEATURE_EVENT_IDX) != 0;
 	q->descriptors = (struct virtq_descriptor *)ring;
 	q->available = (u16 *)(ring + size * sizeof(struct virtq_descriptor));
 	q->used = (u16 *)(ring + used_at);
@@ -169,7 +169,7 @@ int virtqueue_add(struct virtqueue *q, const struct virtio_segment *out, u32 nr_
 		  struct virtq_descriptor *table)
 {
 	u32 nr = nr_out + nr_in;
-	bool indirect = table && nr > 1 && (q->device->features & VIRTIO_F_INDIRECT);
+	bool indirect = table && nr > 1 && (q->device->features & VIRTIO_FEATURE_INDIRECT);
 	u16 head = q->free_head;
 
 	if (q->broken)

@@ -20,11 +20,11 @@ static u32 nr_devices;
 
 static int negotiate(struct virtio_device *d, const struct virtio_driver *driver)
 {
-	u64 wanted = driver->features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT |
-		     VIRTIO_F_EVENT_IDX;
+	u64 wanted = driver->features | VIRTIO_FEATURE_VERSION_1 | VIRTIO_FEATURE_INDIRECT |
+		     VIRTIO_FEATURE_EVENT_IDX;
 	u64 offered = d->transport->get_features(d);
 
-	if (!(offered & VIRTIO_F_VERSION_1))
+	if (!(offered & VIRTIO_FEATURE_VERSION_1))
 		return -ENODEV;
 	d->features = offered & wanted;
 	d->transport->set_features(d, d->features);

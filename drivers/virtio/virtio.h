@@ -15,9 +15,9 @@
 #define VIRTIO_ID_RNG 4
 #define VIRTIO_ID_9P 9
 
-#define VIRTIO_F_INDIRECT (1ull << 28)
-#define VIRTIO_F_EVENT_IDX (1ull << 29)
-#define VIRTIO_F_VERSION_1 (1ull << 32)
+#define VIRTIO_FEATURE_INDIRECT (1ull << 28)
+#define VIRTIO_FEATURE_EVENT_IDX (1ull << 29)
+#define VIRTIO_FEATURE_VERSION_1 (1ull << 32)
 
 struct virtio_device;
 struct virtqueue;
