@@ -47,7 +47,8 @@ WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes \
 	-Werror
 ASFLAGS  := -g -D__ASSEMBLY__ -mcmodel=kernel -fno-pic -fno-pie -Wa,--fatal-warnings
 LDFLAGS  := -nostdlib -static -no-pie -z max-page-size=0x1000 \
-	-z noexecstack --build-id=none --no-warn-rwx-segments
+	-z noexecstack --build-id=none --no-warn-rwx-segments --eh-frame-hdr \
+	--warn-unresolved-symbols
 
 VARIANT_release := -O2
 VARIANT_debug   := -Og -DDEBUG -Wno-maybe-uninitialized

@@ -79,6 +79,8 @@ struct arch_thread {
 	u64 fs_base, gs_base;	/* user values while not running */
 	struct fpu_state *fpu;	/* NULL for kernel threads; XSAVE area */
 	u32 user_fault_disabled;/* see <nos/uaccess.h> */
+	u32 trap_vector;	/* last exception from user mode, for signal frames */
+	u64 trap_error, trap_address;
 };
 
 struct thread;
@@ -142,8 +144,11 @@ u64 arch_get_gs_base(void);
 extern u64 clock_tsc_mult;		/* ns = (cycles × mult) >> shift, 128-bit product */
 extern u32 clock_tsc_shift;
 extern u64 clock_tsc_khz;
+/* False: the TSC may stop or run unevenly between CPUs. */
+bool clock_tsc_is_stable(void);
 u64 arch_wall_clock_ns(void);		/* RTC or kvmclock, at boot, since 1970 */
-/* One interrupt at CLOCK cycles value `deadline` (or at once if past) on this CPU. */
+/* One interrupt at CLOCK cycles value `deadline` (or at once if past) on this CPU.  It may come
+ * early (a counter of 32 bits): the handler looks at the clock and arms it again. */
 void arch_timer_arm(u64 deadline_cycles);
 void arch_timer_disarm(void);
 #define VECTOR_TIMER 0xf0
@@ -203,6 +208,11 @@ static inline u32 port_in32(u16 port)
 
 /* First table with this signature ("MCFG"), checksum verified, or NULL. */
 const void *acpi_find_table(const char signature[4]);
+/* NUMA, of SRAT and SLIT: dense numbers; 10 is the distance to itself. */
+unsigned numa_nr_nodes(void);
+unsigned numa_node_of_cpu(unsigned cpu);
+unsigned numa_node_of_phys(phys_t p);
+unsigned numa_distance(unsigned from, unsigned to);
 /* microvm: "virtio_mmio.device=…" comes on the command line; see drivers/virtio. */
 
 /* ---- end of the machine ---- */

@@ -10,7 +10,8 @@
 
 /*
  * Per-CPU variables.  The gs base of CPU n is (copy n − start of .percpu), so
- * `%gs:symbol` reaches this CPU's copy in one instruction.
+ * `%gs:symbol` reaches this CPU's copy in one instruction.  They start as zero,
+ * without an initialiser: each CPU sets its own when it comes up.
  */
 #ifdef NOS_HOST /* unit tests: one thread-local copy */
 #define DEFINE_PERCPU(type, name) __thread typeof(type) name

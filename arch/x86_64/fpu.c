@@ -1,0 +1,181 @@
+/*
+ * x87, SSE, AVX and AVX-512 state of user threads.
+ *
+ * Concepts.  The kernel itself uses no vector registers, so they always hold
+ * some user thread's state.  It is saved when that thread is switched out
+ * (eagerly: it may run elsewhere next) and loaded when a user thread is
+ * switched in, unless this CPU's registers still hold it.
+ *
+ * Invariants.
+ *   (1) fpu_owner is the state whose image was last saved from or loaded into
+ *       this CPU's registers; they still agree if owner->last_cpu is this CPU.
+ *   (2) A state whose image is written by software gets last_cpu = NO_CPU, or
+ *       is loaded at once, so that neither (1) nor the modified optimisation of
+ *       XSAVEOPT (SDM vol. 1, 13.9) sees a stale image.
+ *   (3) Images have the standard format, which is what signal frames need.
+ *
+ * Locking.  Interrupts are off in fpu_switch; others turn them off.
+ */
+#include <nos/arch.h>
+#include <nos/cpu.h>
+#include <nos/string.h>
+
+#include "x86.h"
+
+#define NO_CPU U32_MAX
+#define FEATURE_X87 1ul
+#define FEATURE_SSE 2ul
+#define FEATURE_AVX 4ul
+#define FEATURES_AVX512 0xe0ul
+#define LEGACY_SIZE 512u
+
+struct fpu_state {
+	u32 last_cpu;
+	u8 image[] __aligned(64);
+};
+
+struct legacy_image {
+	u16 fcw, fsw, ftw, fop;
+	u64 rip, rdp;
+	u32 mxcsr, mxcsr_mask;
+};
+
+DECLARE_PERCPU(struct thread *, this_thread);
+static DEFINE_PERCPU(struct fpu_state *, fpu_owner);
+static u64 features __ro_after_init;
+static u32 image_size __ro_after_init = LEGACY_SIZE;
+/* Every component in its initial state: XSTATE_BV is 0. */
+static u8 initial_image[LEGACY_SIZE + 64] __aligned(64);
+
+void fpu_init_cpu(void)
+{
+	if (!cpu_has(CPU_XSAVE)) {
+		features = FEATURE_X87 | FEATURE_SSE;
+	} else if (!features) {
+		u64 supported = cpuid(13, 0).eax;
+
+		features = FEATURE_X87 | FEATURE_SSE | (supported & FEATURE_AVX);
+		if ((supported & (FEATURES_AVX512 | FEATURE_AVX)) ==
+		    (FEATURES_AVX512 | FEATURE_AVX))
+			features |= FEATURES_AVX512;
+	}
+	if (cpu_has(CPU_XSAVE)) {
+		__asm__ volatile("xsetbv" ::"c"(0), "a"((u32)features), "d"((u32)(features >> 32)));
+		image_size = cpuid(13, 0).ebx;
+	}
+	if (cpu_id() == 0) {
+		struct legacy_image *i = (struct legacy_image *)initial_image;
+
+		i->fcw = 0x37f;
+		i->mxcsr = 0x1f80;
+	}
+	this_cpu_write(fpu_owner, NULL);
+}
+
+size_t fpu_state_size(void)
+{
+	return sizeof(struct fpu_state) + image_size;
+}
+
+u32 fpu_image_size(void)
+{
+	return image_size;
+}
+
+u64 fpu_features(void)
+{
+	return features;
+}
+
+void fpu_state_init(struct fpu_state *s)
+{
+	memset(s->image, 0, image_size);
+	memcpy(s->image, initial_image, sizeof(struct legacy_image));
+	s->last_cpu = NO_CPU;
+}
+
+static void image_save(void *image)
+{
+	u32 lo = (u32)features, hi = (u32)(features >> 32);
+
+	if (cpu_has(CPU_XSAVEOPT))
+		__asm__ volatile("xsaveopt64 (%0)" ::"r"(image), "a"(lo), "d"(hi) : "memory");
+	else if (cpu_has(CPU_XSAVE))
+		__asm__ volatile("xsave64 (%0)" ::"r"(image), "a"(lo), "d"(hi) : "memory");
+	else
+		__asm__ volatile("fxsave64 (%0)" ::"r"(image) : "memory");
+}
+
+/* Only of images that the processor wrote, or fpu_state_init: they can't be invalid. */
+static void image_load(const void *image)
+{
+	u32 lo = (u32)features, hi = (u32)(features >> 32);
+
+	if (cpu_has(CPU_XSAVE))
+		__asm__ volatile("xrstor64 (%0)" ::"r"(image), "a"(lo), "d"(hi) : "memory");
+	else
+		__asm__ volatile("fxrstor64 (%0)" ::"r"(image) : "memory");
+}
+
+static void state_load(struct fpu_state *s)
+{
+	image_load(s->image);
+	s->last_cpu = cpu_id();
+	this_cpu_write(fpu_owner, s);
+}
+
+void fpu_switch(struct arch_thread *prev, struct arch_thread *next)
+{
+	struct fpu_state *out = prev->fpu, *in = next->fpu;
+
+	if (out) {
+		image_save(out->image);
+		out->last_cpu = cpu_id();
+		this_cpu_write(fpu_owner, out);
+	}
+	if (in && !(this_cpu_read(fpu_owner) == in && in->last_cpu == cpu_id()))
+		state_load(in);
+}
+
+void fpu_state_copy_current(struct fpu_state *to)
+{
+	struct fpu_state *from = thread_arch(this_cpu_read(this_thread))->fpu;
+	u64 flags = irq_save();
+
+	image_save(from->image);
+	memcpy(to->image, from->image, image_size);
+	irq_restore(flags);
+	to->last_cpu = NO_CPU;
+}
+
+void fpu_state_load_current(void)
+{
+	u64 flags = irq_save();
+
+	state_load(thread_arch(this_cpu_read(this_thread))->fpu);
+	irq_restore(flags);
+}
+
+void fpu_reset_registers(void)
+{
+	u64 flags = irq_save();
+
+	image_load(initial_image);
+	irq_restore(flags);
+}
+
+int fpu_save_to_user(u64 area)
+{
+	if (cpu_has(CPU_XSAVE))
+		return user_xsave((void *)area, features);
+	return user_fxsave((void *)area, 0);
+}
+
+/* `extended`: the frame holds an XSAVE image; otherwise only its first 512 bytes count. */
+int fpu_load_from_user(u64 area, bool extended)
+{
+	if (cpu_has(CPU_XSAVE) && extended)
+		return user_xrstor((void *)area, features);
+	fpu_reset_registers();
+	return user_fxrstor((void *)area, 0);
+}

@@ -1,0 +1,292 @@
+/*
+ * Copies between kernel and user memory; contract in <nos/uaccess.h>.
+ *
+ * Concepts.  A user address is masked, not compared: one from the upper half
+ * becomes all ones, where nothing is ever mapped, so that a bad pointer faults
+ * like any other, and speculation can't read kernel memory through it.  One
+ * in the non-canonical hole raises #GP.  Copies ascend and skip no page, and
+ * the last page of the user half is never mapped, so a range that begins in
+ * the user half can't run into the kernel's.
+ *
+ * Each instruction that may fault has an entry in exception_table: when the
+ * fault can't be resolved, execution goes on at the second address.
+ *
+ * AC (SMAP open) is set only from USER_OPEN to USER_CLOSE; a trap clears it and
+ * IRET restores it, so sleeping in a fault is safe.  Both are NOPs until
+ * uaccess_patch() finds SMAP.
+ */
+#include "x86.h"
+
+	.macro USER_OPEN
+771:	.byte 0x0f, 0x1f, 0x00
+	.pushsection smap_open_sites, "a"
+	.quad 771b
+	.popsection
+	.endm
+	.macro USER_CLOSE
+772:	.byte 0x0f, 0x1f, 0x00
+	.pushsection smap_close_sites, "a"
+	.quad 772b
+	.popsection
+	.endm
+	.macro FAULT from to
+	.pushsection exception_table, "a"
+	.quad \from, \to
+	.popsection
+	.endm
+	.macro MASK reg scratch
+	mov \reg, \scratch
+	sar $63, \scratch
+	or \scratch, \reg
+	.endm
+	.macro FUNCTION name
+	.globl \name
+	.type \name, @function
+	.balign 16
+\name:
+	.cfi_startproc
+	.endm
+	.macro END name
+	.cfi_endproc
+	.size \name, . - \name
+	.endm
+
+	.text
+
+/* size_t copy_from_user(void *to, const void *from, size_t n): bytes not copied */
+FUNCTION copy_from_user
+	MASK %rsi, %rax
+	jmp copy_masked
+END copy_from_user
+
+/* size_t copy_to_user(void *to, const void *from, size_t n) */
+FUNCTION copy_to_user
+	MASK %rdi, %rax
+copy_masked:
+	mov %rdx, %rcx
+	USER_OPEN
+	cmp $8, %rcx
+	jb 3f
+	cmp $128, %rcx
+	jae 6f
+	/* 8 to 127 bytes: whole words, then the rest. */
+1:	mov (%rsi), %rax
+2:	mov %rax, (%rdi)
+	add $8, %rsi
+	add $8, %rdi
+	sub $8, %rcx
+	cmp $8, %rcx
+	jae 1b
+3:	test %ecx, %ecx
+	jz 5f
+	/* 1 to 7 bytes. */
+	test $4, %cl
+	jz 31f
+30:	mov (%rsi), %eax
+40:	mov %eax, (%rdi)
+	add $4, %rsi
+	add $4, %rdi
+	sub $4, %rcx
+31:	test $2, %cl
+	jz 32f
+41:	movzwl (%rsi), %eax
+42:	mov %ax, (%rdi)
+	add $2, %rsi
+	add $2, %rdi
+	sub $2, %rcx
+32:	test $1, %cl
+	jz 5f
+43:	movzbl (%rsi), %eax
+44:	mov %al, (%rdi)
+	dec %rcx
+5:	USER_CLOSE
+	mov %rcx, %rax
+	ret
+6:	testb $1, copy_by_bytes(%rip)
+	jz 8f
+7:	rep movsb
+	jmp 5b
+8:	mov %ecx, %edx
+	shr $3, %rcx
+	and $7, %edx
+9:	rep movsq
+	mov %edx, %ecx
+	jmp 3b
+/* A word faulted: go on by bytes to the very byte. */
+90:	lea (%rdx, %rcx, 8), %rcx
+91:	test %rcx, %rcx
+	jz 5b
+92:	movzbl (%rsi), %eax
+93:	mov %al, (%rdi)
+	inc %rsi
+	inc %rdi
+	dec %rcx
+	jmp 91b
+	FAULT 1b, 91b
+	FAULT 2b, 91b
+	FAULT 30b, 91b
+	FAULT 40b, 91b
+	FAULT 41b, 91b
+	FAULT 42b, 91b
+	FAULT 43b, 5b
+	FAULT 44b, 5b
+	FAULT 7b, 5b
+	FAULT 9b, 90b
+	FAULT 92b, 5b
+	FAULT 93b, 5b
+END copy_to_user
+
+/* size_t clear_user(void *to, size_t n) */
+FUNCTION clear_user
+	MASK %rdi, %rax
+	USER_OPEN
+	mov %rsi, %rcx
+	xor %eax, %eax
+	mov %ecx, %edx
+	shr $3, %rcx
+	and $7, %edx
+1:	rep stosq
+	mov %edx, %ecx
+2:	rep stosb
+3:	USER_CLOSE
+	mov %rcx, %rax
+	ret
+4:	lea (%rdx, %rcx, 8), %rcx
+	jmp 2b
+	FAULT 1b, 4b
+	FAULT 2b, 3b
+END clear_user
+
+/*
+ * ssize_t string_from_user(char *to, const char *from, size_t size)
+ * Eight bytes at a time while no byte of the word is zero: (x − 01…) & ~x & 80….
+ */
+FUNCTION string_from_user
+	MASK %rsi, %rax
+	mov %rdx, %r8			/* size */
+	mov %rdx, %rcx			/* left */
+	mov $0x0101010101010101, %r9
+	mov $0x8080808080808080, %r10
+	USER_OPEN
+1:	cmp $8, %rcx
+	jb 3f
+2:	mov (%rsi), %rax
+	mov %rax, %rdx
+	mov %rax, %r11
+	sub %r9, %rdx
+	not %r11
+	and %r11, %rdx
+	and %r10, %rdx
+	jnz 3f
+	mov %rax, (%rdi)
+	add $8, %rsi
+	add $8, %rdi
+	sub $8, %rcx
+	jmp 1b
+3:	test %rcx, %rcx
+	jz 6f
+4:	movzbl (%rsi), %eax
+	mov %al, (%rdi)
+	test %al, %al
+	jz 5f
+	inc %rsi
+	inc %rdi
+	dec %rcx
+	jmp 3b
+5:	USER_CLOSE
+	mov %r8, %rax
+	sub %rcx, %rax
+	ret
+6:	USER_CLOSE
+	mov %r8, %rax
+	ret
+7:	USER_CLOSE
+	mov $-14, %rax
+	ret
+	FAULT 2b, 3b
+	FAULT 4b, 7b
+END string_from_user
+
+/* int user_load_u32(u32 *value, const u32 *from), and so on: 0 or −EFAULT */
+	.macro USER_LOAD name reg
+FUNCTION \name
+	MASK %rsi, %rax
+	USER_OPEN
+1:	mov (%rsi), \reg
+	USER_CLOSE
+	mov \reg, (%rdi)
+	xor %eax, %eax
+	ret
+	FAULT 1b, user_fault
+END \name
+	.endm
+	USER_LOAD user_load_u32 %ecx
+	USER_LOAD user_load_u64 %rcx
+
+	.macro USER_STORE name reg
+FUNCTION \name
+	MASK %rdi, %rax
+	USER_OPEN
+1:	mov \reg, (%rdi)
+	USER_CLOSE
+	xor %eax, %eax
+	ret
+	FAULT 1b, user_fault
+END \name
+	.endm
+	USER_STORE user_store_u32 %esi
+	USER_STORE user_store_u64 %rsi
+
+FUNCTION user_fault
+	USER_CLOSE
+	mov $-14, %eax
+	ret
+END user_fault
+
+/* int user_cas_u32(u32 *p, u32 expected, u32 value, u32 *old) */
+FUNCTION user_cas_u32
+	MASK %rdi, %rax
+	mov %esi, %eax
+	USER_OPEN
+1:	lock cmpxchg %edx, (%rdi)
+	USER_CLOSE
+	mov %eax, (%rcx)
+	xor %eax, %eax
+	ret
+	FAULT 1b, user_fault
+END user_cas_u32
+
+/* bool probe_read_u64(u64 *value, const void *from): kernel memory that may not be mapped */
+FUNCTION probe_read_u64
+1:	mov (%rsi), %rax
+	mov %rax, (%rdi)
+	mov $1, %eax
+	ret
+2:	xor %eax, %eax
+	ret
+	FAULT 1b, 2b
+END probe_read_u64
+
+/*
+ * int user_xsave(void *area, u64 mask), user_xrstor, user_fxsave, user_fxrstor: 0 or −EFAULT.
+ * XRSTOR and FXRSTOR raise #GP on an invalid image, before they load anything.
+ */
+	.macro USER_STATE name instruction
+FUNCTION \name
+	MASK %rdi, %rax
+	mov %esi, %eax
+	mov %rsi, %rdx
+	shr $32, %rdx
+	USER_OPEN
+1:	\instruction (%rdi)
+	USER_CLOSE
+	xor %eax, %eax
+	ret
+	FAULT 1b, user_fault
+END \name
+	.endm
+	USER_STATE user_xsave xsave64
+	USER_STATE user_xrstor xrstor64
+	USER_STATE user_fxsave fxsave64
+	USER_STATE user_fxrstor fxrstor64
+	.section .note.GNU-stack, "", @progbits
