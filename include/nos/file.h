@@ -91,6 +91,13 @@ struct file *file_create_pseudo(const char *fs_name, u32 inode_mode, const struc
 struct file *file_create_sibling(struct file *f, const struct file_ops *ops, void *private,
 				 u32 flags);
 
+/* For a device's open: its own operations from now on. */
+void file_replace_ops(struct file *f, const struct file_ops *ops);
+/* read and write of files in the page cache: times, limits, O_APPEND, set-id bits; seek with size,
+ * SEEK_DATA and SEEK_HOLE by the cache. */
+ssize_t file_read_generic(struct file *f, struct iobuf *to, u64 *pos);
+ssize_t file_write_generic(struct file *f, struct iobuf *from, u64 *pos);
+
 /* Inner calls of read(2) and friends; *pos NULL = the file's own position with its lock. */
 ssize_t file_read(struct file *f, struct iobuf *to, u64 *pos);
 ssize_t file_write(struct file *f, struct iobuf *from, u64 *pos);
@@ -184,6 +191,7 @@ int fd_table_next(struct fd_table *t, u32 from);
 u64 process_nofile_limit(void);			/* RLIMIT_NOFILE; defined by proc */
 u64 process_fsize_limit(void);			/* RLIMIT_FSIZE; defined by proc */
 void process_signal_self(int signo);		/* SIGPIPE, SIGXFSZ; defined by proc */
+void process_file_owner_put(struct file *f);	/* drops f->owner; defined by proc */
 void process_signal_file_owner(struct file *f, int band); /* SIGIO; defined by proc */
 
 /* ---- locks on files: fcntl and flock (vfs/lock.c) ---- */

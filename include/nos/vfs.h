@@ -135,6 +135,7 @@ struct inode {
 #define INODE_DELETED 4u		/* rmdir'ed: no new entries */
 #define INODE_NO_CACHE 8u		/* drop at last reference */
 #define INODE_COMPLETE 16u		/* directory: every entry is in the dentry cache */
+#define INODE_NO_LINK 64u		/* O_TMPFILE | O_EXCL: linkat is refused */
 #define INODE_LINK_STABLE 32u		/* symlink: get_link always gives the same; vfs keeps it */
 
 void inode_get(struct inode *i);
@@ -182,6 +183,8 @@ struct dentry *dentry_create_root(struct inode *i);
 /* Finds or allocates the child, hashed, not looked up; dir's lock held.  ERR. For file systems that
  * make their own entries (proc, devtmpfs). */
 struct dentry *dentry_create_child(struct dentry *parent, const char *name, struct inode *i);
+/* Frees up to nr unused dentries and their inodes, least recently used first; how many. */
+u64 dentry_reclaim(u64 nr);
 void dentry_drop(struct dentry *d);	/* unhash: the next walk looks it up again */
 /* The file system's own changes below the permission checks (overlay, devtmpfs): each takes the
  * directory locks.  dentry_lookup: positive and referenced, or ERR -ENOENT ….  dentry_make creates what
@@ -222,7 +225,7 @@ struct super_block {
 	struct ref refs;		/* mounts */
 	struct mutex rename_lock;
 	struct list node;		/* all super blocks */
-	const char *source_name;
+	char *source_name;		/* kfree'd */
 	void *private;
 };
 struct fs_type {
@@ -235,6 +238,9 @@ struct fs_type {
 #define FS_NODEV 1u	/* "nodev" in /proc/filesystems */
 #define REGISTER_FS(var) static const struct fs_type *const fs_type_##var __section("fs_types") = &(var)
 
+const struct fs_type *fs_type_find(const char *name);
+void fs_type_for_each(void (*fn)(const struct fs_type *t, void *arg), void *arg);
+void vfs_sync_all(bool wait);
 struct super_block *super_create(const struct fs_type *t, const struct super_ops *ops, u32 flags);
 void super_put(struct super_block *sb);
 u64 super_anonymous_dev(void);		/* next st_dev with major 0 */
@@ -312,7 +318,14 @@ int vfs_stat_at(int dirfd, const char *name, int at_flags, u32 request_mask, str
 int vfs_set_attributes(const struct path *p, struct inode_change *c);
 int vfs_truncate(const struct path *p, u64 size);
 int vfs_statfs(const struct path *p, struct fs_stats *s);
+u32 path_statfs_flags(const struct path *p);	/* MS_* of mount and super block together */
 int inode_permission(struct inode *i, u32 mask);
+/* Puts a change's values into the inode: for set_attributes of file systems that keep them there. */
+void inode_set_attributes_generic(struct inode *i, const struct inode_change *c);
+ssize_t vfs_get_xattr(const struct path *p, const char *name, void *to, size_t size);
+/* value NULL: removes. */
+int vfs_set_xattr(const struct path *p, const char *name, const void *value, size_t size, int flags);
+ssize_t vfs_list_xattr(const struct path *p, char *to, size_t size);
 /* AF_UNIX bind: makes a socket inode; path of it. */
 int vfs_make_socket(const char *name, u32 mode, void *socket, struct path *out);
 
@@ -324,6 +337,10 @@ int vfs_pivot_root(const struct path *new_root, const struct path *put_old);
 struct mount_namespace *mount_namespace_copy(struct mount_namespace *ns, struct fs_context *fs);
 void mount_namespace_get(struct mount_namespace *ns);
 void mount_namespace_put(struct mount_namespace *ns);
+u32 mount_namespace_id(const struct mount_namespace *ns);
+/* pivot_root: calls fs_context_replace for every process's context; defined by proc. */
+void fs_context_replace_all(const struct path *from, const struct path *to);
+void fs_context_replace(struct fs_context *c, const struct path *from, const struct path *to);
 struct mount_namespace *mount_namespace_current(void);	/* defined by proc */
 /* Text of /proc/PID/{mounts,mountinfo,mountstats}: one line a mount, into `show`. */
 struct text_out;

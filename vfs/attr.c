@@ -1,0 +1,486 @@
+/* Attributes of files: stat, chmod and friends, access, truncate, statfs, xattrs. */
+#include "internal.h"
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/inotify.h>
+#include <linux/signal.h>
+#include <linux/xattr.h>
+
+/* ---- stat ---- */
+
+void inode_fill_stat(const struct inode *i, struct stat_info *s)
+{
+	s->dev = i->sb->dev;
+	s->ino = i->ino;
+	s->rdev = i->rdev;
+	s->size = READ_ONCE(i->size);
+	s->blocks = READ_ONCE(i->blocks);
+	s->mount_id = 0;
+	s->attributes = (i->flags & INODE_IMMUTABLE ? STATX_ATTR_IMMUTABLE : 0) |
+			(i->flags & INODE_APPEND ? STATX_ATTR_APPEND : 0);
+	s->attributes_mask = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_MOUNT_ROOT;
+	s->mode = READ_ONCE(i->mode);
+	s->nlink = READ_ONCE(i->nlink);
+	s->uid = READ_ONCE(i->uid);
+	s->gid = READ_ONCE(i->gid);
+	s->blksize = PAGE_SIZE;
+	s->dio_align = 0;
+	s->atime = i->atime;
+	s->mtime = i->mtime;
+	s->ctime = i->ctime;
+	s->btime = i->btime;
+	s->has_btime = i->btime.sec != 0;
+	s->is_mount_root = false;
+}
+
+static void stat_add_mount(const struct path *p, struct stat_info *s)
+{
+	if (!p->mount)
+		return;
+	s->mount_id = p->mount->id;
+	if (p->dentry == p->mount->root) {
+		s->is_mount_root = true;
+		s->attributes |= STATX_ATTR_MOUNT_ROOT;
+	}
+}
+
+int vfs_stat_path(const struct path *p, u32 request_mask, u32 at_flags, struct stat_info *s)
+{
+	struct inode *i = p->dentry->inode;
+
+	if (i->ops->get_attributes) {
+		int err;
+
+		inode_fill_stat(i, s);
+		err = i->ops->get_attributes(i, s);
+		if (err)
+			return err;
+	} else {
+		inode_fill_stat(i, s);
+	}
+	stat_add_mount(p, s);
+	return 0;
+}
+
+static int stat_quick(const struct path *p, struct inode *i, void *arg)
+{
+	if (i->ops->get_attributes)
+		return -ECHILD;
+	inode_fill_stat(i, arg);
+	stat_add_mount(p, arg);
+	return 0;
+}
+
+int vfs_stat_at(int dirfd, const char *name, int at_flags, u32 request_mask, struct stat_info *s)
+{
+	u32 lookup = at_flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
+	struct path p;
+	int err;
+
+	if (at_flags & AT_EMPTY_PATH)
+		lookup |= LOOKUP_EMPTY;
+	err = path_lookup_quick(dirfd, name, lookup, stat_quick, s);
+	if (err != -ECHILD)
+		return err;
+	err = path_lookup(dirfd, name, lookup, &p);
+	if (err)
+		return err;
+	err = vfs_stat_path(&p, request_mask, (u32)at_flags, s);
+	path_put(&p);
+	return err;
+}
+
+/* ---- changes ---- */
+
+static void change_in_memory(struct inode *i, const struct inode_change *c)
+{
+	scoped_spin(&i->spin);
+	if (c->valid & ATTR_UID)
+		WRITE_ONCE(i->uid, c->uid);
+	if (c->valid & ATTR_GID)
+		WRITE_ONCE(i->gid, c->gid);
+	if (c->valid & ATTR_MODE)
+		WRITE_ONCE(i->mode, (i->mode & S_IFMT) | (c->mode & 07777));
+	if (c->valid & ATTR_ATIME)
+		i->atime = c->atime;
+	if (c->valid & ATTR_MTIME)
+		i->mtime = c->mtime;
+	if (c->valid & ATTR_CTIME)
+		i->ctime = c->ctime;
+}
+
+/* For file systems that keep attributes in the inode: their set_attributes may end with it. */
+void inode_set_attributes_generic(struct inode *i, const struct inode_change *c)
+{
+	change_in_memory(i, c);
+}
+
+/* Times "now", setuid bits and the change time are filled in; then the file system decides. */
+int inode_change_locked(struct inode *i, struct inode_change *c)
+{
+	struct timestamp now = timestamp_now();
+
+	if (c->valid & ATTR_ATIME_NOW) {
+		c->atime = now;
+		c->valid |= ATTR_ATIME;
+	}
+	if (c->valid & ATTR_MTIME_NOW) {
+		c->mtime = now;
+		c->valid |= ATTR_MTIME;
+	}
+	if ((c->valid & ATTR_KILL_SUID) && !(c->valid & ATTR_MODE)) {
+		u32 mode = i->mode & ~S_ISUID;
+
+		if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+			mode &= ~S_ISGID;
+		if (mode != i->mode) {
+			c->mode = mode;
+			c->valid |= ATTR_MODE;
+		}
+	}
+	if (!(c->valid & ATTR_CTIME)) {
+		c->ctime = now;
+		c->valid |= ATTR_CTIME;
+	}
+	if (i->ops->set_attributes)
+		return i->ops->set_attributes(i, c);
+	if (c->valid & ATTR_SIZE)
+		return -EPERM;
+	change_in_memory(i, c);
+	return 0;
+}
+
+/* Writing takes set-id bits away unless the writer may keep them (inode(7)). */
+int inode_remove_suid_locked(struct inode *i)
+{
+	struct inode_change c = { .valid = ATTR_KILL_SUID };
+
+	if (likely(!(i->mode & (S_ISUID | S_ISGID))) || (i->mode & S_IFMT) != S_IFREG)
+		return 0;
+	if (!(i->mode & S_ISUID) && !(i->mode & S_IXGRP))
+		return 0;
+	if (capable(CAP_FSETID))
+		return 0;
+	return inode_change_locked(i, &c);
+}
+
+/* chown(2), chmod(2), utimensat(2): who may, and what else changes. */
+static int change_permitted(struct inode *i, struct inode_change *c)
+{
+	const struct cred *cred = cred_current();
+	bool owner = cred->fsuid == i->uid || cred_has(cred, CAP_FOWNER);
+
+	if (i->flags & (INODE_IMMUTABLE | INODE_APPEND) &&
+	    (c->valid & (ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_ATIME | ATTR_MTIME)))
+		return -EPERM;
+	if ((c->valid & ATTR_UID) && !cred_has(cred, CAP_CHOWN) &&
+	    !(cred->fsuid == i->uid && c->uid == i->uid))
+		return -EPERM;
+	if ((c->valid & ATTR_GID) && !cred_has(cred, CAP_CHOWN) &&
+	    !(cred->fsuid == i->uid && (cred_in_group(cred, c->gid) || c->gid == i->gid)))
+		return -EPERM;
+	if (c->valid & ATTR_MODE) {
+		u32 gid = c->valid & ATTR_GID ? c->gid : i->gid;
+
+		if (!owner)
+			return -EPERM;
+		if (!cred_in_group(cred, gid) && !cred_has(cred, CAP_FSETID))
+			c->mode &= ~S_ISGID;
+	}
+	if ((c->valid & (ATTR_ATIME | ATTR_MTIME)) && !owner)
+		return -EPERM;
+	if ((c->valid & (ATTR_ATIME_NOW | ATTR_MTIME_NOW)) && !owner) {
+		/* Only both at once may be touched by a mere writer. */
+		if (!(c->valid & ATTR_ATIME_NOW) || !(c->valid & ATTR_MTIME_NOW))
+			return -EPERM;
+		return inode_permission(i, MAY_WRITE);
+	}
+	return 0;
+}
+
+int vfs_set_attributes(const struct path *p, struct inode_change *c)
+{
+	struct inode *i = p->dentry->inode;
+	int err = path_want_write(p);
+
+	if (err)
+		return err;
+	rwlock_write(&i->lock);
+	err = change_permitted(i, c);
+	if (!err) {
+		if ((c->valid & (ATTR_UID | ATTR_GID)) && (i->mode & S_IFMT) != S_IFDIR)
+			c->valid |= ATTR_KILL_SUID;
+		err = inode_change_locked(i, c);
+	}
+	rwlock_write_unlock(&i->lock);
+	path_end_write(p);
+	if (!err && unlikely(notify_active))
+		notify_path(p->dentry, IN_ATTRIB);
+	return err;
+}
+
+int dentry_set_attributes(struct dentry *d, struct inode_change *c)
+{
+	scoped_write(&d->inode->lock);
+	return inode_change_locked(d->inode, c);
+}
+
+/* ---- size ---- */
+
+static int change_size(struct inode *i, u64 size, struct file *f)
+{
+	struct inode_change c = { .valid = ATTR_SIZE | ATTR_MTIME_NOW | ATTR_KILL_SUID, .size = size,
+				  .file = f };
+
+	if (size > i->sb->max_bytes)
+		return -EFBIG;
+	if (size > i->size && size > process_fsize_limit()) {
+		process_signal_self(SIGXFSZ);
+		return -EFBIG;
+	}
+	if (capable(CAP_FSETID))
+		c.valid &= ~ATTR_KILL_SUID;
+	scoped_write(&i->lock);
+	return inode_change_locked(i, &c);
+}
+
+int vfs_truncate(const struct path *p, u64 size)
+{
+	struct inode *i = p->dentry->inode;
+	int err;
+
+	if ((i->mode & S_IFMT) == S_IFDIR)
+		return -EISDIR;
+	if ((i->mode & S_IFMT) != S_IFREG)
+		return -EINVAL;
+	err = path_want_write(p);
+	if (err)
+		return err;
+	err = inode_permission(i, MAY_WRITE);
+	if (!err && (i->flags & INODE_APPEND))
+		err = -EPERM;
+	if (!err)
+		err = inode_get_writer(i);
+	if (!err) {
+		err = change_size(i, size, NULL);
+		inode_put_writer(i);
+	}
+	path_end_write(p);
+	if (!err && unlikely(notify_active))
+		notify_path(p->dentry, IN_MODIFY);
+	return err;
+}
+
+int vfs_truncate_file(struct file *f, u64 size)
+{
+	int err;
+
+	if (!(f->mode & FILE_WRITE) || (f->inode->mode & S_IFMT) != S_IFREG)
+		return -EINVAL;
+	if (f->inode->flags & INODE_APPEND)
+		return -EPERM;
+	err = change_size(f->inode, size, f);
+	if (!err && unlikely(notify_active))
+		notify_file(f, IN_MODIFY);
+	return err;
+}
+
+int vfs_fallocate(struct file *f, int mode, u64 offset, u64 len)
+{
+	struct inode *i = f->inode;
+	u64 end;
+	int err;
+
+	if (!len || (s64)offset < 0 || (s64)len < 0)
+		return -EINVAL;
+	if (!(f->mode & FILE_WRITE))
+		return -EBADF;
+	if ((mode & FALLOC_FL_PUNCH_HOLE) && !(mode & FALLOC_FL_KEEP_SIZE))
+		return -EOPNOTSUPP;
+	if ((i->flags & INODE_IMMUTABLE) ||
+	    ((i->flags & INODE_APPEND) && (mode & ~FALLOC_FL_KEEP_SIZE)))
+		return -EPERM;
+	if ((i->mode & S_IFMT) == S_IFIFO)
+		return -ESPIPE;
+	if ((i->mode & S_IFMT) == S_IFDIR)
+		return -EISDIR;
+	if ((i->mode & S_IFMT) != S_IFREG)
+		return -ENODEV;
+	if (__builtin_add_overflow(offset, len, &end) || end > i->sb->max_bytes)
+		return -EFBIG;
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > process_fsize_limit()) {
+		process_signal_self(SIGXFSZ);
+		return -EFBIG;
+	}
+	if (!f->ops->fallocate)
+		return -EOPNOTSUPP;
+	err = f->ops->fallocate(f, mode, offset, len);
+	if (!err && unlikely(notify_active))
+		notify_file(f, IN_MODIFY);
+	return err;
+}
+
+/* ---- access, readlink, statfs ---- */
+
+/* With the real user and group instead of the effective ones. */
+static void cred_real(const struct cred *c, struct cred *real)
+{
+	*real = *c;
+	real->fsuid = c->uid;
+	real->fsgid = c->gid;
+	real->cap_effective = c->uid == 0 ? c->cap_permitted : 0;
+}
+
+int vfs_access_at(int dirfd, const char *name, u32 mode, int at_flags)
+{
+	u32 lookup = at_flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
+	const struct cred *c = cred_current();
+	struct cred real;
+	struct path p;
+	int err;
+
+	if ((mode & ~7u) || (at_flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
+		return -EINVAL;
+	if (at_flags & AT_EMPTY_PATH)
+		lookup |= LOOKUP_EMPTY;
+	if (!(at_flags & AT_EACCESS) && (c->uid != c->fsuid || c->gid != c->fsgid)) {
+		cred_real(c, &real);
+		c = &real;
+	}
+	err = path_lookup(dirfd, name, lookup, &p);
+	if (err)
+		return err;
+	if (mode) {
+		struct inode *i = p.dentry->inode;
+
+		if ((mode & MAY_EXEC) && (i->mode & S_IFMT) == S_IFREG && path_is_noexec(&p))
+			err = -EACCES;
+		else
+			err = inode_permission_for(i, mode, c);
+		if (!err && (mode & MAY_WRITE) &&
+		    ((i->mode & S_IFMT) == S_IFREG || (i->mode & S_IFMT) == S_IFDIR ||
+		     (i->mode & S_IFMT) == S_IFLNK) &&
+		    ((p.mount->flags | p.mount->sb->flags) & MS_RDONLY))
+			err = -EROFS;
+	}
+	path_put(&p);
+	return err;
+}
+
+static ssize_t readlink_inode(const struct path *p, char *to, size_t size)
+{
+	struct inode *i = p->dentry->inode;
+	char *to_free = NULL;
+	const char *text;
+	size_t len;
+
+	if ((i->mode & S_IFMT) != S_IFLNK)
+		return -EINVAL;
+	if (i->ops->readlink)
+		return i->ops->readlink(i, to, size);
+	text = rcu_load(i->link);
+	if (!text) {
+		if (!i->ops->get_link)
+			return -EINVAL;
+		text = i->ops->get_link(i, &to_free);
+		if (is_err(text))
+			return ptr_err(text);
+	}
+	len = min(strlen(text), size);
+	memcpy(to, text, len);
+	kfree(to_free);
+	return (ssize_t)len;
+}
+
+ssize_t vfs_readlink_at(int dirfd, const char *name, char *to, size_t size)
+{
+	struct path p;
+	ssize_t n = path_lookup(dirfd, name, LOOKUP_EMPTY, &p);
+
+	if (n)
+		return n;
+	n = readlink_inode(&p, to, size);
+	if (n == -EINVAL && !*name)
+		n = -ENOENT;
+	path_put(&p);
+	return n;
+}
+
+int vfs_statfs(const struct path *p, struct fs_stats *s)
+{
+	struct super_block *sb = p->dentry->sb;
+
+	*s = (struct fs_stats){ .block_size = PAGE_SIZE, .name_max = NAME_MAX, .fsid = sb->dev };
+	return sb->ops->stats ? sb->ops->stats(sb, s) : 0;
+}
+
+u32 path_statfs_flags(const struct path *p)
+{
+	return p->mount ? p->mount->flags | p->mount->sb->flags : 0;
+}
+
+/* ---- extended attributes (xattr(7)) ---- */
+
+static int xattr_permission(struct inode *i, const char *name, bool write)
+{
+	u32 type = i->mode & S_IFMT;
+
+	if (write && (i->sb->flags & MS_RDONLY))
+		return -EROFS;
+	if (write && (i->flags & (INODE_IMMUTABLE | INODE_APPEND)))
+		return -EPERM;
+	if (!strncmp(name, XATTR_SECURITY_PREFIX, XATTR_SECURITY_PREFIX_LEN))
+		return write && !capable(CAP_SYS_ADMIN) && !capable(CAP_SETFCAP) ? -EPERM : 0;
+	if (!strncmp(name, XATTR_SYSTEM_PREFIX, XATTR_SYSTEM_PREFIX_LEN))
+		return -EOPNOTSUPP;
+	if (!strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN))
+		return capable(CAP_SYS_ADMIN) ? 0 : write ? -EPERM : -ENODATA;
+	if (strncmp(name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN))
+		return -EOPNOTSUPP;
+	if (type != S_IFREG && type != S_IFDIR)
+		return write ? -EPERM : -ENODATA;
+	if (write && type == S_IFDIR && (i->mode & S_ISVTX) && cred_current()->fsuid != i->uid &&
+	    !capable(CAP_FOWNER))
+		return -EPERM;
+	return inode_permission(i, write ? MAY_WRITE : MAY_READ);
+}
+
+ssize_t vfs_get_xattr(const struct path *p, const char *name, void *to, size_t size)
+{
+	struct inode *i = p->dentry->inode;
+	int err = xattr_permission(i, name, false);
+
+	if (err)
+		return err;
+	return i->ops->get_xattr ? i->ops->get_xattr(i, name, to, size) : -EOPNOTSUPP;
+}
+
+/* value NULL: removes (flags XATTR_REPLACE). */
+int vfs_set_xattr(const struct path *p, const char *name, const void *value, size_t size, int flags)
+{
+	struct inode *i = p->dentry->inode;
+	int err = path_want_write(p);
+
+	if (err)
+		return err;
+	rwlock_write(&i->lock);
+	err = xattr_permission(i, name, true);
+	if (!err)
+		err = i->ops->set_xattr ? i->ops->set_xattr(i, name, value, size, flags) :
+					  -EOPNOTSUPP;
+	if (!err)
+		inode_mark_times(i, ATTR_CTIME);
+	rwlock_write_unlock(&i->lock);
+	path_end_write(p);
+	if (!err && unlikely(notify_active))
+		notify_path(p->dentry, IN_ATTRIB);
+	return err;
+}
+
+ssize_t vfs_list_xattr(const struct path *p, char *to, size_t size)
+{
+	struct inode *i = p->dentry->inode;
+
+	return i->ops->list_xattr ? i->ops->list_xattr(i, to, size) : 0;
+}

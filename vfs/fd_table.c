@@ -1,0 +1,576 @@
+/*
+ * Descriptors: small integers for open files.
+ *
+ * Concepts.  A table points to an array: file pointers, and bitmaps of used
+ * and close-on-exec slots.  A slot is reserved (used bit set, pointer NULL)
+ * before its file is opened, so that an open can't fail half-way.  Growing
+ * makes a new array; the old one goes after a grace period.
+ *
+ * Lookups.  A table that one thread owns is changed by that thread alone, so a
+ * lookup by it takes no reference (a light one): who closes a descriptor is the
+ * one who looks it up.  A shared table is read under RCU: take a reference
+ * unless the count is zero, then check that the slot still holds the file.
+ * struct file comes from a cache whose memory keeps its type, so that the
+ * count may be touched even when the file has just been freed.
+ *
+ * Invariants.
+ *   (1) used bit set wherever the pointer is not NULL.
+ *   (2) no slot below next_hint is free.
+ *   (3) bit w of full_words is set only if word w of `used` is all ones.
+ *
+ * Locking.  `lock` (rank FD_TABLE) serialises changes; a table of one thread
+ * takes it too, for /proc readers of other processes grow nothing but copy.
+ *
+ * Rejected.  A reference count for every lookup (two locked instructions on
+ * each call); a hash; tiers by descriptor number.
+ */
+#include "internal.h"
+
+#include <linux/close_range.h>
+#include <linux/fcntl.h>
+
+#define INITIAL_SLOTS 64
+
+u32 sysctl_nr_open = 1024 * 1024;
+
+/* ---- arrays ---- */
+
+static void array_free_rcu(struct rcu_head *head)
+{
+	struct fd_array *a = container_of(head, struct fd_array, rcu);
+
+	kfree(a->files);
+	kfree(a->used);
+	kfree(a);
+}
+
+/* size: a multiple of 64. */
+static struct fd_array *array_alloc(u32 size)
+{
+	struct fd_array *a = kzalloc(sizeof(*a), 0);
+	size_t words = size / 64, full = (words + 63) / 64;
+
+	if (!a)
+		return NULL;
+	a->size = size;
+	a->files = kcalloc(size, sizeof(a->files[0]), 0);
+	a->used = kcalloc(2 * words + full, sizeof(u64), 0);
+	if (!a->files || !a->used) {
+		array_free_rcu(&a->rcu);
+		return NULL;
+	}
+	a->close_on_exec = a->used + words;
+	a->full_words = a->close_on_exec + words;
+	return a;
+}
+
+static void array_copy(struct fd_array *to, const struct fd_array *from, u32 slots)
+{
+	size_t words = slots / 64;
+
+	memcpy(to->files, from->files, slots * sizeof(to->files[0]));
+	memcpy(to->used, from->used, words * sizeof(u64));
+	memcpy(to->close_on_exec, from->close_on_exec, words * sizeof(u64));
+	for (size_t w = 0; w < words; w++)
+		if (from->used[w] == ~0ull)
+			bitmap_set(to->full_words, w);
+}
+
+static void table_init_first(struct fd_table *t)
+{
+	t->first.size = INITIAL_SLOTS;
+	t->first.files = t->first_files;
+	t->first.used = &t->first_used;
+	t->first.close_on_exec = &t->first_cloexec;
+	t->first.full_words = &t->first_full;
+	t->array = &t->first;
+}
+
+/* At least `need` slots.  The lock is held and given up meanwhile: the caller looks again. */
+static int grow_locked(struct fd_table *t, u32 need)
+{
+	struct fd_array *old = t->array, *a;
+	u32 size = old->size;
+
+	while (size < need)
+		size *= 2;
+	spin_unlock(&t->lock);
+	a = array_alloc(size);
+	spin_lock(&t->lock);
+	if (!a)
+		return -ENOMEM;
+	if (t->array->size >= need) { /* someone else did */
+		array_free_rcu(&a->rcu);
+		return 0;
+	}
+	old = t->array;
+	array_copy(a, old, old->size);
+	rcu_store(t->array, a);
+	if (old != &t->first)
+		rcu_call(&old->rcu, array_free_rcu);
+	return 0;
+}
+
+/* ---- lookup ---- */
+
+static struct file *lookup_counted(struct fd_table *t, u32 fd)
+{
+	struct file *f;
+
+	rcu_read_lock();
+	for (;;) {
+		struct fd_array *a = rcu_load(t->array);
+
+		if (fd >= a->size) {
+			f = NULL;
+			break;
+		}
+		f = rcu_load(a->files[fd]);
+		if (!f)
+			break;
+		if (!ref_get_unless_zero(&f->refs))
+			continue; /* being closed: the slot is empty or reused at once */
+		if (likely(rcu_load(t->array) == a && rcu_load(a->files[fd]) == f))
+			break;
+		rcu_read_unlock();
+		file_put(f); /* freed and reused between the two loads */
+		rcu_read_lock();
+	}
+	rcu_read_unlock();
+	return f;
+}
+
+static inline __always_inline struct fd_ref lookup(int fd, u32 refuse)
+{
+	struct fd_table *t = fd_table_current();
+	struct fd_ref r = { 0 };
+
+	if (likely(ref_read(&t->refs) == 1)) {
+		const struct fd_array *a = t->array;
+
+		if (likely((u32)fd < a->size))
+			r.file = a->files[fd];
+		if (unlikely(r.file && (r.file->mode & refuse)))
+			r.file = NULL;
+		return r;
+	}
+	r.file = lookup_counted(t, (u32)fd);
+	if (r.file && unlikely(r.file->mode & refuse)) {
+		file_put(r.file);
+		r.file = NULL;
+	}
+	r.counted = r.file != NULL;
+	return r;
+}
+
+__hot struct fd_ref fd_lookup(int fd)
+{
+	return lookup(fd, FILE_PATH);
+}
+
+__hot struct fd_ref fd_lookup_any(int fd)
+{
+	return lookup(fd, 0);
+}
+
+struct file *fd_get_file(int fd)
+{
+	return lookup_counted(fd_table_current(), (u32)fd);
+}
+
+struct file *fd_table_get_file(struct fd_table *t, u32 fd)
+{
+	return lookup_counted(t, fd);
+}
+
+/* ---- slots ---- */
+
+/* First free slot ≥ from; array->size if none. */
+static u32 find_free(const struct fd_table *t, u32 from)
+{
+	const struct fd_array *a = t->array;
+	u32 words = a->size / 64, w = from / 64;
+	u64 free;
+
+	if (from >= a->size)
+		return from;
+	free = ~a->used[w] & (~0ull << (from % 64));
+	if (!free) {
+		w = (u32)bitmap_find_zero(a->full_words, words, w + 1);
+		while (w < words && a->used[w] == ~0ull)
+			w++;
+		if (w >= words)
+			return a->size;
+		free = ~a->used[w];
+	}
+	return w * 64 + (u32)__builtin_ctzll(free);
+}
+
+static inline void mark_used(struct fd_array *a, u32 fd, u32 flags)
+{
+	bitmap_set(a->used, fd);
+	if (flags & O_CLOEXEC)
+		bitmap_set(a->close_on_exec, fd);
+	else
+		bitmap_clear(a->close_on_exec, fd);
+	if (a->used[fd / 64] == ~0ull)
+		bitmap_set(a->full_words, fd / 64);
+}
+
+static inline void mark_free(struct fd_table *t, u32 fd)
+{
+	struct fd_array *a = t->array;
+
+	bitmap_clear(a->used, fd);
+	bitmap_clear(a->full_words, fd / 64);
+	if (fd < t->next_hint)
+		t->next_hint = fd;
+}
+
+static int allocate_locked(struct fd_table *t, u32 first, u32 limit, u32 flags)
+{
+	for (;;) {
+		u32 fd = find_free(t, max(first, t->next_hint));
+		int err;
+
+		if (fd >= limit)
+			return -EMFILE;
+		if (fd < t->array->size) {
+			mark_used(t->array, fd, flags);
+			if (first <= t->next_hint)
+				t->next_hint = fd + 1;
+			return (int)fd;
+		}
+		err = grow_locked(t, fd + 1);
+		if (err)
+			return err;
+	}
+}
+
+static u32 fd_limit(void)
+{
+	return (u32)min(process_nofile_limit(), (u64)sysctl_nr_open);
+}
+
+int fd_allocate(u32 first, u32 flags)
+{
+	struct fd_table *t = fd_table_current();
+	u32 limit = fd_limit();
+
+	if (first >= limit)
+		return -EINVAL;
+	scoped_spin(&t->lock);
+	return allocate_locked(t, first, limit, flags);
+}
+
+void fd_install(int fd, struct file *f)
+{
+	struct fd_table *t = fd_table_current();
+
+	scoped_spin(&t->lock);
+	ASSERT(bitmap_test(t->array->used, (u32)fd) && !t->array->files[fd]);
+	rcu_store(t->array->files[fd], f);
+}
+
+void fd_cancel(int fd)
+{
+	struct fd_table *t = fd_table_current();
+
+	scoped_spin(&t->lock);
+	mark_free(t, (u32)fd);
+}
+
+int fd_add(struct file *f, u32 flags)
+{
+	struct fd_table *t = fd_table_current();
+	u32 limit = fd_limit();
+	int fd;
+
+	spin_lock(&t->lock);
+	fd = allocate_locked(t, 0, limit, flags);
+	if (fd >= 0)
+		rcu_store(t->array->files[fd], f);
+	spin_unlock(&t->lock);
+	if (fd < 0)
+		file_put(f);
+	return fd;
+}
+
+/* What each close of a descriptor does, the slot being empty already. */
+static int close_file(struct file *f, struct fd_table *t)
+{
+	int err = 0;
+
+	if (f->ops->flush)
+		err = f->ops->flush(f);
+	if (unlikely(f->inode && READ_ONCE(f->inode->locks)))
+		file_locks_close(f, t);
+	file_put(f);
+	return err;
+}
+
+/* Empties the slot; NULL if it held no file. */
+static struct file *take_locked(struct fd_table *t, u32 fd)
+{
+	struct fd_array *a = t->array;
+	struct file *f = fd < a->size ? a->files[fd] : NULL;
+
+	if (!f)
+		return NULL;
+	rcu_store(a->files[fd], NULL);
+	mark_free(t, fd);
+	return f;
+}
+
+int fd_close(int fd)
+{
+	struct fd_table *t = fd_table_current();
+	struct file *f;
+
+	spin_lock(&t->lock);
+	f = take_locked(t, (u32)fd);
+	spin_unlock(&t->lock);
+	return f ? close_file(f, t) : -EBADF;
+}
+
+int fd_close_range(u32 first, u32 last, u32 flags)
+{
+	struct fd_table *t = fd_table_current();
+
+	if (first > last)
+		return -EINVAL;
+	for (u32 fd = first;;) {
+		struct file *f = NULL;
+		int next = fd_table_next(t, fd);
+
+		if (next < 0 || (u32)next > last)
+			return 0;
+		fd = (u32)next;
+		spin_lock(&t->lock);
+		if (flags & CLOSE_RANGE_CLOEXEC) {
+			if (fd < t->array->size && bitmap_test(t->array->used, fd))
+				bitmap_set(t->array->close_on_exec, fd);
+		} else {
+			f = take_locked(t, fd);
+		}
+		spin_unlock(&t->lock);
+		if (f)
+			(void)close_file(f, t);
+		if (fd++ == last)
+			return 0;
+	}
+}
+
+int fd_dup(int old, u32 first, u32 flags)
+{
+	struct fd_table *t = fd_table_current();
+	u32 limit = fd_limit();
+	struct file *f;
+	int fd;
+
+	if (unlikely(first >= limit))
+		return (u32)old < t->array->size && t->array->files[old] ? -EINVAL : -EBADF;
+	spin_lock(&t->lock);
+	f = (u32)old < t->array->size ? t->array->files[old] : NULL;
+	if (!f) {
+		spin_unlock(&t->lock);
+		return -EBADF;
+	}
+	file_get(f);
+	fd = allocate_locked(t, first, limit, flags);
+	if (fd >= 0)
+		rcu_store(t->array->files[fd], f);
+	spin_unlock(&t->lock);
+	if (fd < 0)
+		file_put(f);
+	return fd;
+}
+
+int fd_dup_to(int old, int new, u32 flags)
+{
+	struct fd_table *t = fd_table_current();
+	struct file *f, *was;
+
+	if ((u32)new >= fd_limit())
+		return -EBADF;
+	spin_lock(&t->lock);
+	while ((u32)new >= t->array->size) {
+		int err;
+
+		if ((u32)old >= t->array->size || !t->array->files[old]) {
+			spin_unlock(&t->lock);
+			return -EBADF;
+		}
+		err = grow_locked(t, (u32)new + 1);
+		if (err) {
+			spin_unlock(&t->lock);
+			return err;
+		}
+	}
+	f = (u32)old < t->array->size ? t->array->files[old] : NULL;
+	was = t->array->files[new];
+	if (!f || (!was && bitmap_test(t->array->used, (u32)new))) {
+		/* EBUSY: an open in another thread has reserved the slot (dup(2)). */
+		spin_unlock(&t->lock);
+		return f ? -EBUSY : -EBADF;
+	}
+	file_get(f);
+	mark_used(t->array, (u32)new, flags);
+	rcu_store(t->array->files[new], f);
+	spin_unlock(&t->lock);
+	if (was)
+		(void)close_file(was, t);
+	return new;
+}
+
+bool fd_is_cloexec(int fd)
+{
+	struct fd_table *t = fd_table_current();
+
+	scoped_spin(&t->lock);
+	return (u32)fd < t->array->size && bitmap_test(t->array->close_on_exec, (u32)fd);
+}
+
+int fd_set_cloexec(int fd, bool on)
+{
+	struct fd_table *t = fd_table_current();
+
+	scoped_spin(&t->lock);
+	if ((u32)fd >= t->array->size || !t->array->files[fd])
+		return -EBADF;
+	if (on)
+		bitmap_set(t->array->close_on_exec, (u32)fd);
+	else
+		bitmap_clear(t->array->close_on_exec, (u32)fd);
+	return 0;
+}
+
+int fd_table_next(struct fd_table *t, u32 from)
+{
+	u32 fd;
+
+	scoped_spin(&t->lock);
+	if (from >= t->array->size)
+		return -1;
+	for (fd = from;; fd++) {
+		fd = (u32)bitmap_find_one(t->array->used, t->array->size, fd);
+		if (fd >= t->array->size)
+			return -1;
+		if (t->array->files[fd])
+			return (int)fd;
+	}
+}
+
+/* ---- tables ---- */
+
+struct fd_table *fd_table_create(void)
+{
+	struct fd_table *t = kzalloc(sizeof(*t), 0);
+
+	if (!t)
+		return NULL;
+	ref_init(&t->refs, 1);
+	spin_init(&t->lock, RANK_FD_TABLE);
+	table_init_first(t);
+	return t;
+}
+
+static u32 slots_in_use(const struct fd_table *t, u32 max_fd)
+{
+	const struct fd_array *a = t->array;
+	u32 words = a->size / 64;
+
+	while (words > 1 && !a->used[words - 1])
+		words--;
+	return (u32)min((u64)words * 64, align_up((u64)max_fd, 64ul) ?: 64);
+}
+
+struct fd_table *fd_table_copy(struct fd_table *from, u32 max_fd)
+{
+	struct fd_table *t = fd_table_create();
+	struct fd_array *a = NULL;
+	u32 slots;
+
+	if (!t)
+		return err_ptr(-ENOMEM);
+	spin_lock(&from->lock);
+	for (;;) {
+		slots = slots_in_use(from, max_fd);
+		if (slots <= t->array->size)
+			break;
+		spin_unlock(&from->lock);
+		if (a)
+			array_free_rcu(&a->rcu);
+		a = array_alloc(slots);
+		if (!a) {
+			kfree(t);
+			return err_ptr(-ENOMEM);
+		}
+		t->array = a;
+		spin_lock(&from->lock);
+	}
+	array_copy(t->array, from->array, slots);
+	for (u32 w = 0; w < slots / 64; w++) {
+		u64 bits = t->array->used[w];
+
+		while (bits) {
+			u32 fd = w * 64 + (u32)__builtin_ctzll(bits);
+			struct file *f = t->array->files[fd];
+
+			bits &= bits - 1;
+			if (f && fd < max_fd) {
+				file_get(f);
+			} else { /* reserved by an open that is not ours, or cut off */
+				t->array->files[fd] = NULL;
+				bitmap_clear(t->array->used, fd);
+				bitmap_clear(t->array->full_words, w);
+			}
+		}
+	}
+	spin_unlock(&from->lock);
+	return t;
+}
+
+void fd_table_put(struct fd_table *t)
+{
+	struct fd_array *a;
+
+	if (!ref_put(&t->refs))
+		return;
+	a = t->array;
+	for (u32 w = 0; w < a->size / 64; w++) {
+		u64 bits = a->used[w];
+
+		while (bits) {
+			u32 fd = w * 64 + (u32)__builtin_ctzll(bits);
+			struct file *f = a->files[fd];
+
+			bits &= bits - 1;
+			rcu_store(a->files[fd], NULL);
+			if (f)
+				(void)close_file(f, t);
+		}
+	}
+	if (a != &t->first)
+		rcu_call(&a->rcu, array_free_rcu);
+	kfree_rcu(t);
+}
+
+void fd_table_close_on_exec(struct fd_table *t)
+{
+	for (u32 w = 0; w < t->array->size / 64; w++) {
+		u64 bits = t->array->close_on_exec[w] & t->array->used[w];
+
+		while (bits) {
+			u32 fd = w * 64 + (u32)__builtin_ctzll(bits);
+			struct file *f;
+
+			bits &= bits - 1;
+			spin_lock(&t->lock);
+			f = take_locked(t, fd);
+			spin_unlock(&t->lock);
+			if (f)
+				(void)close_file(f, t);
+		}
+	}
+}

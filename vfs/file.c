@@ -1,0 +1,577 @@
+/*
+ * Open files: life, open(2), anonymous and pseudo files.
+ *
+ * A struct file comes from a cache whose freed memory keeps its type, so that
+ * a lookup may try to reference one that is being freed.  Its path and inode
+ * are held for its life.  The last put runs release and then lets go; it may
+ * sleep, so that it is never called under a spin lock.
+ */
+#include "internal.h"
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/inotify.h>
+#include <nos/aspace.h>
+#include <nos/init.h>
+
+static struct slab_cache *file_cache __ro_after_init;
+static u64 nr_files;
+u64 sysctl_file_max = 1 << 20;
+
+u64 file_count(void)
+{
+	return READ_ONCE(nr_files);
+}
+
+/* Fields that a file of the cache keeps while it is free: its count of zero. */
+static void file_construct(void *object)
+{
+	struct file *f = object;
+
+	ref_init(&f->refs, 0);
+}
+
+static struct file *file_alloc(u32 flags)
+{
+	struct file *f;
+
+	if (unlikely(READ_ONCE(nr_files) >= sysctl_file_max) && !capable(CAP_SYS_ADMIN))
+		return err_ptr(-ENFILE);
+	f = slab_alloc(file_cache, 0);
+	if (!f)
+		return err_ptr(-ENOMEM);
+	f->ops = NULL;
+	f->mode = 0;
+	f->flags = flags;
+	f->owner_signal = 0;
+	f->position = 0;
+	f->inode = NULL;
+	f->private = NULL;
+	f->path = (struct path){ 0 };
+	mutex_init(&f->position_lock, RANK_FILE_POSITION);
+	memset(f->read_ahead, 0, sizeof(f->read_ahead));
+	spin_init(&f->lock, RANK_INODE_SPIN);
+	list_init(&f->epolls);
+	f->owner = NULL;
+	f->owner_type = 0;
+	f->cred = cred_current();
+	cred_get(f->cred);
+	atomic_add(&nr_files, 1);
+	return f;
+}
+
+/* Back to the cache: nothing but the count may be looked at from now on. */
+static void file_free(struct file *f)
+{
+	cred_put(f->cred);
+	path_put(&f->path);
+	atomic_sub(&nr_files, 1);
+	slab_free(file_cache, f);
+}
+
+void file_get(struct file *f)
+{
+	ref_get(&f->refs);
+}
+
+static __noinline void file_release(struct file *f)
+{
+	struct inode *i = f->inode;
+
+	if (unlikely(f->mode & FILE_EPOLLED))
+		epoll_file_released(f);
+	if (unlikely(notify_active) && !(f->mode & FILE_PATH) && f->path.dentry)
+		notify_path(f->path.dentry,
+			    f->mode & FILE_WRITE ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
+	if (unlikely(i && READ_ONCE(i->locks)))
+		file_locks_close(f, NULL);
+	if (f->ops->release && !(f->mode & FILE_PATH))
+		f->ops->release(f);
+	if (f->mode & FILE_WRITER) {
+		inode_put_writer(i);
+		mount_end_write(f->path.mount);
+	}
+	if (unlikely(f->owner))
+		process_file_owner_put(f);
+	file_free(f);
+}
+
+void file_put(struct file *f)
+{
+	if (ref_put(&f->refs))
+		file_release(f);
+}
+
+void file_get_for_mapping(struct file *f)
+{
+	file_get(f);
+}
+
+void file_put_for_mapping(struct file *f)
+{
+	file_put(f);
+}
+
+phys_t file_map_special(struct file *f, u64 page_offset)
+{
+	return f->ops->map_special ? f->ops->map_special(f, page_offset) : 0;
+}
+
+int file_map_generic(struct file *f, struct map_request *r)
+{
+	r->cache = &f->inode->cache;
+	inode_accessed(f);
+	return 0;
+}
+
+/* ---- open ---- */
+
+static const struct file_ops path_only_ops;
+
+static const struct file_ops *ops_of(const struct inode *i)
+{
+	switch (i->mode & S_IFMT) {
+	case S_IFCHR:
+		return &char_device_file_ops;
+	case S_IFIFO:
+		return &fifo_file_ops;
+	default:
+		return i->file_ops;
+	}
+}
+
+static u32 mode_of_flags(u32 flags)
+{
+	switch (flags & O_ACCMODE) {
+	case O_RDONLY:
+		return FILE_READ;
+	case O_WRONLY:
+		return FILE_WRITE;
+	case O_RDWR:
+		return FILE_READ | FILE_WRITE;
+	default:
+		return 0; /* 3: neither, for ioctl (open(2)) */
+	}
+}
+
+static void set_ops(struct file *f, const struct file_ops *ops)
+{
+	u32 type = f->inode->mode & S_IFMT;
+
+	f->ops = ops;
+	if (ops->flags & FILE_OPS_STREAM)
+		f->mode |= FILE_STREAM;
+	else if (type == S_IFREG || type == S_IFDIR)
+		f->mode |= FILE_POSITION_LOCK;
+}
+
+/* A device's open puts its own operations in place of the registry's. */
+void file_replace_ops(struct file *f, const struct file_ops *ops)
+{
+	f->mode &= ~(FILE_STREAM | FILE_POSITION_LOCK);
+	set_ops(f, ops);
+}
+
+struct file *file_open_path(const struct path *p, u32 flags, const struct cred *cred)
+{
+	struct inode *i = p->dentry->inode;
+	struct file *f = file_alloc(flags & ~(u32)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC));
+	int err = 0;
+
+	if (is_err(f))
+		return f;
+	f->path = *p;
+	path_get(&f->path);
+	f->inode = i;
+	if (flags & O_PATH) {
+		f->mode = FILE_PATH;
+		f->flags = flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW);
+		f->ops = &path_only_ops;
+		ref_init(&f->refs, 1);
+		return f;
+	}
+	f->mode = mode_of_flags(flags);
+	if ((f->mode & FILE_WRITE) && (i->mode & S_IFMT) == S_IFREG && p->mount) {
+		err = inode_get_writer(i);
+		if (!err) {
+			err = mount_want_write(p->mount);
+			if (err)
+				inode_put_writer(i);
+			else
+				f->mode |= FILE_WRITER;
+		}
+	}
+	if (err) {
+		file_free(f);
+		return err_ptr(err);
+	}
+	set_ops(f, ops_of(i));
+	ref_init(&f->refs, 1);
+	if ((i->mode & S_IFMT) == S_IFSOCK || (i->mode & S_IFMT) == S_IFBLK)
+		err = -ENXIO;
+	else if (f->ops->open)
+		err = f->ops->open(i, f);
+	if (!err && (f->flags & O_DIRECT) && !(f->ops->flags & FILE_OPS_STREAM) &&
+	    (i->mode & S_IFMT) != S_IFREG && (i->mode & S_IFMT) != S_IFBLK)
+		err = -EINVAL;
+	if (err) {
+		if (f->mode & FILE_WRITER) {
+			inode_put_writer(i);
+			mount_end_write(p->mount);
+		}
+		ref_init(&f->refs, 0);
+		file_free(f);
+		return err_ptr(err);
+	}
+	return f;
+}
+
+/* proc(5), protected_fifos and protected_regular: O_CREAT of another's file in a sticky directory. */
+static int may_create_over(const struct inode *dir, const struct inode *i)
+{
+	u32 level = (i->mode & S_IFMT) == S_IFREG  ? sysctl_protected_regular :
+		    (i->mode & S_IFMT) == S_IFIFO ? sysctl_protected_fifos :
+						      0;
+
+	if (!level || !dir || !(dir->mode & S_ISVTX) || i->uid == dir->uid ||
+	    i->uid == cred_current()->fsuid)
+		return 0;
+	if ((dir->mode & S_IWOTH) || (level >= 2 && (dir->mode & S_IWGRP)))
+		return -EACCES;
+	return 0;
+}
+
+/* The checks of open(2) on a file that exists. */
+static int may_open(const struct path *p, u32 flags)
+{
+	struct inode *i = p->dentry->inode;
+	u32 type = i->mode & S_IFMT, mask = 0;
+	int err;
+
+	if (type == S_IFLNK)
+		return -ELOOP;
+	if (type == S_IFDIR && ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC))))
+		return -EISDIR;
+	if ((type == S_IFCHR || type == S_IFBLK) &&
+	    ((p->mount->flags | p->mount->sb->flags) & MS_NODEV))
+		return -EACCES;
+	if ((flags & O_ACCMODE) != O_WRONLY)
+		mask |= MAY_READ;
+	if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC))
+		mask |= MAY_WRITE;
+	err = inode_permission(i, mask);
+	if (err)
+		return err;
+	if (i->flags & INODE_APPEND) {
+		if ((flags & O_ACCMODE) != O_RDONLY && !(flags & O_APPEND))
+			return -EPERM;
+		if (flags & O_TRUNC)
+			return -EPERM;
+	}
+	if ((flags & O_NOATIME) && cred_current()->fsuid != i->uid && !capable(CAP_FOWNER))
+		return -EPERM;
+	return 0;
+}
+
+static int truncate_at_open(const struct path *p)
+{
+	struct inode *i = p->dentry->inode;
+	struct inode_change c = { .valid = ATTR_SIZE | ATTR_MTIME_NOW | ATTR_KILL_SUID };
+	int err = path_want_write(p);
+
+	if (err)
+		return err;
+	if (capable(CAP_FSETID))
+		c.valid &= ~ATTR_KILL_SUID;
+	err = inode_get_writer(i);
+	if (!err) {
+		rwlock_write(&i->lock);
+		err = inode_change_locked(i, &c);
+		rwlock_write_unlock(&i->lock);
+		inode_put_writer(i);
+	}
+	path_end_write(p);
+	if (!err && unlikely(notify_active))
+		notify_path(p->dentry, IN_MODIFY);
+	return err;
+}
+
+static struct file *open_existing(const struct path *p, u32 flags, bool created)
+{
+	struct inode *i = p->dentry->inode;
+	struct file *f;
+	int err;
+
+	if (!(flags & O_PATH) && !created) {
+		err = may_open(p, flags);
+		if (!err && (flags & O_DIRECTORY) && (i->mode & S_IFMT) != S_IFDIR)
+			err = -ENOTDIR;
+		if (!err && (flags & O_TRUNC) && (i->mode & S_IFMT) == S_IFREG)
+			err = truncate_at_open(p);
+		if (err)
+			return err_ptr(err);
+	} else if ((flags & O_DIRECTORY) && (i->mode & S_IFMT) != S_IFDIR) {
+		return err_ptr(-ENOTDIR);
+	}
+	f = file_open_path(p, flags, cred_current());
+	if (!is_err(f) && unlikely(notify_active) && !(flags & O_PATH))
+		notify_path(p->dentry, IN_OPEN);
+	return f;
+}
+
+/* O_TMPFILE: a file without a name in the directory. */
+static struct file *open_tmpfile(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup)
+{
+	struct path dir, p;
+	struct inode *i, *made;
+	struct dentry *d;
+	struct file *f;
+	int err = path_lookup(dirfd, name, lookup | LOOKUP_DIRECTORY | LOOKUP_FOLLOW, &dir);
+
+	if (err)
+		return err_ptr(err);
+	i = dir.dentry->inode;
+	err = path_want_write(&dir);
+	if (err) {
+		path_put(&dir);
+		return err_ptr(err);
+	}
+	err = inode_permission(i, MAY_WRITE | MAY_EXEC);
+	if (!err)
+		err = i->ops->tmpfile ?
+			      i->ops->tmpfile(i, &made,
+					      S_IFREG | (mode & 07777 &
+							 ~READ_ONCE(fs_context_current()->umask))) :
+			      -EOPNOTSUPP;
+	path_end_write(&dir);
+	if (err) {
+		path_put(&dir);
+		return err_ptr(err);
+	}
+	char label[32];
+
+	snprintf(label, sizeof(label), "#%llu", (unsigned long long)made->ino);
+	d = dentry_alloc(dir.dentry, label, (u32)strlen(label));
+	if (!d) {
+		inode_put(made);
+		path_put(&dir);
+		return err_ptr(-ENOMEM);
+	}
+	d->flags |= DENTRY_DISCONNECTED | DENTRY_DELETED;
+	d->inode = made;
+	if (flags & O_EXCL)
+		made->flags |= INODE_NO_LINK;
+	p = (struct path){ dir.mount, d };
+	f = file_open_path(&p, flags & ~(u32)O_TMPFILE, cred_current());
+	dentry_put(d);
+	path_put(&dir);
+	return f;
+}
+
+/* One try at making what the lookup did not find: 1 = someone else made it, look again. */
+static int open_create(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup, struct path *out)
+{
+	struct path_parent parent;
+	int err = path_lookup_parent(dirfd, name, flags & O_EXCL ? lookup & ~LOOKUP_FOLLOW : lookup,
+				     &parent);
+
+	if (err)
+		return err;
+	if (parent.type != LAST_NORMAL || parent.trailing_slash)
+		err = -EISDIR;
+	else if ((parent.dir.dentry->inode->mode & S_IFMT) != S_IFDIR)
+		err = -ENOTDIR;
+	else
+		err = vfs_create_in(&parent, mode, out);
+	if (err == -EEXIST && !(flags & O_EXCL))
+		err = 1;
+	else if (flags & O_EXCL && (err == -EROFS || err == -EACCES)) {
+		struct dentry *d = dentry_lookup(parent.dir.dentry, parent.name, parent.len);
+
+		if (!is_err(d)) {
+			dentry_put(d);
+			err = -EEXIST;
+		}
+	}
+	path_parent_put(&parent);
+	return err;
+}
+
+static struct file *open_or_create(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup)
+{
+	struct path p;
+	struct file *f;
+	bool created = false;
+	int err = -ENOENT;
+
+	for (int tries = 0; tries < 100; tries++) {
+		if (!(flags & O_EXCL)) {
+			err = path_lookup(dirfd, name, lookup, &p);
+			if (err != -ENOENT)
+				break;
+		}
+		err = open_create(dirfd, name, flags, mode, lookup, &p);
+		if (err <= 0) {
+			created = !err;
+			break;
+		}
+	}
+	if (err)
+		return err_ptr(err > 0 ? -ENOENT : err);
+	if (!created && !(flags & O_PATH)) {
+		struct inode *dir = READ_ONCE(p.dentry->parent)->inode;
+
+		err = may_create_over(dir, p.dentry->inode);
+	}
+	f = err ? err_ptr(err) : open_existing(&p, flags, created);
+	path_put(&p);
+	return f;
+}
+
+struct file *file_open_at(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup_flags)
+{
+	u32 lookup = lookup_flags;
+	struct path p;
+	struct file *f;
+	int err;
+
+	if (!(flags & O_NOFOLLOW))
+		lookup |= LOOKUP_FOLLOW;
+	if (flags & O_PATH)
+		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	if ((flags & __O_TMPFILE) == __O_TMPFILE)
+		return open_tmpfile(dirfd, name, flags, mode, lookup);
+	if (flags & O_CREAT) {
+		if (flags & O_DIRECTORY)
+			return err_ptr(-EINVAL);
+		return open_or_create(dirfd, name, flags, mode, lookup);
+	}
+	if (flags & O_DIRECTORY)
+		lookup |= LOOKUP_DIRECTORY;
+	err = path_lookup(dirfd, name, lookup, &p);
+	if (err)
+		return err_ptr(err);
+	f = open_existing(&p, flags, false);
+	path_put(&p);
+	return f;
+}
+
+/* ---- files without a name ---- */
+
+static struct file *file_on_dentry(struct dentry *d, struct mount *m, const struct file_ops *ops,
+				   void *private, u32 flags)
+{
+	struct file *f = file_alloc(flags & ~(u32)O_CLOEXEC);
+
+	if (is_err(f))
+		return f;
+	mount_get(m);
+	dentry_get(d);
+	f->path = (struct path){ m, d };
+	f->inode = d->inode;
+	f->mode = mode_of_flags(flags);
+	f->private = private;
+	set_ops(f, ops);
+	ref_init(&f->refs, 1);
+	return f;
+}
+
+static struct mount *anonymous_mount, *pipe_mount, *socket_mount;
+static struct inode *anonymous_inode;
+
+struct file *file_create_anonymous(const char *name, const struct file_ops *ops, void *private,
+				   u32 flags)
+{
+	struct dentry *d;
+	struct file *f;
+
+	inode_get(anonymous_inode);
+	d = dentry_create_disconnected(anonymous_inode, name);
+	if (!d)
+		return err_ptr(-ENOMEM);
+	f = file_on_dentry(d, anonymous_mount, ops, private, flags);
+	dentry_put(d);
+	return f;
+}
+
+struct file *file_create_pseudo(const char *fs_name, u32 inode_mode, const struct file_ops *ops,
+				void *private, u32 flags)
+{
+	bool is_pipe = !strcmp(fs_name, "pipefs");
+	struct mount *m = is_pipe ? pipe_mount : socket_mount;
+	struct inode *i = inode_create(m->sb, 0, inode_mode);
+	char name[32];
+	struct dentry *d;
+	struct file *f;
+
+	if (!i)
+		return err_ptr(-ENOMEM);
+	i->uid = cred_current()->fsuid;
+	i->gid = cred_current()->fsgid;
+	i->btime = (struct timestamp){ 0 };
+	snprintf(name, sizeof(name), "%s:[%llu]", is_pipe ? "pipe" : "socket",
+		 (unsigned long long)i->ino);
+	d = dentry_create_disconnected(i, name);
+	if (!d)
+		return err_ptr(-ENOMEM);
+	f = file_on_dentry(d, m, ops, private, flags);
+	dentry_put(d);
+	return f;
+}
+
+struct file *file_create_sibling(struct file *f, const struct file_ops *ops, void *private, u32 flags)
+{
+	return file_on_dentry(f->path.dentry, f->path.mount, ops, private, flags);
+}
+
+/* ---- the pseudo file systems ---- */
+
+static const struct super_ops pseudo_super_ops;
+
+static struct super_block *mount_never(const struct fs_type *t, u32 flags, const char *source,
+				       const char *options)
+{
+	return err_ptr(-EINVAL); /* the kernel's own: not for mount(2) */
+}
+
+static const struct fs_type anonymous_type = { "anon_inodefs", FS_NODEV, mount_never };
+static const struct fs_type pipe_type = { "pipefs", FS_NODEV, mount_never };
+static const struct fs_type socket_type = { "sockfs", FS_NODEV, mount_never };
+REGISTER_FS(pipe_type);
+REGISTER_FS(socket_type);
+
+static struct mount *pseudo_mount(const struct fs_type *t)
+{
+	struct super_block *sb = super_create(t, &pseudo_super_ops, 0);
+	struct inode *root;
+	struct mount *m;
+
+	VERIFY(sb);
+	root = inode_create(sb, 1, S_IFDIR | 0555);
+	VERIFY(root);
+	sb->root = dentry_create_root(root);
+	VERIFY(sb->root);
+	m = mount_create_internal(sb);
+	VERIFY(m);
+	return m;
+}
+
+static int file_init(void)
+{
+	static const struct slab_cache_info info = {
+		.name = "file", .size = sizeof(struct file), .align = CACHE_LINE, .rcu_typed = true,
+		.account = true, .construct = file_construct
+	};
+
+	if (file_cache)
+		return 0;
+	file_cache = slab_cache_create(&info);
+	VERIFY(file_cache);
+	anonymous_mount = pseudo_mount(&anonymous_type);
+	pipe_mount = pseudo_mount(&pipe_type);
+	socket_mount = pseudo_mount(&socket_type);
+	anonymous_inode = inode_create(anonymous_mount->sb, 0, 0600);
+	VERIFY(anonymous_inode);
+	return 0;
+}
+INIT_STEP(INIT_SUBSYSTEM, file_init);

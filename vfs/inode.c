@@ -1,0 +1,262 @@
+/*
+ * Inodes: identity and attributes of files, their life, times and permissions.
+ *
+ * An inode lives while it is referenced: by dentries, open files, mappings.
+ * The last put evicts it: its file system lets go (evict_inode), its pages are
+ * dropped, and its memory goes back after a grace period, for path walks read
+ * inodes under RCU.
+ *
+ * Locking.  `lock` serialises changes of content and, for directories, of
+ * names; `spin` guards times and the small things.  Owner, mode and size are
+ * read without a lock: each is one word.
+ */
+#include "internal.h"
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <nos/init.h>
+
+static struct slab_cache *inode_cache __ro_after_init;
+static u64 next_ino = 2;
+
+struct timestamp timestamp_now(void)
+{
+	u64 ns = clock_coarse_realtime_ns();
+
+	return (struct timestamp){ .sec = (s64)(ns / NSEC_PER_SEC), .nsec = (u32)(ns % NSEC_PER_SEC) };
+}
+
+void inode_init(struct inode *i, struct super_block *sb, u64 ino, u32 mode)
+{
+	static const struct inode_ops no_ops;
+	static const struct file_ops no_file_ops;
+
+	*i = (struct inode){ .mode = mode, .nlink = 1, .ops = &no_ops, .file_ops = &no_file_ops,
+			     .sb = sb };
+	i->ino = ino ? ino : atomic_fetch_add(&next_ino, 1);
+	i->atime = i->mtime = i->ctime = i->btime = timestamp_now();
+	ref_init(&i->refs, 1);
+	spin_init(&i->spin, RANK_INODE_SPIN);
+	rwlock_init(&i->lock, (mode & S_IFMT) == S_IFDIR ? RANK_INODE_DIR : RANK_INODE);
+	page_cache_init(&i->cache, NULL, i, &i->size);
+	list_init(&i->dentries);
+}
+
+struct inode *inode_create(struct super_block *sb, u64 ino, u32 mode)
+{
+	struct inode *i = slab_alloc(inode_cache, 0);
+
+	if (i)
+		inode_init(i, sb, ino, mode);
+	return i;
+}
+
+void inode_init_owner(struct inode *i, const struct inode *dir, u32 mode)
+{
+	const struct cred *c = cred_current();
+
+	i->uid = c->fsuid;
+	i->gid = c->fsgid;
+	if (dir->mode & S_ISGID) {
+		i->gid = dir->gid;
+		if ((mode & S_IFMT) == S_IFDIR)
+			mode |= S_ISGID;
+		else if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
+			 !cred_in_group(c, i->gid) && !cred_has(c, CAP_FSETID))
+			mode &= ~S_ISGID;
+	}
+	i->mode = mode;
+}
+
+void inode_get(struct inode *i)
+{
+	ref_get(&i->refs);
+}
+
+static void inode_free_rcu(struct rcu_head *head)
+{
+	struct inode *i = container_of(head, struct inode, rcu);
+
+	kfree(i->link);
+	if (i->sb->ops->free_inode)
+		i->sb->ops->free_inode(i);
+	else
+		slab_free(inode_cache, i);
+}
+
+void inode_put(struct inode *i)
+{
+	if (!ref_put(&i->refs))
+		return;
+	if (unlikely(i->watches))
+		notify_inode_gone(i);
+	if (i->sb->ops->evict_inode)
+		i->sb->ops->evict_inode(i);
+	page_cache_fini(&i->cache);
+	if (unlikely(i->locks))
+		locks_free(i);
+	rcu_call(&i->rcu, inode_free_rcu);
+}
+
+void inode_mark_times(struct inode *i, u32 attr_mask)
+{
+	struct timestamp now = timestamp_now();
+
+	scoped_spin(&i->spin);
+	if (attr_mask & ATTR_ATIME)
+		i->atime = now;
+	if (attr_mask & ATTR_MTIME) {
+		i->mtime = now;
+		i->version++;
+	}
+	if (attr_mask & ATTR_CTIME)
+		i->ctime = now;
+}
+
+static bool is_later(struct timestamp a, struct timestamp b)
+{
+	return a.sec > b.sec || (a.sec == b.sec && a.nsec > b.nsec);
+}
+
+/* Access time under relatime (mount(8)): when older than the change, or than a day. */
+void inode_accessed(struct file *f)
+{
+	struct inode *i = f->inode;
+	struct mount *m = f->path.mount;
+	u32 flags = (m ? m->flags : 0) | i->sb->flags;
+
+	if ((f->flags & O_NOATIME) || (flags & (MS_NOATIME | MS_RDONLY)))
+		return;
+	if ((flags & MS_NODIRATIME) && (i->mode & S_IFMT) == S_IFDIR)
+		return;
+	if (!(flags & MS_STRICTATIME)) {
+		s64 now = (s64)(clock_coarse_realtime_ns() / NSEC_PER_SEC);
+
+		if (is_later(i->atime, i->mtime) && is_later(i->atime, i->ctime) &&
+		    now - i->atime.sec < 24 * 3600)
+			return;
+	}
+	inode_mark_times(i, ATTR_ATIME);
+}
+
+/* ---- permissions (path_resolution(7), capabilities(7)) ---- */
+
+int inode_permission_cred(const struct inode *i, u32 mask, const struct cred *c)
+{
+	u32 mode = i->mode, bits = mode;
+
+	if (c->fsuid == i->uid)
+		bits >>= 6;
+	else if (((mode >> 3 ^ mode) & 7) && cred_in_group(c, i->gid))
+		bits >>= 3;
+	if (!(mask & ~bits & 7))
+		return 0;
+	if ((mode & S_IFMT) == S_IFDIR) {
+		if (!(mask & MAY_WRITE) && cred_has(c, CAP_DAC_READ_SEARCH))
+			return 0;
+		return cred_has(c, CAP_DAC_OVERRIDE) ? 0 : -EACCES;
+	}
+	if (!(mask & (MAY_WRITE | MAY_EXEC)) && cred_has(c, CAP_DAC_READ_SEARCH))
+		return 0;
+	if ((!(mask & MAY_EXEC) || (mode & 0111)) && cred_has(c, CAP_DAC_OVERRIDE))
+		return 0;
+	return -EACCES;
+}
+
+int inode_permission_for(struct inode *i, u32 mask, const struct cred *c)
+{
+	if (mask & MAY_WRITE) {
+		u32 type = i->mode & S_IFMT;
+
+		if ((i->sb->flags & MS_RDONLY) &&
+		    (type == S_IFREG || type == S_IFDIR || type == S_IFLNK))
+			return -EROFS;
+		if (i->flags & INODE_IMMUTABLE)
+			return -EPERM;
+	}
+	if (i->ops->permission)
+		return i->ops->permission(i, mask);
+	return inode_permission_cred(i, mask, c);
+}
+
+int inode_permission(struct inode *i, u32 mask)
+{
+	return inode_permission_for(i, mask, cred_current());
+}
+
+/* A sticky directory: only the owner of the entry or of the directory removes it (unlink(2)). */
+bool inode_is_sticky_denied(const struct inode *dir, const struct inode *i, const struct cred *c)
+{
+	return (dir->mode & S_ISVTX) && c->fsuid != i->uid && c->fsuid != dir->uid &&
+	       !cred_has(c, CAP_FOWNER);
+}
+
+/* ---- text busy ---- */
+
+int inode_deny_write(struct inode *i)
+{
+	s32 n = READ_ONCE(i->write_count);
+
+	do {
+		if (n > 0)
+			return -ETXTBSY;
+	} while (!atomic_cas_update(&i->write_count, &n, n - 1));
+	return 0;
+}
+
+void inode_allow_write(struct inode *i)
+{
+	atomic_add(&i->write_count, 1);
+}
+
+int inode_get_writer(struct inode *i)
+{
+	s32 n = READ_ONCE(i->write_count);
+
+	do {
+		if (n < 0)
+			return -ETXTBSY;
+	} while (!atomic_cas_update(&i->write_count, &n, n + 1));
+	return 0;
+}
+
+void inode_put_writer(struct inode *i)
+{
+	atomic_sub(&i->write_count, 1);
+}
+
+/* ---- two directories ---- */
+
+void inode_lock_two(struct inode *a, struct inode *b)
+{
+	if (a == b) {
+		rwlock_write(&a->lock);
+		return;
+	}
+	if (a > b)
+		swap(a, b);
+	rwlock_write(&a->lock);
+	rwlock_write(&b->lock);
+}
+
+void inode_unlock_two(struct inode *a, struct inode *b)
+{
+	rwlock_write_unlock(&a->lock);
+	if (a != b)
+		rwlock_write_unlock(&b->lock);
+}
+
+static int inode_cache_init(void)
+{
+	static const struct slab_cache_info info = {
+		.name = "inode", .size = sizeof(struct inode), .align = CACHE_LINE, .account = true
+	};
+
+	if (inode_cache)
+		return 0;
+	inode_cache = slab_cache_create(&info);
+	VERIFY(inode_cache);
+	dentry_cache_init();
+	return 0;
+}
+INIT_STEP(INIT_CORE, inode_cache_init);

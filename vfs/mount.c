@@ -1,0 +1,776 @@
+/*
+ * Mounts: where the trees of file systems hang in the tree of names.
+ *
+ * Concepts.  A mount shows a super block's tree, from `root` down, at a place:
+ * a dentry of its parent mount.  A namespace is one tree of mounts.  Walks find
+ * what is mounted at a place in a hash table keyed by (parent, dentry), and
+ * ask only at dentries whose nr_mounts is not zero.
+ *
+ * References.  The tree holds one reference on each mount, each child one on
+ * its parent, and users (paths) the rest.  umount takes a mount whose count
+ * shows no user; MNT_DETACH takes it out at once and lets its users finish.
+ *
+ * Propagation.  All mounts are private: MS_PRIVATE, MS_SLAVE and MS_UNBINDABLE
+ * of a private mount change nothing that is visible and succeed; MS_SHARED is
+ * refused.
+ *
+ * Locking.  mount_lock serialises every change of every tree.  Readers walk
+ * under RCU and check mount_sequence.
+ */
+#include "internal.h"
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/mount.h>
+#include <nos/init.h>
+#include <nos/thread.h>
+#include "mount.h"
+
+#define MOUNT_BUCKETS 256
+
+/* umount2(2); the headers of linux-libc-dev leave them to libc. */
+#define MNT_FORCE 1
+#define MNT_DETACH 2
+#define MNT_EXPIRE 4
+
+struct mutex mount_lock = MUTEX_INIT(RANK_MOUNT);
+struct seqlock mount_sequence;
+static struct mount *buckets[MOUNT_BUCKETS];
+static u32 next_id = 20;
+static u32 nr_namespaces;
+
+static struct mount **bucket_of(const struct mount *parent, const struct dentry *place)
+{
+	return &buckets[hash_u64((uintptr_t)parent ^ hash_u64((uintptr_t)place)) >> 56];
+}
+
+struct mount *mount_find_rcu(const struct mount *parent, const struct dentry *place)
+{
+	struct mount *m = rcu_load(*bucket_of(parent, place));
+
+	while (m && !(READ_ONCE(m->parent) == parent && READ_ONCE(m->mountpoint) == place))
+		m = rcu_load(m->hash_next);
+	return m;
+}
+
+void mount_get(struct mount *m)
+{
+	ref_get(&m->refs);
+}
+
+static void mount_free_rcu(struct rcu_head *head)
+{
+	kfree(container_of(head, struct mount, rcu));
+}
+
+/* The last user of a detached mount is gone. */
+static void mount_free(struct mount *m)
+{
+	struct super_block *sb = m->sb;
+
+	dentry_put(m->root);
+	super_put(sb);
+	kfree(m->source);
+	rcu_call(&m->rcu, mount_free_rcu);
+}
+
+void mount_put(struct mount *m)
+{
+	if (ref_put(&m->refs))
+		mount_free(m);
+}
+
+int mount_want_write(struct mount *m)
+{
+	atomic_add(&m->writers, 1);
+	if (unlikely((READ_ONCE(m->flags) | READ_ONCE(m->sb->flags)) & MS_RDONLY)) {
+		atomic_sub(&m->writers, 1);
+		return -EROFS;
+	}
+	return 0;
+}
+
+/* Consumes references on sb and root also when it fails. */
+static struct mount *mount_alloc(struct super_block *sb, struct dentry *root, const char *source,
+				 u32 flags)
+{
+	struct mount *m = kzalloc(sizeof(*m), 0);
+	char *copy = kstrdup(source && *source ? source : "none", 0);
+
+	if (!m || !copy) {
+		kfree(m);
+		kfree(copy);
+		dentry_put(root);
+		super_put(sb);
+		return NULL;
+	}
+	m->sb = sb;
+	m->root = root;
+	m->flags = flags;
+	m->source = copy;
+	m->id = atomic_fetch_add(&next_id, 1);
+	ref_init(&m->refs, 1);
+	list_init(&m->children);
+	list_init(&m->sibling);
+	list_init(&m->ns_node);
+	return m;
+}
+
+struct mount *mount_create_internal(struct super_block *sb)
+{
+	ref_get(&sb->refs);
+	dentry_get(sb->root);
+	return mount_alloc(sb, sb->root, sb->type->name, MS_NOEXEC | MS_NOSUID | MS_NODEV);
+}
+
+/* ---- tree changes: mount_lock held; hash and links change inside the sequence ---- */
+
+static void sequence_begin(void)
+{
+	preempt_disable(); /* readers spin */
+	seq_write_begin(&mount_sequence);
+}
+
+static void sequence_end(void)
+{
+	seq_write_end(&mount_sequence);
+	preempt_enable();
+}
+
+static void hash_add(struct mount *m)
+{
+	struct mount **b = bucket_of(m->parent, m->mountpoint);
+
+	m->hash_next = *b;
+	rcu_store(*b, m);
+}
+
+static void hash_remove(struct mount *m)
+{
+	struct mount **link = bucket_of(m->parent, m->mountpoint);
+
+	while (*link != m)
+		link = &(*link)->hash_next;
+	rcu_store(*link, m->hash_next);
+}
+
+/* Hangs m at the place; the tree's reference is the caller's.  `at` gets its own references. */
+static void attach_locked(struct mount *m, const struct path *at)
+{
+	mount_get(at->mount);
+	dentry_get(at->dentry);
+	sequence_begin();
+	m->parent = at->mount;
+	m->mountpoint = at->dentry;
+	atomic_add(&at->dentry->nr_mounts, 1);
+	hash_add(m);
+	sequence_end();
+	list_push_back(&at->mount->children, &m->sibling);
+}
+
+/* Takes m from its place; *was gets the references on it. */
+static void detach_locked(struct mount *m, struct path *was)
+{
+	*was = (struct path){ m->parent, m->mountpoint };
+	if (!m->parent)
+		return;
+	list_remove(&m->sibling);
+	sequence_begin();
+	hash_remove(m);
+	m->parent = NULL;
+	atomic_sub(&m->mountpoint->nr_mounts, 1);
+	sequence_end();
+}
+
+static void namespace_add(struct mount_namespace *ns, struct mount *m)
+{
+	m->ns = ns;
+	if (ns)
+		list_push_back(&ns->mounts, &m->ns_node);
+}
+
+static void namespace_changed(struct mount_namespace *ns)
+{
+	if (!ns)
+		return;
+	atomic_add(&ns->event, 1);
+	wake_all(&ns->queue);
+}
+
+void path_follow_mounts(struct path *p)
+{
+	while (READ_ONCE(p->dentry->nr_mounts)) {
+		struct mount *m;
+		u32 seq;
+
+		rcu_read_lock();
+		do {
+			seq = seq_read_begin(&mount_sequence);
+			m = mount_find_rcu(p->mount, p->dentry);
+			if (m && !ref_get_unless_zero(&m->refs))
+				m = NULL;
+			if (m && seq_read_retry(&mount_sequence, seq)) {
+				rcu_read_unlock();
+				mount_put(m);
+				rcu_read_lock();
+				m = NULL;
+				continue;
+			}
+		} while (seq_read_retry(&mount_sequence, seq));
+		rcu_read_unlock();
+		if (!m)
+			return;
+		path_put(p);
+		p->mount = m;
+		p->dentry = m->root;
+		dentry_get(p->dentry);
+	}
+}
+
+bool path_follow_up(struct path *p)
+{
+	struct path up;
+	u32 seq;
+	bool good;
+
+	for (;;) {
+		rcu_read_lock();
+		seq = seq_read_begin(&mount_sequence);
+		up.mount = READ_ONCE(p->mount->parent);
+		up.dentry = READ_ONCE(p->mount->mountpoint);
+		if (!up.mount) {
+			rcu_read_unlock();
+			return false;
+		}
+		good = ref_get_unless_zero(&up.mount->refs);
+		if (good && !ref_get_unless_zero(&up.dentry->refs)) {
+			rcu_read_unlock();
+			mount_put(up.mount);
+			continue;
+		}
+		if (good && !seq_read_retry(&mount_sequence, seq)) {
+			rcu_read_unlock();
+			path_put(p);
+			*p = up;
+			return true;
+		}
+		rcu_read_unlock();
+		if (good)
+			path_put(&up);
+	}
+}
+
+/* ---- trees ---- */
+
+static struct mount *next_in_tree(struct mount *m, const struct mount *top)
+{
+	if (!list_is_empty(&m->children))
+		return list_entry(m->children.next, struct mount, sibling);
+	while (m != top) {
+		struct mount *parent = m->parent;
+
+		if (m->sibling.next != &parent->children)
+			return list_entry(m->sibling.next, struct mount, sibling);
+		m = parent;
+	}
+	return NULL;
+}
+
+/* Takes the whole tree at m apart and drops the tree's references after the lock is given up. */
+static void dissolve_locked(struct mount *m, struct list *dead)
+{
+	for (;;) {
+		struct mount *leaf = m;
+
+		while (!list_is_empty(&leaf->children))
+			leaf = list_entry(leaf->children.next, struct mount, sibling);
+		struct path was;
+
+		detach_locked(leaf, &was);
+		list_remove(&leaf->ns_node);
+		leaf->ns = NULL;
+		list_push_back(dead, &leaf->ns_node);
+		/* The place's references go with the mount; both end outside the lock. */
+		leaf->mountpoint = was.dentry;
+		leaf->dead_parent = was.mount;
+		if (leaf == m)
+			return;
+	}
+}
+
+static void bury(struct list *dead)
+{
+	struct list *n;
+
+	while ((n = list_pop_front(dead))) {
+		struct mount *m = list_entry(n, struct mount, ns_node);
+		struct path was = { m->dead_parent, m->mountpoint };
+
+		rcu_synchronize(); /* quick walks may still go up through it */
+		m->mountpoint = NULL;
+		if (was.mount)
+			path_put(&was);
+		mount_put(m);
+	}
+}
+
+/* A copy of the tree at `from`, beginning at `root`; not attached.  Unreferenced users: none. */
+static struct mount *copy_tree_locked(struct mount *from, struct dentry *root, bool recursive)
+{
+	struct mount *top, *m, *n;
+
+	ref_get(&from->sb->refs);
+	dentry_get(root);
+	top = mount_alloc(from->sb, root, from->source, from->flags);
+	if (!top || !recursive)
+		return top;
+	for (m = next_in_tree(from, from); m; m = next_in_tree(m, from)) {
+		/* Its parent's copy: the copies remember what they are copies of. */
+		struct mount *parent = m->parent == from ? top : m->parent->copy;
+		struct path at = { parent, m->mountpoint };
+
+		m->copy = NULL;
+		if (!parent || (m->parent == from && !dentry_is_ancestor(root, m->mountpoint)))
+			continue;
+		ref_get(&m->sb->refs);
+		dentry_get(m->root);
+		n = mount_alloc(m->sb, m->root, m->source, m->flags);
+		if (!n) {
+			struct list dead = LIST_INIT(dead);
+
+			dissolve_locked(top, &dead);
+			bury(&dead);
+			return NULL;
+		}
+		m->copy = n;
+		attach_locked(n, &at);
+	}
+	return top;
+}
+
+static void tree_join_namespace(struct mount *top, struct mount_namespace *ns)
+{
+	for (struct mount *m = top; m; m = next_in_tree(m, top))
+		namespace_add(ns, m);
+}
+
+static bool is_in_current_namespace(const struct mount *m)
+{
+	return m->ns == mount_namespace_current();
+}
+
+/* ---- the calls ---- */
+
+#define PER_MOUNT_FLAGS                                                                            \
+	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME |               \
+	 MS_STRICTATIME | MS_NOSYMFOLLOW | MS_RELATIME)
+
+static u32 mount_flags_of(u64 flags)
+{
+	u32 f = (u32)(flags & PER_MOUNT_FLAGS & ~(u64)MS_RELATIME);
+
+	if (!(flags & (MS_NOATIME | MS_STRICTATIME)))
+		f |= MS_RELATIME;
+	return f;
+}
+
+/* At the target, on top of what is already mounted there. */
+static int attach_at(struct mount *m, const struct path *target)
+{
+	struct path at = *target;
+	bool is_dir = (m->root->inode->mode & S_IFMT) == S_IFDIR;
+	int err = 0;
+
+	path_get(&at);
+	path_follow_mounts(&at);
+	if (!is_in_current_namespace(at.mount))
+		err = -EINVAL;
+	else if (READ_ONCE(at.dentry->flags) & DENTRY_DELETED)
+		err = -ENOENT;
+	else if (is_dir != ((at.dentry->inode->mode & S_IFMT) == S_IFDIR))
+		err = -ENOTDIR;
+	if (!err) {
+		attach_locked(m, &at);
+		tree_join_namespace(m, at.mount->ns);
+		namespace_changed(at.mount->ns);
+	}
+	path_put(&at);
+	return err;
+}
+
+static int attach_or_bury(struct mount *m, const struct path *target)
+{
+	struct list dead = LIST_INIT(dead);
+	int err;
+
+	err = attach_at(m, target);
+	if (err)
+		dissolve_locked(m, &dead);
+	mutex_unlock(&mount_lock);
+	bury(&dead);
+	return err;
+}
+
+static int mount_new(const char *source, const struct path *target, const char *type, u64 flags,
+		     const char *options)
+{
+	const struct fs_type *t = type ? fs_type_find(type) : NULL;
+	struct super_block *sb;
+	struct mount *m;
+
+	if (!type)
+		return -EINVAL;
+	if (!t)
+		return -ENODEV;
+	sb = t->mount(t, (u32)(flags & (MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK | MS_DIRSYNC |
+					MS_SILENT | MS_LAZYTIME)),
+		      source, options ? options : "");
+	if (is_err(sb))
+		return (int)ptr_err(sb);
+	super_publish(sb);
+	dentry_get(sb->root);
+	m = mount_alloc(sb, sb->root, source, mount_flags_of(flags));
+	if (!m)
+		return -ENOMEM;
+	mutex_lock(&mount_lock);
+	return attach_or_bury(m, target);
+}
+
+static int mount_bind(const char *source, const struct path *target, bool recursive)
+{
+	struct path from;
+	struct mount *m;
+	int err;
+
+	if (!source || !*source)
+		return -EINVAL;
+	err = path_lookup(AT_FDCWD, source, LOOKUP_FOLLOW, &from);
+	if (err)
+		return err;
+	mutex_lock(&mount_lock);
+	m = is_in_current_namespace(from.mount) ?
+		    copy_tree_locked(from.mount, from.dentry, recursive) :
+		    err_ptr(-EINVAL);
+	if (!m || is_err(m)) {
+		mutex_unlock(&mount_lock);
+		path_put(&from);
+		return m ? (int)ptr_err(m) : -ENOMEM;
+	}
+	err = attach_or_bury(m, target);
+	path_put(&from);
+	return err;
+}
+
+static bool is_below(const struct mount *m, const struct mount *top)
+{
+	while (m && m != top)
+		m = m->parent;
+	return m != NULL;
+}
+
+static int mount_move(const char *source, const struct path *target)
+{
+	struct path from, was = { 0 };
+	int err;
+
+	if (!source || !*source)
+		return -EINVAL;
+	err = path_lookup(AT_FDCWD, source, LOOKUP_FOLLOW, &from);
+	if (err)
+		return err;
+	mutex_lock(&mount_lock);
+	if (!is_in_current_namespace(from.mount) || from.dentry != from.mount->root ||
+	    !from.mount->parent)
+		err = -EINVAL;
+	else if (is_below(target->mount, from.mount))
+		err = -ELOOP;
+	else if (((from.dentry->inode->mode ^ target->dentry->inode->mode) & S_IFMT) &&
+		 (((from.dentry->inode->mode & S_IFMT) == S_IFDIR) ||
+		  (target->dentry->inode->mode & S_IFMT) == S_IFDIR))
+		err = -ENOTDIR;
+	if (!err) {
+		struct path at = *target;
+
+		path_get(&at);
+		path_follow_mounts(&at);
+		detach_locked(from.mount, &was);
+		attach_locked(from.mount, &at);
+		namespace_changed(from.mount->ns);
+		path_put(&at);
+	}
+	mutex_unlock(&mount_lock);
+	path_put(&was);
+	path_put(&from);
+	return err;
+}
+
+static int mount_remount(const struct path *target, u64 flags, const char *options)
+{
+	struct mount *m = target->mount;
+	u32 sb_flags = m->sb->flags;
+	int err = 0;
+
+	if (target->dentry != m->root)
+		return -EINVAL;
+	scoped_mutex(&mount_lock);
+	if ((flags & MS_RDONLY) && !(m->flags & MS_RDONLY)) {
+		u32 old = m->flags;
+
+		atomic_or(&m->flags, MS_RDONLY);
+		memory_fence();
+		if (READ_ONCE(m->writers) > 0) {
+			atomic_and(&m->flags, old | ~(u32)MS_RDONLY);
+			return -EBUSY;
+		}
+	}
+	if (!(flags & MS_BIND)) {
+		sb_flags = (sb_flags & ~(u32)MS_RDONLY) | (flags & MS_RDONLY);
+		if (m->sb->ops->remount)
+			err = m->sb->ops->remount(m->sb, &sb_flags, options ? options : "");
+		if (err)
+			return err;
+		m->sb->flags = sb_flags;
+	}
+	if (!(flags & (MS_NOATIME | MS_STRICTATIME | MS_RELATIME)))
+		flags |= m->flags & (MS_NOATIME | MS_NODIRATIME | MS_STRICTATIME);
+	m->flags = mount_flags_of(flags);
+	namespace_changed(m->ns);
+	return 0;
+}
+
+#define PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
+
+int vfs_mount(const char *source, const struct path *target, const char *type, u64 flags,
+	      const char *options)
+{
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if ((flags & 0xffff0000ul) == 0xc0ed0000ul) /* an old magic number in the upper half */
+		flags &= 0xffff;
+	if (flags & MS_REMOUNT)
+		return mount_remount(target, flags, options);
+	if (flags & MS_BIND)
+		return mount_bind(source, target, flags & MS_REC);
+	if (flags & PROPAGATION) {
+		u64 kind = flags & PROPAGATION;
+
+		if ((kind & (kind - 1)) || (flags & ~(u64)(PROPAGATION | MS_REC | MS_SILENT)) ||
+		    target->dentry != target->mount->root || kind == MS_SHARED)
+			return -EINVAL;
+		return 0;
+	}
+	if (flags & MS_MOVE)
+		return mount_move(source, target);
+	return mount_new(source, target, type, flags, options);
+}
+
+/* Has users beside the tree (one) and its children. */
+static bool is_busy(const struct mount *m, u32 ours)
+{
+	u32 children = 0;
+	const struct list *n;
+
+	for (n = m->children.next; n != &m->children; n = n->next)
+		children++;
+	return ref_read(&m->refs) > 1 + children + ours || children;
+}
+
+/* The caller's path holds one reference on the mount. */
+int vfs_umount(const struct path *p, int flags)
+{
+	struct mount *m = p->mount;
+	struct list dead = LIST_INIT(dead);
+	struct mount_namespace *ns;
+	int err = 0;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (p->dentry != m->root)
+		return -EINVAL;
+	if ((flags & MNT_EXPIRE) && (flags & (MNT_DETACH | MNT_FORCE)))
+		return -EINVAL;
+	mutex_lock(&mount_lock);
+	ns = m->ns;
+	if (!is_in_current_namespace(m) || !m->parent) {
+		err = -EINVAL;
+	} else if (!(flags & MNT_DETACH) && is_busy(m, 1)) {
+		err = -EBUSY;
+	} else if ((flags & MNT_EXPIRE) && !m->expire_mark) {
+		m->expire_mark = true;
+		err = -EAGAIN;
+	} else {
+		notify_unmount(m->sb);
+		dissolve_locked(m, &dead);
+		namespace_changed(ns);
+	}
+	mutex_unlock(&mount_lock);
+	bury(&dead);
+	return err;
+}
+
+int vfs_pivot_root(const struct path *new_root, const struct path *put_old)
+{
+	struct fs_context *fs = fs_context_current();
+	struct mount *new = new_root->mount, *old;
+	struct path root, new_was = { 0 }, old_was = { 0 };
+	int err = 0;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	spin_lock(&fs->lock);
+	root = fs->root;
+	path_get(&root);
+	spin_unlock(&fs->lock);
+	old = root.mount;
+	mutex_lock(&mount_lock);
+	if (new == old || put_old->mount == old)
+		err = -EBUSY;
+	else if (!is_in_current_namespace(new) || !is_in_current_namespace(old) ||
+		 new_root->dentry != new->root || !new->parent || root.dentry != old->root ||
+		 !is_below(put_old->mount, new))
+		err = -EINVAL;
+	else if ((new_root->dentry->inode->mode & S_IFMT) != S_IFDIR ||
+		 (put_old->dentry->inode->mode & S_IFMT) != S_IFDIR)
+		err = -ENOTDIR;
+	if (!err) {
+		struct mount_namespace *ns = old->ns;
+		struct path top = { old->parent, old->mountpoint };
+
+		detach_locked(new, &new_was);
+		detach_locked(old, &old_was);
+		if (top.mount)
+			attach_locked(new, &top);
+		else
+			ns->root = new;
+		attach_locked(old, put_old);
+		namespace_changed(ns);
+	}
+	mutex_unlock(&mount_lock);
+	if (!err) {
+		struct path to = { new, new->root };
+
+		fs_context_replace_all(&root, &to);
+	}
+	path_put(&new_was);
+	path_put(&old_was);
+	path_put(&root);
+	return err;
+}
+
+/* ---- namespaces ---- */
+
+static struct mount_namespace *namespace_create(void)
+{
+	struct mount_namespace *ns = kzalloc(sizeof(*ns), 0);
+
+	if (!ns)
+		return NULL;
+	ref_init(&ns->refs, 1);
+	list_init(&ns->mounts);
+	wait_queue_init(&ns->queue);
+	ns->id = 0xf0000000u + atomic_fetch_add(&nr_namespaces, 1);
+	return ns;
+}
+
+void mount_namespace_get(struct mount_namespace *ns)
+{
+	ref_get(&ns->refs);
+}
+
+void mount_namespace_put(struct mount_namespace *ns)
+{
+	struct list dead = LIST_INIT(dead);
+
+	if (!ref_put(&ns->refs))
+		return;
+	mutex_lock(&mount_lock);
+	dissolve_locked(ns->root, &dead);
+	mutex_unlock(&mount_lock);
+	bury(&dead);
+	kfree(ns);
+}
+
+u32 mount_namespace_id(const struct mount_namespace *ns)
+{
+	return ns->id;
+}
+
+/* The place in the copy of the tree that corresponds to p. */
+static void move_to_copy(struct fs_context *fs, struct path *which)
+{
+	struct mount *copy = which->mount->copy;
+	struct path to = { copy, which->dentry };
+
+	if (!copy)
+		return;
+	if (which == &fs->root)
+		(void)fs_context_set_root(fs, &to);
+	else
+		(void)fs_context_set_cwd(fs, &to);
+}
+
+struct mount_namespace *mount_namespace_copy(struct mount_namespace *from, struct fs_context *fs)
+{
+	struct mount_namespace *ns = namespace_create();
+
+	if (!ns)
+		return err_ptr(-ENOMEM);
+	mutex_lock(&mount_lock);
+	ns->root = copy_tree_locked(from->root, from->root->root, true);
+	if (!ns->root) {
+		mutex_unlock(&mount_lock);
+		kfree(ns);
+		return err_ptr(-ENOMEM);
+	}
+	from->root->copy = ns->root;
+	tree_join_namespace(ns->root, ns);
+	if (fs) {
+		move_to_copy(fs, &fs->root);
+		move_to_copy(fs, &fs->cwd);
+	}
+	for (struct mount *m = from->root; m; m = next_in_tree(m, from->root))
+		m->copy = NULL;
+	mutex_unlock(&mount_lock);
+	return ns;
+}
+
+struct wait_queue *mounts_wait_queue(struct mount_namespace *ns)
+{
+	return &ns->queue;
+}
+
+u64 mounts_event(struct mount_namespace *ns)
+{
+	return READ_ONCE(ns->event);
+}
+
+int vfs_mount_root(struct mount_namespace **out, struct fs_context **fs_out)
+{
+	const struct fs_type *t = fs_type_find("rootfs");
+	struct mount_namespace *ns = namespace_create();
+	struct fs_context *fs = kzalloc(sizeof(*fs), 0);
+	struct super_block *sb;
+	struct mount *m;
+
+	if (!t || !ns || !fs)
+		return -ENOMEM;
+	sb = t->mount(t, 0, "rootfs", "");
+	if (is_err(sb))
+		return (int)ptr_err(sb);
+	super_publish(sb);
+	dentry_get(sb->root);
+	m = mount_alloc(sb, sb->root, "rootfs", MS_RELATIME);
+	if (!m)
+		return -ENOMEM;
+	namespace_add(ns, m);
+	ns->root = m;
+	ref_init(&fs->refs, 1);
+	spin_init(&fs->lock, RANK_FD_TABLE);
+	fs->umask = 022;
+	fs->root = fs->cwd = (struct path){ m, m->root };
+	path_get(&fs->root);
+	path_get(&fs->cwd);
+	*out = ns;
+	*fs_out = fs;
+	return 0;
+}

@@ -1,0 +1,248 @@
+/*
+ * Reading, writing and seeking: from a file to its operation in a straight
+ * line.
+ *
+ * A position is the caller's, or the file's own.  The file's is under
+ * position_lock only where two threads can meet there: when the file is shared
+ * (more than one reference) and has a position that matters.
+ */
+#include "internal.h"
+
+#include <linux/fs.h>
+#include <linux/inotify.h>
+#include <linux/signal.h>
+#include <nos/aspace.h>
+
+static inline bool lock_position(struct file *f)
+{
+	if (!(f->mode & FILE_POSITION_LOCK) || ref_read(&f->refs) == 1)
+		return false;
+	mutex_lock(&f->position_lock);
+	return true;
+}
+
+__hot ssize_t file_read(struct file *f, struct iobuf *to, u64 *pos)
+{
+	ssize_t n;
+
+	if (unlikely(!(f->mode & FILE_READ)))
+		return -EBADF;
+	if (unlikely(!f->ops->read))
+		return (f->inode->mode & S_IFMT) == S_IFDIR ? -EISDIR : -EINVAL;
+	if (pos) {
+		n = f->ops->read(f, to, pos);
+	} else if (f->mode & FILE_STREAM) {
+		u64 none = 0;
+
+		n = f->ops->read(f, to, &none);
+	} else {
+		bool locked = lock_position(f);
+
+		n = f->ops->read(f, to, &f->position);
+		if (locked)
+			mutex_unlock(&f->position_lock);
+	}
+	if (unlikely(notify_active) && n > 0)
+		notify_file(f, IN_ACCESS);
+	return n;
+}
+
+__hot ssize_t file_write(struct file *f, struct iobuf *from, u64 *pos)
+{
+	ssize_t n;
+
+	if (unlikely(!(f->mode & FILE_WRITE)))
+		return -EBADF;
+	if (unlikely(!f->ops->write))
+		return -EINVAL;
+	if (pos) {
+		n = f->ops->write(f, from, pos);
+	} else if (f->mode & FILE_STREAM) {
+		u64 none = 0;
+
+		n = f->ops->write(f, from, &none);
+	} else {
+		bool locked = lock_position(f);
+
+		n = f->ops->write(f, from, &f->position);
+		if (locked)
+			mutex_unlock(&f->position_lock);
+	}
+	if (unlikely(notify_active) && n > 0)
+		notify_file(f, IN_MODIFY);
+	return n;
+}
+
+/* ---- files in the page cache ---- */
+
+ssize_t file_read_generic(struct file *f, struct iobuf *to, u64 *pos)
+{
+	ssize_t n = page_cache_read(&f->inode->cache, f, to, pos);
+
+	inode_accessed(f);
+	return n;
+}
+
+/* Cuts the write at the limits (write(2), EFBIG). */
+static int limit_write(struct inode *i, struct iobuf *from, u64 pos)
+{
+	u64 limit = process_fsize_limit();
+
+	if (unlikely(pos >= limit)) {
+		process_signal_self(SIGXFSZ);
+		return -EFBIG;
+	}
+	if (pos >= i->sb->max_bytes)
+		return -EFBIG;
+	limit = min(limit, i->sb->max_bytes);
+	if (from->remaining > limit - pos)
+		iobuf_truncate(from, limit - pos);
+	return 0;
+}
+
+ssize_t file_write_generic(struct file *f, struct iobuf *from, u64 *pos)
+{
+	struct inode *i = f->inode;
+	u64 at = *pos;
+	ssize_t n;
+
+	if (!from->remaining)
+		return 0;
+	rwlock_write(&i->lock);
+	if ((f->flags & O_APPEND) || (from->flags & IOBUF_APPEND))
+		at = i->size;
+	n = limit_write(i, from, at);
+	if (!n)
+		n = inode_remove_suid_locked(i);
+	if (!n)
+		n = page_cache_write(&i->cache, f, from, &at);
+	if (n > 0) {
+		inode_mark_times(i, ATTR_MTIME | ATTR_CTIME);
+		*pos = at;
+	}
+	rwlock_write_unlock(&i->lock);
+	if (n > 0 && unlikely((f->flags & O_DSYNC) || (from->flags & IOBUF_DSYNC))) {
+		int err = vfs_fsync(f, at - (u64)n, at, !(f->flags & O_SYNC & ~O_DSYNC));
+
+		if (err && err != -EINVAL)
+			return err;
+	}
+	return n;
+}
+
+/* ---- seeking ---- */
+
+s64 file_seek_generic(struct file *f, s64 offset, int whence)
+{
+	struct inode *i = f->inode;
+	u64 size = READ_ONCE(i->size);
+	s64 to;
+
+	switch (whence) {
+	case SEEK_SET:
+		to = offset;
+		break;
+	case SEEK_CUR:
+		if (!offset)
+			return (s64)f->position;
+		if (__builtin_add_overflow((s64)f->position, offset, &to))
+			return -EOVERFLOW;
+		break;
+	case SEEK_END:
+		if (__builtin_add_overflow((s64)size, offset, &to))
+			return -EOVERFLOW;
+		break;
+	case SEEK_DATA:
+	case SEEK_HOLE:
+		if (offset < 0 || (u64)offset >= size)
+			return -ENXIO;
+		if (i->cache.ops && i->cache.ops->read_folio) { /* all data, one hole at the end */
+			to = whence == SEEK_DATA ? offset : (s64)size;
+			break;
+		}
+		to = (s64)(whence == SEEK_DATA ? page_cache_next_data(&i->cache, (u64)offset) :
+						 page_cache_next_hole(&i->cache, (u64)offset));
+		if ((u64)to >= size) {
+			if (whence == SEEK_DATA)
+				return -ENXIO;
+			to = (s64)size;
+		}
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (to < 0 || (u64)to > i->sb->max_bytes)
+		return -EINVAL;
+	f->position = (u64)to;
+	return to;
+}
+
+__hot s64 file_seek(struct file *f, s64 offset, int whence)
+{
+	bool locked;
+	s64 at;
+
+	if (unlikely(!f->ops->seek))
+		return -ESPIPE;
+	locked = lock_position(f);
+	at = f->ops->seek(f, offset, whence);
+	if (locked)
+		mutex_unlock(&f->position_lock);
+	return at;
+}
+
+/* ---- the kernel's own, and the rest ---- */
+
+ssize_t file_read_kernel(struct file *f, void *to, size_t len, u64 pos)
+{
+	struct iobuf b;
+	size_t done = 0;
+
+	if (!(f->mode & FILE_READ))
+		return -EBADF;
+	if (!f->ops->read)
+		return -EINVAL;
+	iobuf_init_kernel(&b, to, len);
+	while (done < len) {
+		ssize_t n = f->ops->read(f, &b, &pos);
+
+		if (n < 0)
+			return done ? (ssize_t)done : n;
+		if (!n)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+ssize_t file_write_kernel(struct file *f, const void *from, size_t len, u64 *pos)
+{
+	struct iobuf b;
+	size_t done = 0;
+
+	iobuf_init_kernel(&b, (void *)(uintptr_t)from, len);
+	while (done < len) {
+		ssize_t n = file_write(f, &b, pos);
+
+		if (n < 0)
+			return done ? (ssize_t)done : n;
+		if (!n)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+u32 file_poll(struct file *f, struct poll_table *t)
+{
+	if (!f->ops->poll)
+		return 0x145; /* EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM: always ready */
+	return f->ops->poll(f, t);
+}
+
+int vfs_fsync(struct file *f, u64 start, u64 end, bool data_only)
+{
+	if (!f->ops->sync)
+		return -EINVAL;
+	return f->ops->sync(f, start, end, data_only);
+}

@@ -1,0 +1,802 @@
+/*
+ * Path walk: from a name to a mount and a dentry.
+ *
+ * Concepts.  A walk goes through a name one component at a time.  The quick
+ * walk runs in one RCU section and stores nothing: it reads each dentry inside
+ * its sequence and, standing on the child, checks that the parent's sequence
+ * had not moved.  Whatever it can't do (a lookup that sleeps, a revalidation,
+ * a link whose text is not in memory, a race) ends it with -ECHILD, and the
+ * counted walk does the whole name again with references and locks.
+ *
+ * Invariants.
+ *   (1) quick: w->seq is the sequence of w->path.dentry from before its inode
+ *       was read; w->mount_seq is even and taken before the first mount was.
+ *   (2) counted: w->path is referenced; w->root is referenced for the walk.
+ *   (3) a miss in a complete directory counts only if no rename ran meanwhile.
+ *
+ * Symbolic links (path_resolution(7), symlink(7)): the rest of the name waits
+ * on a stack while the link's text is walked; 40 links in all.  Magic links
+ * jump.  `..` stops at the process's root and at RESOLVE_* roots, and crosses
+ * from a mounted root to the place where it is mounted.
+ *
+ * A cache of whole prefixes fits before the loop of walk_run: it would enter
+ * the loop at a later component with path, inode and seq filled in.
+ *
+ * Rejected.  Turning a quick walk into a counted one half-way: saves a few
+ * hundred instructions where a sleep follows anyway, and doubles the states.
+ */
+#include "internal.h"
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <nos/counter.h>
+
+#define LOOKUP_PARENT (1u << 16)	/* stop before the last component */
+
+struct walk {
+	struct path path;
+	struct inode *inode;
+	const struct cred *cred;
+	u32 seq, mount_seq, rename_seq;
+	u32 flags;
+	bool quick;
+	u8 last_type;
+	bool trailing_slash;
+	u32 nr_links;
+	struct path root;
+	const char *last;
+	u32 last_len;
+	u64 last_hash;
+	u32 depth;
+	char *owned;		/* text of the innermost link that must be freed */
+	struct {
+		const char *rest;
+		char *owned;
+	} stack[MAX_SYMLINKS];
+};
+
+DEFINE_COUNTER(quick, "vfs.walk_quick");
+DEFINE_COUNTER(counted, "vfs.walk_counted");
+
+u32 sysctl_protected_symlinks = 1, sysctl_protected_hardlinks = 1, sysctl_protected_fifos = 1,
+    sysctl_protected_regular = 2;
+
+/* ---- stepping ---- */
+
+static inline int walk_may_exec(const struct walk *w)
+{
+	const struct inode *i = w->inode;
+
+	if (likely(!i->ops->permission)) {
+		if (likely((READ_ONCE(i->mode) & 0111) == 0111))
+			return 0;
+		return inode_permission_cred(i, MAY_EXEC, w->cred);
+	}
+	if (w->quick)
+		return -ECHILD;
+	return i->ops->permission(w->inode, MAY_EXEC);
+}
+
+/* Counted: takes over the references in *p. */
+static void walk_set(struct walk *w, const struct path *p)
+{
+	w->path = *p;
+	w->inode = p->dentry->inode;
+}
+
+static int quick_set(struct walk *w, struct mount *m, struct dentry *d)
+{
+	w->path = (struct path){ m, d };
+	w->seq = seq_read_begin(&d->sequence);
+	w->inode = READ_ONCE(d->inode);
+	return w->inode ? 0 : -ECHILD;
+}
+
+static inline bool is_root(const struct walk *w)
+{
+	return w->path.dentry == w->root.dentry && w->path.mount == w->root.mount;
+}
+
+static int walk_to_root(struct walk *w)
+{
+	if (w->flags & LOOKUP_BENEATH)
+		return -EXDEV;
+	if ((w->flags & LOOKUP_NO_XDEV) && w->path.mount != w->root.mount)
+		return -EXDEV;
+	if (w->quick)
+		return quick_set(w, w->root.mount, w->root.dentry);
+	path_get(&w->root);
+	path_put(&w->path);
+	walk_set(w, &w->root);
+	return 0;
+}
+
+static int quick_follow_mounts(struct walk *w)
+{
+	while (unlikely(READ_ONCE(w->path.dentry->nr_mounts))) {
+		struct mount *m = mount_find_rcu(w->path.mount, w->path.dentry);
+		int err;
+
+		if (!m)
+			break;
+		if (w->flags & LOOKUP_NO_XDEV)
+			return -ECHILD;
+		err = quick_set(w, m, rcu_load(m->root));
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int quick_dotdot(struct walk *w)
+{
+	struct path at = w->path;
+	struct dentry *parent;
+	int err;
+
+	while (at.dentry == at.mount->root) {
+		struct mount *up = READ_ONCE(at.mount->parent);
+
+		if (!up)
+			return quick_follow_mounts(w);
+		if (w->flags & LOOKUP_NO_XDEV)
+			return -ECHILD;
+		at.dentry = READ_ONCE(at.mount->mountpoint);
+		at.mount = up;
+		if (at.dentry == w->root.dentry && at.mount == w->root.mount)
+			return quick_set(w, at.mount, at.dentry) ?: quick_follow_mounts(w);
+	}
+	parent = READ_ONCE(at.dentry->parent);
+	err = quick_set(w, at.mount, parent);
+	if (err)
+		return err;
+	if (seq_read_retry(&dentry_rename_sequence, w->rename_seq) ||
+	    seq_read_retry(&mount_sequence, w->mount_seq))
+		return -ECHILD;
+	return quick_follow_mounts(w);
+}
+
+static int walk_dotdot(struct walk *w)
+{
+	struct dentry *parent;
+	struct path at;
+
+	if (is_root(w))
+		return w->flags & LOOKUP_BENEATH ? -EXDEV : 0;
+	if (w->quick)
+		return quick_dotdot(w);
+	at = w->path;
+	path_get(&at);
+	while (at.dentry == at.mount->root) {
+		if (!path_follow_up(&at)) {
+			path_put(&at);
+			return 0;
+		}
+		if (w->flags & LOOKUP_NO_XDEV) {
+			path_put(&at);
+			return -EXDEV;
+		}
+		if (at.dentry == w->root.dentry && at.mount == w->root.mount)
+			goto done;
+	}
+	spin_lock(&at.dentry->lock);
+	parent = at.dentry->parent;
+	dentry_get(parent);
+	spin_unlock(&at.dentry->lock);
+	dentry_put(at.dentry);
+	at.dentry = parent;
+done:
+	path_follow_mounts(&at);
+	path_put(&w->path);
+	walk_set(w, &at);
+	return 0;
+}
+
+/* The cached child and its sequence; NULL in *child: there certainly is none. */
+static int quick_child(struct walk *w, const char *name, u32 len, u64 hash, struct dentry **child,
+		       u32 *child_seq)
+{
+	struct dentry *parent = w->path.dentry;
+	const struct inode_ops *ops = parent->sb->dentry_ops;
+	struct dentry *d = dentry_find_rcu(parent, name, len, hash, child_seq);
+
+	if (unlikely(!d)) {
+		if (!(READ_ONCE(w->inode->flags) & INODE_COMPLETE) ||
+		    seq_read_retry(&dentry_rename_sequence, w->rename_seq) ||
+		    seq_read_retry(&parent->sequence, w->seq))
+			return -ECHILD;
+		*child = NULL;
+		return 0;
+	}
+	if (unlikely(seq_read_retry(&parent->sequence, w->seq)))
+		return -ECHILD;
+	if (unlikely((ops && ops->revalidate) || (READ_ONCE(d->flags) & DENTRY_LOOKING)))
+		return -ECHILD;
+	*child = d;
+	return 0;
+}
+
+/*
+ * The child as a place, mounts crossed: w->path and w->inode, or *missing.  The directory is left in
+ * *dir (counted: with its reference), for links and for LOOKUP_PARENT; where the walk did not move,
+ * *dir and w->path share one reference.
+ */
+static int walk_child(struct walk *w, const char *name, u32 len, u64 hash, struct path *dir,
+		      u32 *dir_seq, struct inode **dir_inode, bool *missing)
+{
+	struct dentry *d;
+	u32 seq;
+
+	*missing = false;
+	*dir = w->path;
+	*dir_seq = w->seq;
+	*dir_inode = w->inode;
+	if (likely(w->quick)) {
+		int err = quick_child(w, name, len, hash, &d, &seq);
+
+		if (err)
+			return err;
+		if (!d) {
+			*missing = true;
+			return 0;
+		}
+		w->path.dentry = d;
+		w->seq = seq;
+		w->inode = READ_ONCE(d->inode);
+		if (seq_read_retry(&d->sequence, seq))
+			return -ECHILD;
+		*missing = !w->inode;
+		return w->inode ? quick_follow_mounts(w) : 0;
+	}
+	if (w->flags & LOOKUP_CACHED) {
+		d = dentry_find(w->path.dentry, name, len, hash);
+		if (!d)
+			d = err_ptr(w->inode->flags & INODE_COMPLETE ? -ENOENT : -EAGAIN);
+	} else {
+		d = dentry_lookup_any(w->path.dentry, name, len, false);
+	}
+	if (is_err(d)) {
+		*missing = ptr_err(d) == -ENOENT;
+		return *missing ? 0 : (int)ptr_err(d);
+	}
+	if (dentry_is_negative(d)) {
+		dentry_put(d);
+		*missing = true;
+		return 0;
+	}
+	mount_get(dir->mount);
+	w->path = (struct path){ dir->mount, d };
+	path_follow_mounts(&w->path);
+	w->inode = w->path.dentry->inode;
+	if ((w->flags & LOOKUP_NO_XDEV) && w->path.mount != dir->mount) {
+		path_put(dir);
+		return -EXDEV;
+	}
+	return 0;
+}
+
+/* ---- links ---- */
+
+/* A sticky world-writable directory: only one's own links are followed (proc(5), protected_symlinks). */
+static int may_follow(const struct walk *w, const struct inode *dir, const struct inode *link)
+{
+	if (!sysctl_protected_symlinks || w->cred->fsuid == link->uid)
+		return 0;
+	if ((dir->mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH) || dir->uid == link->uid)
+		return 0;
+	return -EACCES;
+}
+
+static const char *link_text(struct walk *w, struct inode *i, char **owned)
+{
+	const char *text = rcu_load(i->link);
+
+	*owned = NULL;
+	if (text)
+		return text;
+	if (!i->ops->get_link)
+		return err_ptr(-EINVAL);
+	if (w->quick) {
+		if (!(i->flags & INODE_LINK_STABLE))
+			return err_ptr(-ECHILD);
+		text = i->ops->get_link(i, NULL);
+		return text ? text : err_ptr(-ECHILD);
+	}
+	text = i->ops->get_link(i, owned);
+	if (!is_err(text) && *owned && (i->flags & INODE_LINK_STABLE)) {
+		char *expected = NULL;
+
+		if (atomic_cas(&i->link, expected, *owned)) {
+			*owned = NULL; /* the inode's now */
+		} else {
+			kfree(*owned);
+			*owned = NULL;
+			text = i->link;
+		}
+	}
+	return text;
+}
+
+static int follow_magic(struct walk *w, struct inode *i, struct path *dir)
+{
+	struct path to;
+	int err;
+
+	if (w->flags & (LOOKUP_NO_MAGICLINKS | LOOKUP_NO_SYMLINKS))
+		return -ELOOP;
+	if (w->quick)
+		return -ECHILD;
+	err = i->ops->follow(i, &to);
+	if (err)
+		return err;
+	if (w->flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT) ||
+	    ((w->flags & LOOKUP_NO_XDEV) && to.mount != w->path.mount)) {
+		path_put(&to);
+		return -EXDEV;
+	}
+	path_put(&w->path);
+	path_put(dir);
+	walk_set(w, &to);
+	return 0;
+}
+
+/*
+ * w stands on a link that was found in `dir`: back to dir, the link's text to be walked before
+ * `rest`.  Returns the text, NULL when a magic link has moved w already, or ERR; counted walks then
+ * still hold w->path and dir.
+ */
+static const char *walk_link(struct walk *w, struct path *dir, u32 dir_seq, struct inode *dir_inode,
+			     const char *rest, bool last)
+{
+	struct inode *i = w->inode;
+	const char *text;
+	char *owned;
+	int err;
+
+	if (w->flags & LOOKUP_NO_SYMLINKS || ++w->nr_links > MAX_SYMLINKS)
+		return err_ptr(-ELOOP);
+	err = last ? may_follow(w, dir_inode, i) : 0;
+	if (err)
+		return err_ptr(w->quick ? -ECHILD : err);
+	if (i->ops->follow) {
+		err = follow_magic(w, i, dir);
+		return err ? err_ptr(err) : NULL;
+	}
+	text = link_text(w, i, &owned);
+	if (is_err(text))
+		return text;
+	if (!*text) {
+		kfree(owned);
+		return err_ptr(-ENOENT);
+	}
+	if (w->quick) {
+		if (seq_read_retry(&w->path.dentry->sequence, w->seq))
+			return err_ptr(-ECHILD);
+		w->seq = dir_seq;
+	} else {
+		path_put(&w->path);
+	}
+	w->path = *dir;
+	w->inode = dir_inode;
+	w->stack[w->depth].rest = rest;
+	w->stack[w->depth].owned = w->owned;
+	w->depth++;
+	w->owned = owned;
+	return text;
+}
+
+static void walk_pop(struct walk *w, const char **name)
+{
+	w->depth--;
+	kfree(w->owned);
+	*name = w->stack[w->depth].rest;
+	w->owned = w->stack[w->depth].owned;
+}
+
+static void walk_free_links(struct walk *w)
+{
+	kfree(w->owned);
+	while (w->depth)
+		kfree(w->stack[--w->depth].owned);
+	w->owned = NULL;
+}
+
+/* ---- the loop ---- */
+
+static inline const char *skip_slashes(const char *s)
+{
+	while (*s == '/')
+		s++;
+	return s;
+}
+
+static u8 component_type(const char *name, u32 len)
+{
+	if (name[0] != '.' || len > 2)
+		return LAST_NORMAL;
+	if (len == 1)
+		return LAST_DOT;
+	return name[1] == '.' ? LAST_DOTDOT : LAST_NORMAL;
+}
+
+static inline bool is_link(const struct inode *i)
+{
+	return (i->mode & S_IFMT) == S_IFLNK;
+}
+
+/* The last component of a LOOKUP_PARENT walk: keep it, or go on through a link. */
+static int walk_last_of_parent(struct walk *w, const char *name, u32 len, u64 hash, u8 type,
+			       bool slash)
+{
+	w->last = name;
+	w->last_len = len;
+	w->last_hash = hash;
+	w->last_type = type;
+	w->trailing_slash = slash;
+	return len > NAME_MAX ? -ENAMETOOLONG : 0;
+}
+
+/*
+ * Walks `name` from w->path.  The result is in w->path and w->inode; with LOOKUP_PARENT the
+ * directory, and the last component in w->last.
+ */
+static int walk_run(struct walk *w, const char *name)
+{
+	bool must_be_dir = w->flags & LOOKUP_DIRECTORY;
+
+	if (*name == '/') {
+		int err = walk_to_root(w);
+
+		if (err)
+			return err;
+		name = skip_slashes(name);
+	}
+	w->last_type = LAST_ROOT;
+	for (;;) {
+		struct path dir;
+		struct inode *dir_inode;
+		const char *next;
+		u32 len, dir_seq;
+		u64 hash;
+		u8 type;
+		bool missing, last;
+		int err;
+
+		if (!*name) { /* this text is done: back to what waits */
+			if (!w->depth)
+				break;
+			walk_pop(w, &name);
+			name = skip_slashes(name);
+			continue;
+		}
+		if (unlikely((w->inode->mode & S_IFMT) != S_IFDIR))
+			return w->quick ? -ECHILD : -ENOTDIR;
+		err = walk_may_exec(w);
+		if (unlikely(err))
+			return err;
+		hash = dentry_hash_component(w->path.dentry, name, &len);
+		if (unlikely(len > NAME_MAX))
+			return w->quick ? -ECHILD : -ENAMETOOLONG;
+		type = component_type(name, len);
+		next = skip_slashes(name + len);
+		last = !*next && (!w->depth || w->stack[w->depth - 1].rest[0] == '\0');
+		for (u32 n = w->depth; last && n > 1; n--)
+			last = w->stack[n - 2].rest[0] == '\0';
+		if (last) {
+			/* A slash behind the name, or behind the link that led here. */
+			bool slash = name[len] == '/' || w->trailing_slash;
+
+			if (w->flags & LOOKUP_PARENT && !(w->flags & LOOKUP_FOLLOW))
+				return walk_last_of_parent(w, name, len, hash, type, slash);
+			w->trailing_slash = slash;
+			must_be_dir |= slash;
+		}
+		if (unlikely(type != LAST_NORMAL)) {
+			if (last && w->flags & LOOKUP_PARENT)
+				return walk_last_of_parent(w, name, len, hash, type,
+							   w->trailing_slash);
+			err = type == LAST_DOTDOT ? walk_dotdot(w) : 0;
+			if (err)
+				return err;
+			name = next;
+			continue;
+		}
+		err = walk_child(w, name, len, hash, &dir, &dir_seq, &dir_inode, &missing);
+		if (unlikely(err))
+			return err;
+		if (last && w->flags & LOOKUP_PARENT && (missing || !is_link(w->inode))) {
+			if (!missing && !w->quick)
+				path_put(&w->path);
+			w->path = dir;
+			w->seq = dir_seq;
+			w->inode = dir_inode;
+			return walk_last_of_parent(w, name, len, hash, type, w->trailing_slash);
+		}
+		if (missing)
+			return -ENOENT;
+		if (unlikely(is_link(w->inode)) &&
+		    (!last || w->flags & LOOKUP_FOLLOW || w->trailing_slash)) {
+			const char *text = walk_link(w, &dir, dir_seq, dir_inode, next,
+						     last);
+
+			if (is_err(text)) {
+				if (!w->quick)
+					path_put(&dir);
+				return (int)ptr_err(text);
+			}
+			if (!text) { /* a magic link: w has moved */
+				name = next;
+				continue;
+			}
+			if (*text == '/') {
+				err = walk_to_root(w);
+				if (err)
+					return err;
+			}
+			name = skip_slashes(text);
+			continue;
+		}
+		if (!w->quick)
+			path_put(&dir);
+		name = next;
+	}
+	if (w->flags & LOOKUP_PARENT) {
+		w->last = "";
+		w->last_len = 0;
+	} else if (must_be_dir && (w->inode->mode & S_IFMT) != S_IFDIR) {
+		return -ENOTDIR;
+	}
+	return 0;
+}
+
+/* ---- starts and ends ---- */
+
+static void quick_get_path(struct fs_context *fs, const struct path *of, struct path *to)
+{
+	u32 seq;
+
+	do {
+		seq = seq_read_begin(&fs->sequence);
+		to->mount = READ_ONCE(of->mount);
+		to->dentry = READ_ONCE(of->dentry);
+	} while (seq_read_retry(&fs->sequence, seq));
+}
+
+static void get_path(struct fs_context *fs, const struct path *of, struct path *to)
+{
+	scoped_spin(&fs->lock);
+	*to = *of;
+	path_get(to);
+}
+
+/* Where the walk of `name` begins, referenced unless quick; for a descriptor through *fd. */
+static int walk_start(struct walk *w, int dirfd, const struct path *base, const char *name,
+		      struct fd_ref *fd)
+{
+	struct fs_context *fs = fs_context_current();
+	struct path start;
+
+	w->cred = cred_current();
+	if (w->quick) {
+		w->mount_seq = seq_read_begin(&mount_sequence);
+		w->rename_seq = seq_read_begin(&dentry_rename_sequence);
+	}
+	if (base) {
+		start = *base;
+	} else if (dirfd == AT_FDCWD || (*name == '/' && !(w->flags & LOOKUP_IN_ROOT))) {
+		if (w->quick)
+			quick_get_path(fs, *name == '/' ? &fs->root : &fs->cwd, &start);
+		else
+			get_path(fs, *name == '/' ? &fs->root : &fs->cwd, &start);
+	} else {
+		*fd = fd_lookup_any(dirfd);
+		if (!fd->file)
+			return -EBADF;
+		if (!fd->file->path.dentry || !fd->file->path.mount)
+			return -ENOTDIR;
+		start = fd->file->path;
+		if (*name && (fd->file->inode->mode & S_IFMT) != S_IFDIR)
+			return -ENOTDIR;
+	}
+	if (!w->quick && (base || fd->file))
+		path_get(&start);
+	if (w->flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT)) {
+		w->root = start;
+		if (!w->quick)
+			path_get(&start);
+	} else if (w->quick) {
+		quick_get_path(fs, &fs->root, &w->root);
+	} else {
+		get_path(fs, &fs->root, &w->root);
+	}
+	if (w->quick)
+		return quick_set(w, start.mount, start.dentry);
+	walk_set(w, &start);
+	return 0;
+}
+
+/* Turns the quick walk's place into a referenced path; -ECHILD if it changed meanwhile. */
+static int quick_take(struct walk *w, struct path *out)
+{
+	if (!ref_get_unless_zero(&w->path.mount->refs))
+		return -ECHILD;
+	if (!ref_get_unless_zero(&w->path.dentry->refs)) {
+		rcu_read_unlock();
+		mount_put(w->path.mount);
+		rcu_read_lock();
+		return -ECHILD;
+	}
+	*out = w->path;
+	if (seq_read_retry(&w->path.dentry->sequence, w->seq) ||
+	    seq_read_retry(&mount_sequence, w->mount_seq)) {
+		rcu_read_unlock();
+		path_put(out);
+		rcu_read_lock();
+		return -ECHILD;
+	}
+	return 0;
+}
+
+/* Not by an initializer: the stack of links is large and only its used part is ever read. */
+static inline void walk_init(struct walk *w, u32 flags)
+{
+	w->flags = flags;
+	w->depth = w->nr_links = 0;
+	w->owned = NULL;
+	w->trailing_slash = false;
+	w->path.dentry = NULL;
+}
+
+static int check_name(const char *name, u32 flags)
+{
+	return *name || (flags & LOOKUP_EMPTY) ? 0 : -ENOENT;
+}
+
+/* One attempt by RCU: 0, −errno that is final, or -ECHILD. */
+static int walk_quick(struct walk *w, int dirfd, const struct path *base, const char *name,
+		      struct path *out)
+{
+	struct fd_ref fd = { 0 };
+	int err;
+
+	w->quick = true;
+	rcu_read_lock();
+	err = walk_start(w, dirfd, base, name, &fd);
+	if (!err)
+		err = walk_run(w, name);
+	if (!err)
+		err = quick_take(w, out);
+	else if (err != -ECHILD && w->path.dentry &&
+		 (seq_read_retry(&w->path.dentry->sequence, w->seq) ||
+		  seq_read_retry(&mount_sequence, w->mount_seq)))
+		err = -ECHILD;
+	rcu_read_unlock();
+	fd_release(fd);
+	return err;
+}
+
+static int walk_counted(struct walk *w, int dirfd, const struct path *base, const char *name,
+			struct path *out)
+{
+	struct fd_ref fd = { 0 };
+	int err;
+
+	w->quick = false;
+	w->depth = w->nr_links = 0;
+	w->owned = NULL;
+	w->trailing_slash = false;
+	w->path = w->root = (struct path){ 0 };
+	err = walk_start(w, dirfd, base, name, &fd);
+	if (!err) {
+		err = walk_run(w, name);
+		if (err)
+			path_put(&w->path);
+		else
+			*out = w->path;
+		path_put(&w->root);
+	}
+	fd_release(fd);
+	counter_inc(counted);
+	return err;
+}
+
+static int walk(struct walk *w, int dirfd, const struct path *base, const char *name,
+		struct path *out)
+{
+	int err = check_name(name, w->flags);
+
+	if (err)
+		return err;
+	err = walk_quick(w, dirfd, base, name, out);
+	if (err != -ECHILD) {
+		counter_inc(quick);
+		return err;
+	}
+	return walk_counted(w, dirfd, base, name, out);
+}
+
+int path_lookup(int dirfd, const char *name, u32 flags, struct path *out)
+{
+	struct walk w;
+	int err;
+
+	walk_init(&w, flags);
+	err = walk(&w, dirfd, NULL, name, out);
+	walk_free_links(&w);
+	return err;
+}
+
+int path_lookup_from(const struct path *base, const char *name, u32 flags, struct path *out)
+{
+	struct walk w;
+	int err;
+
+	walk_init(&w, flags);
+	err = walk(&w, AT_FDCWD, base, name, out);
+
+	walk_free_links(&w);
+	return err;
+}
+
+int path_lookup_parent(int dirfd, const char *name, u32 flags, struct path_parent *out)
+{
+	struct walk w;
+	int err;
+
+	walk_init(&w, flags | LOOKUP_PARENT);
+	err = walk(&w, dirfd, NULL, name, &out->dir);
+
+	if (!err) {
+		out->name = w.last;
+		out->len = w.last_len;
+		out->type = w.last_type;
+		out->trailing_slash = w.trailing_slash;
+		out->link = NULL;
+		if (w.last_len && w.nr_links) { /* the name may lie in a link's text */
+			out->link = kmalloc(w.last_len + 1, 0);
+			if (out->link) {
+				memcpy(out->link, w.last, w.last_len);
+				out->link[w.last_len] = '\0';
+				out->name = out->link;
+			} else {
+				path_put(&out->dir);
+				err = -ENOMEM;
+			}
+		}
+	}
+	walk_free_links(&w);
+	return err;
+}
+
+void path_parent_put(struct path_parent *p)
+{
+	path_put(&p->dir);
+	kfree(p->link);
+}
+
+int path_lookup_quick(int dirfd, const char *name, u32 flags,
+		      int (*fn)(const struct path *p, struct inode *i, void *arg), void *arg)
+{
+	struct fd_ref fd = { 0 };
+	struct walk w;
+	int err;
+
+	if (!*name)
+		return -ECHILD;
+	walk_init(&w, flags);
+	w.quick = true;
+	rcu_read_lock();
+	err = walk_start(&w, dirfd, NULL, name, &fd);
+	if (!err)
+		err = walk_run(&w, name);
+	if (!err)
+		err = fn(&w.path, w.inode, arg);
+	if (w.path.dentry && (seq_read_retry(&w.path.dentry->sequence, w.seq) ||
+			      seq_read_retry(&mount_sequence, w.mount_seq)))
+		err = -ECHILD;
+	rcu_read_unlock();
+	fd_release(fd);
+	if (err != -ECHILD)
+		counter_inc(quick);
+	return err;
+}
