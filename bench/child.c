@@ -1,0 +1,5 @@
+/* The program that the exec rows start. */
+int main(void)
+{
+	return 0;
+}

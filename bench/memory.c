@@ -1,0 +1,119 @@
+/* Mapping, protection, faults. */
+#include "bench.h"
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+enum { PAGE = 4096, NR_PAGES = 256 };
+
+static char *map_pages(size_t nr)
+{
+	char *p = mmap(NULL, nr * PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		bench_skip("mmap");
+	return p;
+}
+
+static void touch_pages(volatile char *p, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		p[i * PAGE] = 1;
+}
+
+BENCH("mmap+munmap 4K", 200, 31)
+{
+	for (unsigned i = 0; i < n; i++)
+		munmap(map_pages(1), PAGE);
+}
+
+BENCH("mprotect pair", 200, 31)
+{
+	char *p = map_pages(16);
+
+	touch_pages(p, 16);
+	bench_start();
+	for (unsigned i = 0; i < n; i++) {
+		raw_syscall(__NR_mprotect, (long)p + 4 * PAGE, PAGE, PROT_READ);
+		raw_syscall(__NR_mprotect, (long)p + 4 * PAGE, PAGE,
+			    PROT_READ | PROT_WRITE);
+	}
+	bench_stop();
+	munmap(p, 16 * PAGE);
+}
+
+BENCH("brk grow+shrink 64K", 200, 31)
+{
+	long end = raw_syscall(__NR_brk, 0, 0, 0);
+
+	bench_start();
+	for (unsigned i = 0; i < n; i++) {
+		raw_syscall(__NR_brk, end + 65536, 0, 0);
+		raw_syscall(__NR_brk, end, 0, 0);
+	}
+	bench_stop();
+}
+
+BENCH("anonymous fault 4K", NR_PAGES, 31)
+{
+	char *p = map_pages(n);
+
+	bench_start();
+	touch_pages(p, n);
+	bench_stop();
+	munmap(p, n * PAGE);
+}
+
+BENCH("munmap, per page", NR_PAGES, 31)
+{
+	char *p = map_pages(n);
+
+	touch_pages(p, n);
+	bench_start();
+	munmap(p, n * PAGE);
+	bench_stop();
+}
+
+BENCH("copy-on-write fault 4K", NR_PAGES, 11)
+{
+	uint64_t *result = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *p = map_pages(n);
+
+	touch_pages(p, n);
+	long child = fork();
+
+	NEED(child);
+	if (!child) {
+		uint64_t start = ticks();
+
+		touch_pages(p, n);
+		*result = ticks() - start;
+		_exit(0);
+	}
+	waitpid((pid_t)child, NULL, 0);
+	bench_elapsed(*result);
+	munmap(p, n * PAGE);
+	munmap(result, PAGE);
+}
+
+BENCH("mapped file read, per page", 16, 31)
+{
+	static char bytes[16 * PAGE];
+	int fd = open("mapped", O_RDWR | O_CREAT, 0644);
+
+	NEED(fd);
+	NEED(pwrite(fd, bytes, sizeof(bytes), 0));
+	volatile char *p = mmap(NULL, sizeof(bytes), PROT_READ, MAP_SHARED, fd,
+				0);
+
+	if (p == MAP_FAILED)
+		bench_skip("mmap");
+	bench_start();
+	for (unsigned i = 0; i < n; i++)
+		(void)p[i * PAGE];
+	bench_stop();
+	munmap((void *)p, sizeof(bytes));
+	close(fd);
+}
