@@ -33,7 +33,8 @@ UAPI        := build/uapi
 
 CPPFLAGS := -nostdinc -isystem $(GCC_INCLUDE) -isystem $(UAPI) -Iinclude
 CFLAGS   := -std=gnu2x -g -ffreestanding -mcmodel=kernel -fno-pic -fno-pie \
-	-mno-red-zone -mgeneral-regs-only -fcf-protection=none \
+	-mno-red-zone -mgeneral-regs-only -mpreferred-stack-boundary=3 \
+	-fcf-protection=none \
 	-fomit-frame-pointer -fasynchronous-unwind-tables \
 	-fno-strict-aliasing -fno-delete-null-pointer-checks -fwrapv \
 	-fno-common -ffile-prefix-map=$(CURDIR)=. \

@@ -51,7 +51,7 @@ def make_variable(name):
 
 def clang_flags():
     flags = make_variable("CPPFLAGS") + make_variable("CFLAGS") + make_variable("WARNINGS")
-    flags = [flag for flag in flags if not flag.startswith("-mstack-protector")]
+    flags = [flag for flag in flags if not flag.startswith(("-mstack-protector", "-mpreferred-stack"))]
     gcc_include = flags.index("-isystem")
     flags[gcc_include + 1] = command(["clang", "-print-resource-dir"])[1].strip() + "/include"
     return flags + ["-Ibuild/release/gen", "-O2", "-Wno-unknown-warning-option",

@@ -144,7 +144,7 @@ u32 apic_timer_count(void)
 
 void apic_set_timer_hz(u64 hz)
 {
-	timer_ratio = (u64)(((unsigned __int128)hz << 32) / (clock_tsc_khz * 1000));
+	timer_ratio = multiply_divide(hz, 1ul << 32, clock_tsc_khz * 1000);
 	arch_timer_disarm();
 }
 

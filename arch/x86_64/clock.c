@@ -4,7 +4,7 @@
  *
  * The frequency comes from the first that knows it: kvmclock, CPUID leaf 0x15,
  * the hypervisor's leaf 0x40000010, or a comparison of 5 ms with the HPET, the
- * ACPI PM timer, or channel 2 of the PIT.  A reading of the reference is
+ * ACPI PM timer, the PIT, or at last an APIC timer taken for 1 GHz.  A reading of the reference is
  * bracketed by two of the counter, and the tightest of three counts, which
  * keeps the error near 1 in 20,000 even where a device access is slow.
  *
@@ -64,12 +64,47 @@ static bool hpet_open(struct reference *r)
 	return true;
 }
 
+/* Channel 0 counts down from 65,536 for ever; a latch command freezes what is read. */
+static u64 pit_read(void)
+{
+	port_out8(0x43, 0);
+	u8 low = port_in8(0x40);
+
+	return 0x10000u - (low | (u32)port_in8(0x40) << 8);
+}
+
+static bool pit_open(struct reference *r)
+{
+	port_out8(0x43, 0x34);
+	port_out8(0x40, 0);
+	port_out8(0x40, 0);
+	u64 first = pit_read();
+
+	*r = (struct reference){ "pit", PIT_HZ, 0xffff, pit_read };
+	for (int i = 0; i < 1000; i++)
+		if (pit_read() != first)
+			return true;
+	return false;
+}
+
 static bool pm_timer_open(struct reference *r)
 {
 	if (!acpi_info.pm_timer_port || pm_timer_read() == U32_MAX)
 		return false;
 	*r = (struct reference){ "pm-timer", PM_TIMER_HZ,
 				 acpi_info.pm_timer_32bit ? U32_MAX : 0xffffff, pm_timer_read };
+	return true;
+}
+
+/* With no reference at all: QEMU's APIC timer runs at 1 GHz. */
+static u64 apic_count_read(void)
+{
+	return U32_MAX - apic_timer_count();
+}
+
+static bool apic_open(struct reference *r)
+{
+	*r = (struct reference){ "apic", NSEC_PER_SEC, U32_MAX, apic_count_read };
 	return true;
 }
 
@@ -113,35 +148,8 @@ static void measure(const struct reference *r, u64 *tsc_hz, u64 *apic_hz)
 	ticks = (end.reference - start.reference) & r->mask;
 	if (!ticks)
 		return;
-	*tsc_hz = (u64)((unsigned __int128)(end.cycles - start.cycles) * r->hz / ticks);
-	*apic_hz = (u64)((unsigned __int128)(start.apic - end.apic) * r->hz / ticks);
-}
-
-/* Channel 2 counts down once, gated through port 0x61; its output shows the end. */
-static void measure_by_pit(u64 *tsc_hz, u64 *apic_hz)
-{
-	u16 count = PIT_HZ * WINDOW_US / 1000000;
-	u8 gate = port_in8(0x61);
-
-	port_out8(0x61, (u8)((gate & ~2) | 1));
-	port_out8(0x43, 0xb0);
-	port_out8(0x42, (u8)count);
-	port_out8(0x42, (u8)(count >> 8));
-	u64 start = cpu_cycles();
-	u32 apic = apic_timer_count();
-	u64 spins = 0;
-
-	while (!(port_in8(0x61) & 0x20) && spins < 10000000)
-		spins++;
-	u64 cycles = cpu_cycles() - start;
-
-	apic -= apic_timer_count();
-	port_out8(0x61, gate);
-	/* A missing PIT reads as all ones: done at once. */
-	if (spins < 3 || spins == 10000000)
-		return;
-	*tsc_hz = cycles * PIT_HZ / count;
-	*apic_hz = (u64)apic * PIT_HZ / count;
+	*tsc_hz = multiply_divide(end.cycles - start.cycles, r->hz, ticks);
+	*apic_hz = multiply_divide(start.apic - end.apic, r->hz, ticks);
 }
 
 /* ---- kvmclock (KVM's MSR documentation) ---- */
@@ -172,7 +180,7 @@ static u64 kvmclock_tsc_hz(void)
 	wrmsr(MSR_KVM_SYSTEM_TIME, 0);
 	if (!mul || shift < -31 || shift > 31)
 		return 0;
-	u64 hz = (u64)(((unsigned __int128)NSEC_PER_SEC << 32) / mul);
+	u64 hz = multiply_divide(NSEC_PER_SEC, 1ul << 32, mul);
 
 	return shift < 0 ? hz << -shift : hz >> shift;
 }
@@ -210,7 +218,7 @@ static u64 apic_hz_by_tsc(u64 tsc_hz)
 
 	while ((now = cpu_cycles()) - start < tsc_hz / 1000)
 		cpu_relax();
-	return (u64)((unsigned __int128)(count - apic_timer_count()) * tsc_hz / (now - start));
+	return multiply_divide(count - apic_timer_count(), tsc_hz, now - start);
 }
 
 void clock_hardware_init(void)
@@ -226,28 +234,14 @@ void clock_hardware_init(void)
 	}
 	if (!tsc_hz)
 		tsc_hz = cpuid_tsc_hz();
-	if (!tsc_hz && (hpet_open(&r) || pm_timer_open(&r))) {
+	if (!tsc_hz && (hpet_open(&r) || pm_timer_open(&r) || pit_open(&r) || apic_open(&r))) {
 		measure(&r, &tsc_hz, &apic_hz);
 		source = r.name;
-	}
-	if (!tsc_hz) {
-		measure_by_pit(&tsc_hz, &apic_hz);
-		source = "pit";
-	}
-	if (!tsc_hz) {
-		/* No reference at all: QEMU's APIC timer runs at 1 GHz. */
-		u64 start = cpu_cycles();
-		u32 count = apic_timer_count();
-
-		while (count - apic_timer_count() < 1000000)
-			cpu_relax();
-		tsc_hz = (cpu_cycles() - start) * 1000;
-		source = "apic";
 	}
 	if (!apic_hz && !cpu_has(CPU_TSC_DEADLINE))
 		apic_hz = apic_hz_by_tsc(tsc_hz);
 	clock_tsc_khz = tsc_hz / 1000;
-	clock_tsc_mult = (u64)(((unsigned __int128)NSEC_PER_SEC << 32) / tsc_hz);
+	clock_tsc_mult = multiply_divide(NSEC_PER_SEC, 1ul << 32, tsc_hz);
 	apic_set_timer_hz(apic_hz);
 	log_info("clock: TSC at %lu.%03lu MHz by %s, timer %s", clock_tsc_khz / 1000,
 		 clock_tsc_khz % 1000, source,

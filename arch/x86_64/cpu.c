@@ -157,7 +157,7 @@ static const char *const names_7_ebx[32] = {
 };
 static const char *const names_7_ecx[32] = {
 	NULL, "avx512vbmi", "umip", NULL, NULL, "waitpkg", "avx512_vbmi2", NULL, "gfni", "vaes",
-	"vpclmulqdq", "avx512_vnni", "avx512_bitalg", NULL, "avx512_vpopcntdq", NULL, "la57",
+	"vpclmulqdq", "avx512_vnni", "avx512_bitalg", NULL, "avx512_vpopcntdq",
 	[22] = "rdpid", [25] = "cldemote", [27] = "movdiri", [28] = "movdir64b",
 };
 static const char *const names_x1_edx[32] = {
@@ -249,6 +249,6 @@ int cpu_describe(unsigned cpu, char *to, size_t size)
 		 (u32)(clock_tsc_khz / 5 % 100));
 	text_add(&t, "clflush size\t: %u\ncache_alignment\t: 64\n", (one.ebx >> 8 & 255) * 8);
 	text_add(&t, "address sizes\t: %u bits physical, %u bits virtual\npower management:\n\n",
-		 sizes.eax & 255, sizes.eax >> 8 & 255);
+		 sizes.eax & 255, min(sizes.eax >> 8 & 255, 48u));
 	return t.length;
 }

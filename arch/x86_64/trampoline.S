@@ -77,7 +77,8 @@ trampoline_end:
 /* rax: kernel page table, rsi: per-CPU base, edi: CPU number; stack is set. */
 secondary_high:
 	mov %rax, %cr3
-	mov $KERNEL_DS, %eax
+	/* The trampoline's descriptors are gone: a null ss will do in ring 0 of 64-bit mode. */
+	xor %eax, %eax
 	mov %eax, %ss
 	mov %rsi, %rdx
 	mov %esi, %eax

@@ -49,6 +49,13 @@ static __cold __noreturn void trap_die(const struct trap_frame *f, unsigned vect
 	panic("unexpected %s in the kernel", name);
 }
 
+/* Called by compiled code that finds its stack guard overwritten. */
+void __stack_chk_fail(void) __noreturn;
+void __stack_chk_fail(void)
+{
+	panic("stack overflow: guard overwritten");
+}
+
 void cpu_stop_others(void)
 {
 	atomic_store(&stopping, 1);

@@ -105,6 +105,15 @@ static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
 			 : "a"(leaf), "c"(subleaf));
 	return r;
 }
+/* a × b / c with a 128-bit product; the quotient must fit in 64 bits. */
+static inline u64 multiply_divide(u64 a, u64 b, u64 c)
+{
+	u64 low, high, quotient, rest;
+
+	__asm__("mulq %3" : "=a"(low), "=d"(high) : "a"(a), "rm"(b) : "cc");
+	__asm__("divq %4" : "=a"(quotient), "=d"(rest) : "a"(low), "d"(high), "rm"(c) : "cc");
+	return quotient;
+}
 #define DEFINE_CONTROL_REGISTER(name)                                                              \
 	static inline u64 name##_read(void)                                                        \
 	{                                                                                          \
