@@ -116,18 +116,29 @@ TEST(x87_and_control_words)
 	CHECK_EQ(now, mxcsr);
 }
 
-TEST(a_handler_starts_with_a_clean_state)
-{
-	unsigned mxcsr = 0x1f80 | 0x8000, now;
+static volatile unsigned long flags_inside;
 
-	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
-	__asm__ volatile("std");
-	set_handler(SIGUSR1, clobber, 0);
-	syscall(SYS_tgkill, getpid(), gettid(), SIGUSR1);
-	__asm__ volatile("cld");
-	__asm__ volatile("stmxcsr %0" : "=m"(now));
-	CHECK_EQ(now, mxcsr);
+static void read_flags(int sig TEST_UNUSED)
+{
+	unsigned long flags;
+
+	__asm__ volatile("pushf\n pop %0" : "=r"(flags));
+	flags_inside = flags;
+	calls++;
+}
+
+TEST(direction_flag_is_clear_in_a_handler_and_set_again)
+{
+	unsigned long after, number = SYS_tgkill;
+
+	set_handler(SIGUSR1, read_flags, 0);
+	__asm__ volatile("std\n syscall\n pushf\n pop %1\n cld"
+			 : "+a"(number), "=b"(after)
+			 : "D"(getpid()), "S"(gettid()), "d"(SIGUSR1)
+			 : "rcx", "r11", "memory", "cc");
 	CHECK_EQ(calls, 1);
+	CHECK_EQ(flags_inside & 0x400, 0);
+	CHECK_EQ(after & 0x400, 0x400);
 }
 
 static volatile long changed;
