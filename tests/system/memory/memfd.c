@@ -1,0 +1,128 @@
+#include "../test.h"
+
+#define PAGE	4096ul
+#define RW	(PROT_READ | PROT_WRITE)
+
+TEST(basics)
+{
+	int fd = CHECK_OK(memfd_create("name", MFD_CLOEXEC)), again;
+	char path[64], link[64] = "", *p;
+	struct stat st;
+
+	CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	CHECK_OK(fstat(fd, &st));
+	CHECK_EQ(st.st_size, 0);
+	CHECK_EQ(st.st_mode & S_IFMT, S_IFREG);
+	CHECK_EQ(write(fd, "hello", 5), 5);
+	CHECK_OK(ftruncate(fd, PAGE));
+	p = CHECK_OK(mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0));
+	CHECK(!memcmp(p, "hello", 6));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK(readlink(path, link, sizeof(link) - 1) > 0);
+	CHECK_STR(link, "/memfd:name (deleted)");
+	again = CHECK_OK(open(path, O_RDWR));
+	p[0] = 'J';
+	CHECK_EQ(read(again, path, 5), 5);
+	CHECK_EQ(path[0], 'J');
+}
+
+TEST(arguments)
+{
+	char name[300];
+
+	memset(name, 'n', sizeof(name));
+	name[250] = 0;
+	CHECK_ERR(memfd_create(name, 0), EINVAL);
+	name[249] = 0;
+	CHECK_OK(memfd_create(name, 0));
+	CHECK_ERR(memfd_create("x", 0x4000000), EINVAL);
+	CHECK_ERR(syscall(SYS_memfd_create, WILD, 0), EFAULT);
+	CHECK_OK(memfd_create("", 0));
+}
+
+TEST(without_sealing)
+{
+	int fd = CHECK_OK(memfd_create("x", 0));
+
+	CHECK_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_SEAL);
+	CHECK_ERR(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), EPERM);
+	fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	CHECK_ERR(fcntl(CHECK_OK(open("/dev/null", O_RDWR)), F_GET_SEALS),
+		  EINVAL);
+}
+
+TEST(size_seals)
+{
+	int fd = CHECK_OK(memfd_create("x", MFD_ALLOW_SEALING));
+
+	CHECK_EQ(fcntl(fd, F_GET_SEALS), 0);
+	CHECK_OK(ftruncate(fd, 2 * PAGE));
+	CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK));
+	CHECK_ERR(ftruncate(fd, PAGE), EPERM);
+	CHECK_OK(ftruncate(fd, 3 * PAGE));
+	CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW));
+	CHECK_ERR(ftruncate(fd, 4 * PAGE), EPERM);
+	CHECK_ERR(pwrite(fd, "x", 1, 3 * PAGE), EPERM);
+	CHECK_EQ(pwrite(fd, "x", 1, 0), 1);
+	CHECK_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW);
+	CHECK_ERR(fcntl(fd, F_ADD_SEALS, 0x1000), EINVAL);
+}
+
+TEST(write_seal)
+{
+	int fd = CHECK_OK(memfd_create("x", MFD_ALLOW_SEALING));
+	char *p;
+
+	CHECK_OK(ftruncate(fd, PAGE));
+	p = CHECK_OK(mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0));
+	CHECK_ERR(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
+	CHECK_OK(munmap(p, PAGE));
+	p = CHECK_OK(mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, 0));
+	CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+	CHECK_ERR(write(fd, "x", 1), EPERM);
+	CHECK_ERR(fallocate(fd, 3, 0, PAGE), EPERM);
+	CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0), EPERM);
+	CHECK_OK(mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, 0));
+	p[0] = 1;
+}
+
+TEST(future_write_seal)
+{
+	int fd = CHECK_OK(memfd_create("x", MFD_ALLOW_SEALING));
+	char *p, c;
+
+	CHECK_OK(ftruncate(fd, PAGE));
+	p = CHECK_OK(mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0));
+	CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE));
+	p[0] = 'x';
+	CHECK_EQ(pread(fd, &c, 1, 0), 1);
+	CHECK_EQ(c, 'x');
+	CHECK_ERR(write(fd, "x", 1), EPERM);
+	CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0), EPERM);
+}
+
+TEST(sealed_seals)
+{
+	int fd = CHECK_OK(memfd_create("x", MFD_ALLOW_SEALING));
+
+	CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL));
+	CHECK_ERR(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
+}
+
+TEST(shared_between_processes)
+{
+	int fd = CHECK_OK(memfd_create("x", 0));
+	volatile int *p;
+	pid_t pid;
+
+	CHECK_OK(ftruncate(fd, PAGE));
+	p = CHECK_OK(mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0));
+	CHILD(pid) {
+		volatile int *q = CHECK_OK(mmap(NULL, PAGE, RW, MAP_SHARED, fd,
+						0));
+
+		q[1] = 5;
+	}
+	CHECK_EXIT(pid, 0);
+	CHECK_EQ(p[1], 5);
+}
