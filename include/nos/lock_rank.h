@@ -14,7 +14,8 @@ enum lock_rank {
 	RANK_FILE_POSITION,	/* struct file.position_lock */
 	RANK_INODE_DIR,		/* parent directories (ancestor first, then by address) */
 	RANK_INODE,		/* directory entry targets and files (by address) */
-	RANK_TTY,
+	RANK_TTY,		/* a terminal's readers, its writers, its opens: never two at once */
+	RANK_TTY_LINE,		/* its line discipline */
 	RANK_SOCKET,		/* by address */
 	RANK_EPOLL,		/* outer epoll before inner */
 	RANK_PIPE,		/* two pipes by address */

@@ -249,6 +249,11 @@ struct pid_entry *process_session_current(void);
 /* New session's controlling terminal, dropped by the leader's exit through tty_session_exit. */
 void tty_session_exit(struct process *leader);	/* defined by drivers/tty */
 struct tty *process_tty_current(void);		/* counted (tty_get), or NULL; defined with tty */
+/* For fork (under task_list_lock), exit and /proc: struct process.tty is changed under task_list_lock. */
+void tty_get(struct tty *t);
+void tty_put(struct tty *t);			/* not under spin locks: the last one frees */
+u64 tty_device(const struct tty *t);		/* make_dev(major, minor): stat's tty_nr */
+s32 tty_foreground(const struct tty *t);	/* its foreground group's number, or -1 */
 
 /* ---- life ---- */
 struct clone_request {

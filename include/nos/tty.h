@@ -19,8 +19,13 @@ struct tty_driver_ops {
 	void (*hang_up)(struct tty *t);
 	void (*drain)(struct tty *t);
 	void (*destroy)(struct tty *t);
+	void (*flush)(struct tty *t);			/* drops what was not sent; may be NULL */
+	void (*flow)(struct tty *t, bool stopped);	/* STOP or START was typed; may be NULL */
+	bool is_pty;	/* slave: no input ring of its own, signals by the master's rules */
 };
 /* A terminal device: name "ttyS0", device number; appears in /dev. NULL: no memory. */
+/* All operations but write_room are called with the terminal's line lock held (a mutex: they may not
+ * sleep for long) or from open and close; NULL where the comment or common sense allows. */
 struct tty *tty_create(const char *name, u32 major, u32 minor, const struct tty_driver_ops *ops,
 		       void *driver_data);
 void *tty_driver_data(const struct tty *t);
