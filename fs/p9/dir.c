@@ -206,9 +206,6 @@ int p9_set_attributes(struct inode *i, const struct inode_change *c)
 
 int p9_inode_attributes(struct inode *i, struct stat_info *s)
 {
-	if (p9_mount(i->sb)->loose)
-		return 0;
-
 	int err = p9_inode_refresh(i);
 
 	if (err)
@@ -414,20 +411,15 @@ const struct file_ops p9_dir_ops = {
 	.sync = dir_sync,
 };
 
+#define DIR_OPS                                                                                    \
+	.lookup = lookup, .create = make_file, .mkdir = make_dir, .mknod = make_node,              \
+	.symlink = make_symlink, .link = make_link, .unlink = unlink_file, .rmdir = remove_dir,    \
+	.rename = rename_entry, .set_attributes = p9_set_attributes,                               \
+	.get_xattr = p9_get_xattr, .set_xattr = p9_set_xattr, .list_xattr = p9_list_xattr
+
+const struct inode_ops p9_dir_loose_ops = { DIR_OPS };
 const struct inode_ops p9_dir_inode_ops = {
-	.lookup = lookup,
-	.create = make_file,
-	.mkdir = make_dir,
-	.mknod = make_node,
-	.symlink = make_symlink,
-	.link = make_link,
-	.unlink = unlink_file,
-	.rmdir = remove_dir,
-	.rename = rename_entry,
-	.set_attributes = p9_set_attributes,
+	DIR_OPS,
 	.get_attributes = p9_inode_attributes,
-	.get_xattr = p9_get_xattr,
-	.set_xattr = p9_set_xattr,
-	.list_xattr = p9_list_xattr,
 	.revalidate = revalidate,
 };

@@ -215,12 +215,14 @@ const struct file_ops p9_file_ops = {
 	.sync = file_sync,
 };
 
+#define FILE_OPS                                                                                   \
+	.set_attributes = p9_set_attributes, .get_xattr = p9_get_xattr,                            \
+	.set_xattr = p9_set_xattr, .list_xattr = p9_list_xattr
+
+const struct inode_ops p9_file_loose_ops = { FILE_OPS };
 const struct inode_ops p9_file_inode_ops = {
-	.set_attributes = p9_set_attributes,
+	FILE_OPS,
 	.get_attributes = p9_inode_attributes,
-	.get_xattr = p9_get_xattr,
-	.set_xattr = p9_set_xattr,
-	.list_xattr = p9_list_xattr,
 };
 
 /* ---- symlinks ---- */
@@ -243,10 +245,9 @@ static const char *get_link(struct inode *i, char **to_free)
 	return target;
 }
 
+const struct inode_ops p9_symlink_loose_ops = { FILE_OPS, .get_link = get_link };
 const struct inode_ops p9_symlink_inode_ops = {
+	FILE_OPS,
 	.get_link = get_link,
-	.set_attributes = p9_set_attributes,
 	.get_attributes = p9_inode_attributes,
-	.get_xattr = p9_get_xattr,
-	.list_xattr = p9_list_xattr,
 };

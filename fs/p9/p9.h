@@ -46,7 +46,9 @@ int p9_inode_refresh(struct inode *i);	/* getattr; changed contents leave the pa
 void p9_inode_unhash(struct p9_inode *p);
 int p9_inode_open_fid(struct inode *i, bool for_write, u32 *fid);
 
+/* The loose ones have neither get_attributes nor revalidate, which keeps walks and stat quick. */
 extern const struct inode_ops p9_dir_inode_ops, p9_file_inode_ops, p9_symlink_inode_ops;
+extern const struct inode_ops p9_dir_loose_ops, p9_file_loose_ops, p9_symlink_loose_ops;
 extern const struct file_ops p9_file_ops, p9_dir_ops;
 extern const struct page_cache_ops p9_page_cache_ops;
 

@@ -43,30 +43,28 @@ static u64 hash_slot(u64 path)
 
 static void set_operations(struct inode *i)
 {
+	bool loose = p9_mount(i->sb)->loose;
+
+	i->ops = loose ? &p9_file_loose_ops : &p9_file_inode_ops;
 	switch (S_IFMT_(i->mode)) {
 	case S_IFDIR:
-		i->ops = &p9_dir_inode_ops;
+		i->ops = loose ? &p9_dir_loose_ops : &p9_dir_inode_ops;
 		i->file_ops = &p9_dir_ops;
 		break;
 	case S_IFLNK:
-		i->ops = &p9_symlink_inode_ops;
-		if (p9_mount(i->sb)->loose)
-			i->flags |= INODE_LINK_STABLE;
+		i->ops = loose ? &p9_symlink_loose_ops : &p9_symlink_inode_ops;
+		i->flags |= loose ? INODE_LINK_STABLE : 0;
 		break;
 	case S_IFREG:
-		i->ops = &p9_file_inode_ops;
 		i->file_ops = &p9_file_ops;
 		break;
 	case S_IFIFO:
-		i->ops = &p9_file_inode_ops;
 		i->file_ops = &fifo_file_ops;
 		break;
 	case S_IFCHR:
-		i->ops = &p9_file_inode_ops;
 		i->file_ops = &char_device_file_ops;
 		break;
 	default:
-		i->ops = &p9_file_inode_ops;
 		break;
 	}
 }
@@ -338,11 +336,11 @@ static struct super_block *p9_mount_fs(const struct fs_type *t, u32 flags, const
 		return err_ptr(err);
 	}
 	sb = super_create(t, &p9_super_ops, flags);
-	if (is_err(sb)) {
+	if (!sb) {
 		p9_client_destroy(m->client);
 		kfree(m);
 		kfree(o);
-		return sb;
+		return err_ptr(-ENOMEM);
 	}
 	sb->private = m;
 	sb->max_bytes = S64_MAX;

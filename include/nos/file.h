@@ -81,6 +81,9 @@ void file_put(struct file *f);	/* the last one runs release: may sleep */
 /* Opens by name: flags O_*, checks, O_CREAT, truncation, inotify.  ERR. */
 struct file *file_open_at(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup_flags);
 struct file *file_open_path(const struct path *p, u32 flags, const struct cred *cred);
+/* From a stacked file system's open: f's operations, inode and private data become those of `real`, which
+ * f's own inode keeps alive; the path stays. */
+int file_become(struct file *f, struct inode *real);
 /* A file on an anonymous inode ("anon_inode:[eventfd]"), O_ status flags; ERR. */
 struct file *file_create_anonymous(const char *name, const struct file_ops *ops, void *private,
 				   u32 flags);

@@ -50,6 +50,7 @@ typedef _Bool bool;
 #define __section(s) __attribute__((section(s), used))
 #define __noreturn __attribute__((noreturn))
 #define __must_check __attribute__((warn_unused_result))
+#undef __always_inline /* <linux/stddef.h> has a weaker one */
 #define __always_inline inline __attribute__((always_inline))
 #define __noinline __attribute__((noinline))
 #define __weak __attribute__((weak))
