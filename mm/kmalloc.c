@@ -185,7 +185,7 @@ void kfree_rcu(void *p)
 	if (!p || late_add(p))
 		return;
 	/* Not even the reserve has 256 bytes. */
-	if (current_thread->preempt_count == 0 && irq_is_enabled()) {
+	if (preempt_count() == 0 && irq_is_enabled()) {
 		rcu_synchronize();
 		kfree(p);
 	} else {

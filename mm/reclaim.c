@@ -26,7 +26,7 @@ static u64 nr_oom_kills;
 
 bool memory_make_room(u64 nr_pages, u32 flags, unsigned round)
 {
-	if (current_thread->preempt_count || !irq_is_enabled())
+	if (preempt_count() || !irq_is_enabled())
 		return false;
 	counter_inc(rounds);
 	u64 freed = page_cache_reclaim(max(nr_pages, (u64)BATCH_PAGES)) + slab_reclaim();

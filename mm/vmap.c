@@ -68,7 +68,7 @@ static u32 nr_free_slots, free_slots_size;
 
 static bool can_sleep(void)
 {
-	return current_thread->preempt_count == 0 && irq_is_enabled();
+	return preempt_count() == 0 && irq_is_enabled();
 }
 
 /* ---- flushing ---- */

@@ -150,9 +150,6 @@ void irq_handle(struct trap_frame *frame, unsigned vector)
 		apic_eoi();
 		cpu_call_handle();
 		return;
-	case VECTOR_RESCHEDULE:
-		apic_eoi();
-		return;
 	case VECTOR_SPURIOUS:
 		return;
 	}

@@ -16,3 +16,5 @@ int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_fn fn, void *
 		    const char *name);
 bool irq_is_in_handler(void);
 u64 irq_count(unsigned vector, unsigned cpu);
+/* Of the vector's first handler; NULL: the vector is not in use. */
+const char *irq_name(unsigned vector);

@@ -11,7 +11,9 @@
 #pragma once
 
 #include <nos/cpu.h>
+#include <nos/assert.h>
 #include <nos/lock_rank.h>
+#include <nos/preempt.h>
 #include <nos/types.h>
 
 struct thread;
@@ -53,13 +55,17 @@ struct __capability("rwlock") rwlock {
 #define mutex_init(l, r) (*(l) = (struct mutex)MUTEX_INIT(r))
 #define rwlock_init(l, r) (*(l) = (struct rwlock)RWLOCK_INIT(r))
 
+/*
+ * Uncontended locks are taken and released in line, by one compare-and-swap
+ * and one store; debug kernels go through the functions that check.
+ */
+#if defined(DEBUG) || defined(NOS_HOST)
 void spin_lock(struct spinlock *l) __acquires(l);
 bool spin_try_lock(struct spinlock *l) __try_acquires(true, l);
 void spin_unlock(struct spinlock *l) __releases(l);
 u64 spin_lock_irq(struct spinlock *l) __acquires(l); /* returns flags for the unlock */
 void spin_unlock_irq(struct spinlock *l, u64 flags) __releases(l);
 bool spin_is_held(const struct spinlock *l); /* by anyone; by this thread in debug kernels */
-
 void mutex_lock(struct mutex *m) __acquires(m);
 /* 0, or -ERESTARTSYS with the mutex not held when a signal is pending. */
 int mutex_lock_interruptible(struct mutex *m) __must_check;
@@ -67,7 +73,105 @@ int mutex_lock_interruptible(struct mutex *m) __must_check;
 int mutex_lock_killable(struct mutex *m) __must_check;
 bool mutex_try_lock(struct mutex *m) __try_acquires(true, m);
 void mutex_unlock(struct mutex *m) __releases(m);
-bool mutex_is_held(const struct mutex *m);
+#else
+void spin_lock_slow(struct spinlock *l);
+void mutex_lock_slow(struct mutex *m);
+int mutex_lock_interruptible_slow(struct mutex *m);
+int mutex_lock_killable_slow(struct mutex *m);
+bool mutex_try_lock_slow(struct mutex *m);
+void mutex_unlock_slow(struct mutex *m);
+
+static __always_inline bool spin_take(struct spinlock *l)
+{
+	u32 free = 0;
+
+	return __atomic_compare_exchange_n(&l->value, &free, 1, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+static inline void spin_lock(struct spinlock *l)
+{
+	preempt_disable();
+	if (unlikely(!spin_take(l)))
+		spin_lock_slow(l);
+}
+
+static inline bool spin_try_lock(struct spinlock *l)
+{
+	preempt_disable();
+	if (likely(spin_take(l)))
+		return true;
+	preempt_enable();
+	return false;
+}
+
+static inline void spin_unlock(struct spinlock *l)
+{
+	__atomic_store_n((u8 *)&l->value, 0, __ATOMIC_RELEASE);
+	preempt_enable();
+}
+
+static inline u64 spin_lock_irq(struct spinlock *l)
+{
+	u64 flags = irq_save();
+
+	spin_lock(l);
+	return flags;
+}
+
+static inline void spin_unlock_irq(struct spinlock *l, u64 flags)
+{
+	__atomic_store_n((u8 *)&l->value, 0, __ATOMIC_RELEASE);
+	irq_restore(flags);
+	preempt_enable();
+}
+
+static inline bool spin_is_held(const struct spinlock *l)
+{
+	return (READ_ONCE(l->value) & 0xff) != 0;
+}
+
+static __always_inline bool mutex_take(struct mutex *m)
+{
+	u64 free = 0;
+
+	return __atomic_compare_exchange_n(&m->word, &free, (u64)current_thread, false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static inline void mutex_lock(struct mutex *m)
+{
+	if (unlikely(!mutex_take(m)))
+		mutex_lock_slow(m);
+}
+
+/* 0, or -ERESTARTSYS with the mutex not held when a signal is pending. */
+static inline int __must_check mutex_lock_interruptible(struct mutex *m)
+{
+	return likely(mutex_take(m)) ? 0 : mutex_lock_interruptible_slow(m);
+}
+
+/* The same for fatal signals only. */
+static inline int __must_check mutex_lock_killable(struct mutex *m)
+{
+	return likely(mutex_take(m)) ? 0 : mutex_lock_killable_slow(m);
+}
+
+static inline bool mutex_try_lock(struct mutex *m)
+{
+	return likely(mutex_take(m)) || mutex_try_lock_slow(m);
+}
+
+static inline void mutex_unlock(struct mutex *m)
+{
+	u64 mine = (u64)current_thread;
+
+	if (unlikely(!__atomic_compare_exchange_n(&m->word, &mine, 0, false, __ATOMIC_RELEASE,
+						  __ATOMIC_RELAXED)))
+		mutex_unlock_slow(m);
+}
+#endif
+bool mutex_is_held(const struct mutex *m); /* by the current thread */
 
 void rwlock_read(struct rwlock *l) __acquires(l);
 void rwlock_read_unlock(struct rwlock *l) __releases(l);
@@ -76,6 +180,7 @@ void rwlock_write(struct rwlock *l) __acquires(l);
 int rwlock_write_killable(struct rwlock *l) __must_check;
 void rwlock_write_unlock(struct rwlock *l) __releases(l);
 void rwlock_downgrade(struct rwlock *l); /* writer becomes reader */
+bool rwlock_is_held(const struct rwlock *l); /* by anyone, in either way */
 
 /* Scope guards: released at the end of the enclosing block. */
 static inline void scoped_mutex_end(struct mutex **m)
@@ -161,9 +266,43 @@ static inline void ref_init(struct ref *r, u32 n)
 {
 	WRITE_ONCE(r->count, n);
 }
-void ref_get(struct ref *r);		/* count must be > 0 */
-bool ref_get_unless_zero(struct ref *r) __must_check;
-bool ref_put(struct ref *r) __must_check; /* true: that was the last one */
+/* Another reference; the count must be > 0. */
+static inline void ref_get(struct ref *r)
+{
+	u32 old = __atomic_fetch_add(&r->count, 1, __ATOMIC_RELAXED);
+
+	ASSERT(old != 0);
+	if (unlikely((s32)old < 0))
+		WRITE_ONCE(r->count, REF_SATURATED);
+}
+
+static inline bool __must_check ref_get_unless_zero(struct ref *r)
+{
+	u32 old = READ_ONCE(r->count);
+
+	do {
+		if (old == 0)
+			return false;
+		if (unlikely((s32)old < 0))
+			return true;
+	} while (!__atomic_compare_exchange_n(&r->count, &old, old + 1, true, __ATOMIC_ACQUIRE,
+					      __ATOMIC_RELAXED));
+	return true;
+}
+
+/* Gives one back; true: that was the last one. */
+static inline bool __must_check ref_put(struct ref *r)
+{
+	u32 old = __atomic_fetch_sub(&r->count, 1, __ATOMIC_ACQ_REL);
+
+	ASSERT(old != 0);
+	if (unlikely((s32)old <= 0)) {
+		WRITE_ONCE(r->count, REF_SATURATED);
+		return false;
+	}
+	return old == 1;
+}
+
 static inline u32 ref_read(const struct ref *r)
 {
 	return READ_ONCE(r->count);

@@ -37,6 +37,8 @@ enum lock_rank {
 	RANK_FUTEX_BUCKET,	/* two by address */
 	RANK_WAIT_QUEUE,	/* nested wake-ups (epoll in epoll): by depth */
 	RANK_WAIT_QUEUE_NESTED,
+	RANK_MUTEX_WAITERS,	/* sleepers on mutexes and rwlocks */
+	RANK_THREAD_WAKE,	/* wake-up and parameters of one thread */
 	RANK_RUN_QUEUE,		/* by cpu number */
 	RANK_TIMER_BASE,
 	RANK_SLAB,

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <nos/preempt.h>
 #include <nos/types.h>
 
 struct rcu_head {
@@ -15,8 +16,19 @@ struct rcu_head {
 	void (*callback)(struct rcu_head *head);
 };
 
+#ifdef NOS_HOST
 void rcu_read_lock(void);
 void rcu_read_unlock(void);
+#else
+static __always_inline void rcu_read_lock(void)
+{
+	preempt_disable();
+}
+static __always_inline void rcu_read_unlock(void)
+{
+	preempt_enable();
+}
+#endif
 /* Calls callback(head) after a grace period; any context but NMI.  The callback may not sleep. */
 void rcu_call(struct rcu_head *head, void (*callback)(struct rcu_head *head));
 void rcu_synchronize(void);	/* waits for a grace period; sleeps */

@@ -15,6 +15,7 @@
 #include <nos/cpu.h>
 #include <nos/list.h>
 #include <nos/lock.h>
+#include <nos/preempt.h>
 #include <nos/rbtree.h>
 #include <nos/types.h>
 
@@ -35,73 +36,68 @@ struct sched_params {
 	bool reset_on_fork;
 };
 
-struct sched_entity {		/* owned by the scheduler; policy's private state */
-	struct list run_node;
-	u64 deadline, vruntime, exec_start_ns, slice_end_ns;
-	u32 weight;
-	u16 level;		/* 0…255: index in the bitmap */
-	bool queued;
+/* Owned by the scheduler; most of it is the policy's private state. */
+struct sched_entity {
+	struct list run_node;		/* in a level of the run queue, unless running */
+	u64 vruntime;			/* weighted run time, on the scale of its run queue */
+	u64 deadline;			/* virtual time by which the slice is due */
+	s64 lag;			/* while not queued: virtual time − vruntime */
+	u64 sleep_start_ns;
+	u64 exec_start_ns;		/* up to here the run time is accounted */
+	u64 slice_end_ns;		/* of sum_exec_ns */
+	u64 sum_exec_ns;		/* run time in all */
+	u32 weight, inverse_weight;	/* inverse: 2^32 / weight */
+	u16 level;			/* 0…255: index in the bitmap */
+	u8 handoff_score;		/* how often its synchronous wake-ups were followed by sleep */
+	bool queued;			/* runnable: running, on a level, or handed a CPU */
+	bool in_level;
+	bool expired;			/* the slice ended at the last tick */
 };
 
 struct thread {
-	/* hot: entry code uses the first line through asm-offsets */
+	/* hot: entry code uses the first line; THREAD_*_OFFSET in <nos/arch.h> */
 	u32 work;		/* WORK_ flags, atomic or */
-	u32 preempt_count;	/* > 0: not preemptible; this thread's own */
+	u32 cpu;		/* where it runs or last ran */
 	struct arch_thread arch;
 	u8 state;		/* enum thread_state */
 	bool on_cpu;		/* context still live on a CPU */
 	bool is_kernel, is_idle;
-	u32 cpu;		/* where it runs or last ran */
 	struct sched_entity sched;
 	struct sched_params params;
 	u64 affinity;		/* allowed CPUs */
-	struct spinlock wake_lock;
+	struct spinlock wake_lock;	/* serialises wake-ups and changes of parameters */
 	struct aspace *aspace;	/* NULL for kernel threads (lazy TLB) */
 	void *stack;		/* lowest address of the kernel stack */
-	u64 user_time_ns, system_time_ns, start_time_ns;
+	u64 user_time_ns, system_time_ns, start_time_ns; /* the first two: as last shown */
+	u32 user_ticks, system_ticks;	/* samples that split the exact sum */
 	u64 nr_switches_voluntary, nr_switches_involuntary;
 	u64 wait_start_ns, run_delay_ns;
-	u32 user_fault_disabled;
 	struct mutex *blocked_on;
 	void *wait_link;	/* lock and wait-queue code */
 	const char *name;	/* kernel threads; task->comm for the others */
 	void (*started)(struct thread *t); /* proc: first thing a new user thread runs */
+	void (*after_exit)(struct thread *dead);
 #ifdef DEBUG
 	u8 held_ranks[32];
+	const void *held_locks[32];
 	u8 nr_held;
 #endif
 };
+static_assert(offsetof(struct thread, work) == THREAD_WORK_OFFSET, "entry code");
+static_assert(offsetof(struct thread, arch) == THREAD_ARCH_OFFSET, "entry code");
 
 #define KERNEL_STACK_SIZE (16 * 1024ul)
-
-#ifdef NOS_HOST
-extern __thread struct thread *host_current;
-#define current_thread host_current
-#else
-DECLARE_PERCPU(struct thread *, this_thread);
-#define current_thread this_cpu_read(this_thread)
-#endif
-
-/* ---- preemption ---- */
-static inline void preempt_disable(void)
-{
-	current_thread->preempt_count++;
-	barrier();
-}
-void preempt_enable(void);	/* reschedules if one is due */
-static inline void preempt_enable_no_resched(void)
-{
-	barrier();
-	current_thread->preempt_count--;
-}
 
 /* ---- life ---- */
 
 /* Fills in a zeroed thread (embedded or not): stack with guard page, scheduling inherited from the
  * current thread.  Not yet runnable.  -ENOMEM. */
 int thread_init(struct thread *t) __must_check;
-/* Frees the stack; the thread is dead and off its CPU (thread_wait_off_cpu). */
+/* Frees the stack; the thread is dead and off its CPU.  Any context.  Others may look at a thread
+ * without a reference under rcu_read_lock (lock owners): free its memory after a grace period. */
 void thread_fini(struct thread *t);
+/* Waits (spinning: it is short) until a dead thread has left its CPU. */
+void thread_wait_off_cpu(const struct thread *t);
 /* Makes a prepared new thread runnable. */
 void thread_start(struct thread *t);
 /* A kernel thread running fn(arg); NULL when out of memory.  fn may return: the thread ends. */
@@ -131,6 +127,8 @@ static inline bool thread_wake(struct thread *t)
  * slice (direct hand-off, opt.handoff). */
 bool thread_wake_sync(struct thread *t);
 void thread_yield(void);
+/* Runs another thread if WORK_RESCHEDULE is set (on the way to user mode). */
+void thread_reschedule(void);
 /* Sets a work flag; if t runs in user mode on another CPU it is interrupted to see it. */
 void thread_set_work(struct thread *t, u32 flags);
 /* True when a signal should end an interruptible sleep of the current thread. */
@@ -163,6 +161,12 @@ u64 sched_nr_switches(void);
 /* ---- upward: defined above, used by the scheduler ---- */
 /* mm: make next's address space current on this CPU (interrupts off); NULL = keep lazily. */
 void aspace_switch(struct aspace *prev, struct aspace *next);
+/* mm: KERNEL_STACK_SIZE bytes with a guard page below; may sleep. */
+void *kernel_stack_alloc(void);
+void kernel_stack_free(void *stack);
 
-void sched_init(void);			/* boot CPU */
+/* Boot CPU: the running context becomes a thread that may sleep once `sched_start` has run. */
+void sched_init(void);
+/* Kernel stacks can be allocated: starts the threads of core itself. */
+void sched_start(void);
 void sched_tick(u64 now_ns, bool user);	/* from the timer interrupt */

@@ -8,6 +8,8 @@
 #include <nos/rbtree.h>
 #include <nos/types.h>
 
+struct wait_queue;
+
 u64 clock_monotonic_ns(void);		/* any context */
 u64 clock_realtime_ns(void);
 u64 clock_boottime_ns(void);
@@ -22,6 +24,7 @@ u64 clock_coarse_realtime_ns(void);
 /* Counts clock_settime calls, for TFD_TIMER_CANCEL_ON_SET; queue of those who wait for one. */
 u64 clock_set_count(void);
 struct wait_queue *clock_set_queue(void);
+/* After the counter's frequency is known and sched_init; starts the tick. */
 void clock_init(void);
 void clock_tick(void);			/* from the timer interrupt: coarse clocks, vDSO page */
 

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <nos/errno.h>
 #include <nos/list.h>
 #include <nos/lock.h>
 #include <nos/thread.h>

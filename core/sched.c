@@ -1,0 +1,700 @@
+/*
+ * The scheduler: who runs on each CPU.
+ *
+ * Concepts.  Each CPU has a run queue of 256 levels, FIFO lists with a bitmap of
+ * four words.  Levels 0…98 are the real-time priorities 99…1 (SCHED_FIFO,
+ * SCHED_RR); levels 128…255 belong to the policy for normal threads, a table of
+ * operations chosen at boot (sched_fair.c).  The running thread is on no level.
+ *
+ * Wake-ups.  A thread that sleeps sets its state, checks its condition, and
+ * calls thread_block().  A waker changes the condition, then calls thread_wake.
+ * Either the sleeper sees the condition, or the waker sees the state: both are
+ * separated from the check by a full barrier.  Model: tests/models/wake.pml.
+ *
+ * Direct hand-off.  thread_wake_sync is for a waker that is about to block: the
+ * woken thread waits in the slot `handoff` of the waker's CPU, and the next
+ * switch goes straight to it, in what is left of the slice.  Whether wakers keep
+ * that promise is learnt per thread (handoff_score); after a slice, or when the
+ * waker runs on until the tick, the woken thread is placed as any other.
+ * Boot switch: opt.handoff.
+ *
+ * Invariants.
+ *   (1) `queued` is true exactly while a thread is runnable on the run queue of
+ *       t->cpu: running, on a level, or in the hand-off slot; it changes under
+ *       that queue's lock.
+ *   (2) a thread that is not on_cpu has its whole context in memory; on_cpu is
+ *       cleared with release order after the switch away from it.
+ *   (3) every thread switches with a preemption count of one, so that the
+ *       count needs not be saved.
+ *   (4) WORK_RESCHEDULE of the running thread is set and the CPU is told, when a
+ *       better one is on its queue.
+ *
+ * Locking.  wake_lock of a thread (state, parameters), then a run queue's lock;
+ * a second run queue only by trying.  The run queue's lock is taken by the
+ * thread that leaves and released by the one that comes.
+ *
+ * Idle CPUs take no timer interrupts (the tick stops), are chosen first by
+ * wake-ups, and pull from loaded CPUs before they halt.
+ *
+ * Rejected: a tree of vruntimes (cost grows with threads; O(1) was asked for
+ * and gives the same shares), a global queue (contention).
+ */
+#include "sched.h"
+
+#include "rcu.h"
+#include "timer.h"
+
+#include <nos/irq.h>
+#include <nos/log.h>
+#include <nos/string.h>
+#include <linux/sched.h>
+
+DEFINE_PERCPU(struct run_queue, run_queue);
+static struct thread boot_thread = {
+	.is_kernel = true,
+	.on_cpu = true,
+	.name = "boot",
+	.affinity = U64_MAX,
+	.wake_lock = SPINLOCK_INIT(RANK_THREAD_WAKE),
+};
+DEFINE_PERCPU(struct thread *, this_thread) = &boot_thread;
+DEFINE_PERCPU(u32, preempt_word) = PREEMPT_NOT_DUE;
+static DEFINE_PERCPU(struct thread, idle_thread);
+static u8 boot_idle_stack[KERNEL_STACK_SIZE] __aligned(PAGE_SIZE);
+
+const struct sched_policy *sched_policy __ro_after_init = &sched_policy_fair;
+static bool handoff_enabled __ro_after_init;
+
+/* ---- levels ---- */
+
+void level_insert(struct run_queue *rq, struct thread *t, unsigned level, bool first)
+{
+	struct list *l = &rq->levels[level];
+
+	if (first)
+		list_push_front(l, &t->sched.run_node);
+	else
+		list_push_back(l, &t->sched.run_node);
+	rq->levels_map[level / 64] |= bit(level % 64);
+	t->sched.level = (u16)level;
+	t->sched.in_level = true;
+}
+
+void level_remove(struct run_queue *rq, struct thread *t)
+{
+	unsigned level = t->sched.level;
+	struct list *n = &t->sched.run_node;
+
+	n->next->prev = n->prev;
+	n->prev->next = n->next;
+	if (rq->levels[level].next == &rq->levels[level])
+		rq->levels_map[level / 64] &= ~bit(level % 64);
+	t->sched.in_level = false;
+}
+
+static void run_queue_remove(struct run_queue *rq, struct thread *t)
+{
+	if (rq->handoff == t) {
+		rq->handoff = NULL;
+		return;
+	}
+	level_remove(rq, t);
+	if (t->sched.level >= FIRST_FAIR_LEVEL)
+		rq->nr_fair--;
+}
+
+void run_queue_insert(struct run_queue *rq, struct thread *t, enum insert_reason why)
+{
+	t->wait_start_ns = t->sched.exec_start_ns;
+	if (unlikely(thread_is_realtime(t)))
+		level_insert(rq, t, 99u - t->params.rt_priority, why == INSERT_PREEMPTED);
+	else
+		sched_policy->insert(rq, t, why);
+}
+
+static void activate(struct run_queue *rq, struct thread *t, u64 now_ns)
+{
+	t->cpu = rq->cpu;
+	t->sched.exec_start_ns = now_ns;
+	if (thread_is_realtime(t))
+		t->sched.slice_end_ns = t->sched.sum_exec_ns + RR_SLICE_NS;
+	else
+		sched_policy->activate(rq, t, now_ns);
+	atomic_store(&t->sched.queued, true);
+	rq->nr_running++;
+}
+
+static void deactivate(struct run_queue *rq, struct thread *t, u64 now_ns)
+{
+	if (!thread_is_realtime(t))
+		sched_policy->deactivate(rq, t, now_ns);
+	rq->nr_running--;
+	atomic_store(&t->sched.queued, false);
+}
+
+void run_queue_add(struct run_queue *rq, struct thread *t, u64 now_ns)
+{
+	activate(rq, t, now_ns);
+	run_queue_insert(rq, t, INSERT_WAKE);
+}
+
+void run_queue_take(struct run_queue *rq, struct thread *t, u64 now_ns)
+{
+	run_queue_remove(rq, t);
+	deactivate(rq, t, now_ns);
+}
+
+void run_queue_leave(struct run_queue *rq, struct thread *t, u64 now_ns)
+{
+	if (rq->current != t)
+		run_queue_remove(rq, t);
+	deactivate(rq, t, now_ns);
+}
+
+void run_queue_join(struct run_queue *rq, struct thread *t, u64 now_ns)
+{
+	activate(rq, t, now_ns);
+	if (rq->current != t)
+		run_queue_insert(rq, t, INSERT_WAKE);
+}
+
+void run_queue_charge(struct run_queue *rq, u64 now_ns)
+{
+	struct thread *t = rq->current;
+	u64 delta = now_ns - t->sched.exec_start_ns;
+
+	t->sched.exec_start_ns = now_ns;
+	if (t == rq->idle)
+		return;
+	t->sched.sum_exec_ns += delta;
+	if (likely(!thread_is_realtime(t)))
+		sched_policy->charge(rq, t, delta);
+}
+
+struct run_queue *run_queue_lock_of(const struct thread *t, u64 *flags)
+{
+	*flags = irq_save();
+	for (;;) {
+		struct run_queue *rq = run_queue_of(READ_ONCE(t->cpu));
+
+		raw_spin_lock(&rq->lock);
+		if (likely(READ_ONCE(t->cpu) == rq->cpu))
+			return rq;
+		raw_spin_unlock(&rq->lock);
+	}
+}
+
+void run_queue_unlock(struct run_queue *rq, u64 flags)
+{
+	raw_spin_unlock(&rq->lock);
+	irq_restore(flags);
+	if (unlikely(this_cpu_read(preempt_word) == 0))
+		preempt_reschedule();
+}
+
+/* ---- preemption ---- */
+
+void run_queue_mark(struct run_queue *rq)
+{
+	struct thread *t = rq->current;
+
+	if (READ_ONCE(t->work) & WORK_RESCHEDULE)
+		return;
+	atomic_or(&t->work, WORK_RESCHEDULE);
+	if (rq->cpu == cpu_id())
+		this_cpu_write(preempt_word, this_cpu_read(preempt_word) & ~PREEMPT_NOT_DUE);
+	else
+		cpu_send_reschedule(rq->cpu);
+}
+
+static bool is_better(const struct thread *t, const struct run_queue *rq)
+{
+	const struct thread *running = rq->current;
+
+	if (running == rq->idle)
+		return true;
+	if (thread_is_realtime(t) || thread_is_realtime(running))
+		return t->params.rt_priority > running->params.rt_priority;
+	return sched_policy->preempts(t, running);
+}
+
+void run_queue_check_preempt(struct run_queue *rq, struct thread *t)
+{
+	if (is_better(t, rq))
+		run_queue_mark(rq);
+}
+
+/* ---- the switch ---- */
+
+/* The woken thread in the slot joins the levels after all. */
+static void handoff_cancel(struct run_queue *rq)
+{
+	struct thread *t = rq->handoff;
+
+	rq->handoff = NULL;
+	run_queue_insert(rq, t, INSERT_WAKE);
+}
+
+static struct thread *pick_next(struct run_queue *rq, u64 now_ns, bool blocked)
+{
+	struct thread *t = rq->handoff;
+	bool realtime = (rq->levels_map[0] | rq->levels_map[1]) != 0;
+
+	if (t) {
+		if (likely(blocked && !realtime && now_ns - rq->slice_start_ns < SLICE_NS)) {
+			rq->handoff = NULL;
+			return t;
+		}
+		handoff_cancel(rq);
+	}
+	rq->slice_start_ns = now_ns;
+	if (unlikely(realtime)) {
+		unsigned level = rq->levels_map[0] ? (unsigned)__builtin_ctzll(rq->levels_map[0])
+						   : 64 + (unsigned)__builtin_ctzll(rq->levels_map[1]);
+
+		t = list_entry(rq->levels[level].next, struct thread, sched.run_node);
+		level_remove(rq, t);
+		return t;
+	}
+	t = sched_policy->pick(rq);
+	if (t) {
+		level_remove(rq, t);
+		rq->nr_fair--;
+		return t;
+	}
+	return NULL;
+}
+
+static struct thread *pick_or_pull(struct run_queue *rq, u64 now_ns, bool blocked)
+{
+	struct thread *t = pick_next(rq, now_ns, blocked);
+
+	if (t)
+		return t;
+	if (sched_pull(rq, now_ns))
+		return pick_next(rq, now_ns, false);
+	return rq->idle;
+}
+
+/* Interrupts off; the thread switched away from has its context saved, and the lock is ours. */
+static void finish_switch(struct thread *prev)
+{
+	struct run_queue *rq = this_cpu_ptr(run_queue);
+	void (*after)(struct thread *) = prev->state == THREAD_DEAD ? prev->after_exit : NULL;
+	struct thread *push = rq->push;
+
+	rq->push = NULL;
+	atomic_store(&prev->on_cpu, false);
+	raw_spin_unlock(&rq->lock);
+	if (unlikely(after))
+		after(prev);
+	if (unlikely(push))
+		thread_place(push);
+}
+
+/* prev stops running: off to a level, asleep, or (affinity) to another CPU. */
+static void put_previous(struct run_queue *rq, struct thread *prev, u64 now_ns, bool sleeps,
+			 enum insert_reason why)
+{
+	prev->sched.expired = false;
+	if (sleeps) {
+		if (prev->state == THREAD_UNINTERRUPTIBLE)
+			rq->nr_uninterruptible++;
+		deactivate(rq, prev, now_ns);
+		prev->nr_switches_voluntary++;
+		if (prev->sched.handoff_score < 3 && rq->handoff)
+			prev->sched.handoff_score++;
+	} else if (unlikely(!(prev->affinity & bit(rq->cpu)))) {
+		deactivate(rq, prev, now_ns);
+		rq->push = prev;
+	} else {
+		prev->nr_switches_involuntary += why != INSERT_YIELD;
+		run_queue_insert(rq, prev, why);
+	}
+}
+
+static void note_idle(struct run_queue *rq, struct thread *prev, struct thread *next, u64 now_ns)
+{
+	if (next == rq->idle) {
+		rq->idle_start_ns = now_ns;
+		atomic_or(&sched_idle_map, bit(rq->cpu));
+	} else if (prev == rq->idle) {
+		rq->times.idle_ns += now_ns - rq->idle_start_ns;
+		atomic_and(&sched_idle_map, ~bit(rq->cpu));
+		timer_tick_start(now_ns);
+	}
+}
+
+static void switch_to(struct run_queue *rq, struct thread *prev, struct thread *next, u64 now_ns)
+{
+	next->sched.exec_start_ns = now_ns;
+	next->run_delay_ns += now_ns - next->wait_start_ns;
+	rq->nr_switches++;
+	rq->current = next;
+	next->on_cpu = true;
+	this_cpu_write(this_thread, next);
+	if (prev->aspace != next->aspace)
+		aspace_switch(prev->aspace, next->aspace);
+	finish_switch(arch_switch(prev, next));
+}
+
+/* Runs the next thread; returns when this one is chosen again.  Preemption is off (count 1). */
+static void schedule(bool may_sleep, enum insert_reason why)
+{
+	u64 flags = irq_save();
+	struct run_queue *rq = this_cpu_ptr(run_queue);
+	struct thread *prev = rq->current;
+
+	rcu_note_switch();
+	raw_spin_lock(&rq->lock);
+
+	u64 now = clock_monotonic_ns();
+	bool sleeps = may_sleep && prev->state != THREAD_RUNNABLE;
+
+	ASSERT(preempt_count() == 1);
+	run_queue_charge(rq, now);
+	if (READ_ONCE(prev->work) & WORK_RESCHEDULE)
+		atomic_and(&prev->work, ~WORK_RESCHEDULE);
+	this_cpu_write(preempt_word, this_cpu_read(preempt_word) | PREEMPT_NOT_DUE);
+	if (prev != rq->idle)
+		put_previous(rq, prev, now, sleeps, prev->sched.expired ? INSERT_EXPIRED : why);
+
+	struct thread *next = pick_or_pull(rq, now, sleeps);
+
+	if (next == prev) {
+		raw_spin_unlock(&rq->lock);
+	} else {
+		if (next == rq->idle || prev == rq->idle)
+			note_idle(rq, prev, next, now);
+		switch_to(rq, prev, next, now);
+	}
+	irq_restore(flags);
+}
+
+void thread_block(void)
+{
+	if (READ_ONCE(current_thread->state) == THREAD_RUNNABLE)
+		return;
+	ASSERT(preempt_count() == 0);
+	preempt_disable();
+	schedule(true, INSERT_PREEMPTED);
+	preempt_enable();
+}
+
+void thread_yield(void)
+{
+	struct run_queue *rq = this_cpu_ptr(run_queue);
+
+	/* Read without the lock: who becomes runnable just now was not there to yield to. */
+	if (READ_ONCE(rq->nr_running) == 1 && !(READ_ONCE(current_thread->work) & WORK_RESCHEDULE))
+		return;
+	preempt_disable();
+	schedule(false, INSERT_YIELD);
+	preempt_enable();
+}
+
+void thread_reschedule(void)
+{
+	while (READ_ONCE(current_thread->work) & WORK_RESCHEDULE) {
+		preempt_disable();
+		schedule(false, INSERT_PREEMPTED);
+		preempt_enable_no_resched();
+	}
+}
+
+void preempt_reschedule(void)
+{
+	if (!irq_is_enabled())
+		return;
+	do {
+		preempt_disable();
+		schedule(false, INSERT_PREEMPTED);
+		preempt_enable_no_resched();
+	} while (this_cpu_read(preempt_word) == 0);
+}
+
+void preempt_from_irq(void)
+{
+	while (unlikely(this_cpu_read(preempt_word) == 0)) {
+		preempt_disable();
+		schedule(false, INSERT_PREEMPTED);
+		preempt_enable_no_resched();
+	}
+}
+
+void thread_started(struct thread *prev)
+{
+	struct thread *t = current_thread;
+
+	finish_switch(prev);
+	irq_enable();
+	preempt_enable();
+	if (t->started)
+		t->started(t);
+}
+
+void thread_exit(void (*after)(struct thread *dead))
+{
+	struct thread *t = current_thread;
+
+	t->after_exit = after;
+	preempt_disable();
+	thread_set_state(THREAD_DEAD);
+	schedule(true, INSERT_PREEMPTED);
+	panic("a dead thread runs");
+}
+
+/* ---- wake-ups ---- */
+
+void thread_set_state(enum thread_state s)
+{
+	(void)atomic_xchg(&current_thread->state, (u8)s);
+}
+
+/* Is the hand-off slot the right place for t, which the running thread wakes? */
+static bool handoff_is_promising(struct run_queue *rq, struct thread *t)
+{
+	struct thread *waker = rq->current;
+
+	if (!handoff_enabled || rq->handoff || waker == rq->idle || irq_is_in_handler() ||
+	    !(t->affinity & bit(rq->cpu)) || thread_is_realtime(t) || thread_is_realtime(waker))
+		return false;
+	if (waker->sched.handoff_score)
+		return true;
+	/* Let down lately: give it another try now and then. */
+	return (rq->nr_switches & 15) == 0;
+}
+
+void thread_place(struct thread *t)
+{
+	u64 flags = irq_save();
+	struct run_queue *rq = run_queue_of(sched_select_cpu(t));
+
+	raw_spin_lock(&rq->lock);
+	run_queue_add(rq, t, clock_monotonic_ns());
+	run_queue_check_preempt(rq, t);
+	raw_spin_unlock(&rq->lock);
+	irq_restore(flags);
+}
+
+static bool handoff_place(struct thread *t)
+{
+	struct run_queue *rq = this_cpu_ptr(run_queue);
+
+	if (!handoff_is_promising(rq, t))
+		return false;
+	raw_spin_lock(&rq->lock);
+
+	u64 now = clock_monotonic_ns();
+
+	activate(rq, t, now);
+	t->wait_start_ns = now;
+	rq->handoff = t;
+	raw_spin_unlock(&rq->lock);
+	return true;
+}
+
+/* t is runnable again without having left its run queue; true if so. */
+static bool wake_queued(struct thread *t)
+{
+	u64 flags;
+	struct run_queue *rq = run_queue_lock_of(t, &flags);
+	bool queued = t->sched.queued;
+
+	if (queued)
+		WRITE_ONCE(t->state, THREAD_RUNNABLE);
+	raw_spin_unlock(&rq->lock);
+	irq_restore(flags);
+	return queued;
+}
+
+static bool wake(struct thread *t, u32 mask, bool sync)
+{
+	/* Taking the lock is the full barrier that pairs with thread_set_state. */
+	u64 flags = spin_lock_irq(&t->wake_lock);
+	u8 state = READ_ONCE(t->state);
+
+	if (!(bit(state) & mask)) {
+		spin_unlock_irq(&t->wake_lock, flags);
+		return false;
+	}
+	if (!(atomic_load(&t->sched.queued) && wake_queued(t))) {
+		if (state == THREAD_UNINTERRUPTIBLE)
+			this_cpu_ptr(run_queue)->nr_uninterruptible--;
+		WRITE_ONCE(t->state, THREAD_RUNNABLE);
+		/* Its CPU is still in the switch away from it: a few instructions. */
+		while (atomic_load(&t->on_cpu))
+			cpu_relax();
+		if (!(sync && handoff_place(t)))
+			thread_place(t);
+	}
+	spin_unlock_irq(&t->wake_lock, flags);
+	return true;
+}
+
+bool thread_wake_mask(struct thread *t, u32 mask)
+{
+	return wake(t, mask, false);
+}
+
+bool thread_wake_sync(struct thread *t)
+{
+	return wake(t, WAKE_NORMAL, true);
+}
+
+void thread_start(struct thread *t)
+{
+	u64 flags = spin_lock_irq(&t->wake_lock);
+
+	t->state = THREAD_RUNNABLE;
+	thread_place(t);
+	spin_unlock_irq(&t->wake_lock, flags);
+}
+
+void thread_set_work(struct thread *t, u32 flags)
+{
+	atomic_or(&t->work, flags); /* full barrier: seen on the way to user mode, or on_cpu is */
+	if (READ_ONCE(t->on_cpu) && t != current_thread)
+		cpu_send_reschedule(READ_ONCE(t->cpu));
+}
+
+void thread_wait_off_cpu(const struct thread *t)
+{
+	while (atomic_load(&t->on_cpu))
+		cpu_relax();
+}
+
+/* ---- the tick ---- */
+
+static bool slice_is_over(struct run_queue *rq, struct thread *t)
+{
+	if (!thread_is_realtime(t))
+		return sched_policy->slice_is_over(rq, t);
+	if (t->params.policy != SCHED_RR || t->sched.sum_exec_ns < t->sched.slice_end_ns)
+		return false;
+	t->sched.slice_end_ns = t->sched.sum_exec_ns + RR_SLICE_NS;
+	return level_is_used(rq, 99u - t->params.rt_priority);
+}
+
+void sched_tick(u64 now_ns, bool user)
+{
+	struct run_queue *rq = this_cpu_ptr(run_queue);
+
+	raw_spin_lock(&rq->lock);
+	run_queue_charge(rq, now_ns);
+	sched_account_tick(rq, user);
+	if (rq->current != rq->idle) {
+		if (rq->handoff) {
+			rq->current->sched.handoff_score = 0;
+			run_queue_mark(rq);
+		} else if (slice_is_over(rq, rq->current)) {
+			rq->current->sched.expired = true;
+			run_queue_mark(rq);
+		}
+	}
+	raw_spin_unlock(&rq->lock);
+	sched_update_load(now_ns);
+	if (now_ns >= rq->next_balance_ns)
+		sched_balance(rq, now_ns);
+}
+
+/* ---- idle, boot ---- */
+
+void sched_idle_loop(void)
+{
+	struct thread *me = current_thread;
+
+	for (;;) {
+		irq_disable();
+		if (!(READ_ONCE(me->work) & WORK_RESCHEDULE)) {
+			/* A waker that chose this CPU cleared the bit, and may have been late. */
+			if (!(READ_ONCE(sched_idle_map) & bit(me->cpu)))
+				atomic_or(&sched_idle_map, bit(me->cpu));
+			timer_tick_stop();
+			rcu_idle_enter();
+			if (!(READ_ONCE(me->work) & WORK_RESCHEDULE))
+				cpu_idle_wait();
+			irq_disable();
+			rcu_idle_exit();
+		}
+		irq_enable();
+		if (READ_ONCE(me->work) & WORK_RESCHEDULE)
+			schedule(false, INSERT_PREEMPTED);
+	}
+}
+
+static void idle_main(void *unused)
+{
+	(void)unused;
+	preempt_disable();
+	sched_idle_loop();
+}
+
+static void run_queue_init(struct run_queue *rq, unsigned cpu, struct thread *running)
+{
+	struct thread *idle = per_cpu_ptr(idle_thread, cpu);
+
+	rq->cpu = cpu;
+	rq->current = running ? running : idle;
+	rq->nr_running = running != NULL;
+	rq->virtual_time = 1ull << 40;
+	rq->idle = idle;
+	for (unsigned i = 0; i < NR_LEVELS; i++)
+		list_init(&rq->levels[i]);
+	idle->is_idle = true;
+	idle->is_kernel = true;
+	idle->name = "idle";
+	idle->cpu = cpu;
+	idle->affinity = bit(cpu);
+	idle->on_cpu = !running;
+	spin_init(&idle->wake_lock, RANK_THREAD_WAKE);
+	sched_set_weight(idle);
+}
+
+void __init sched_init(void)
+{
+	struct run_queue *rq = run_queue_of(0);
+	struct thread *idle = per_cpu_ptr(idle_thread, 0);
+	const char *policy = boot_option("sched");
+
+	lock_init();
+	if (policy && !strcmp(policy, sched_policy_round_robin.name))
+		sched_policy = &sched_policy_round_robin;
+	handoff_enabled = boot_opt_enabled("handoff");
+	run_queue_init(rq, 0, &boot_thread);
+	idle->stack = boot_idle_stack;
+	idle->arch.stack_top = (u64)boot_idle_stack + KERNEL_STACK_SIZE;
+	arch_thread_prepare_kernel(&idle->arch, idle_main, NULL);
+
+	boot_thread.sched.queued = true;
+	boot_thread.sched.vruntime = boot_thread.sched.deadline = rq->virtual_time;
+	boot_thread.sched.handoff_score = 1;
+	sched_set_weight(&boot_thread);
+	rq->total_weight = boot_thread.sched.weight;
+	rcu_cpu_up(0);
+	timer_cpu_up(0);
+	atomic_or(&sched_online_map, 1ul);
+}
+
+void __init sched_start(void)
+{
+	rcu_start();
+	work_start();
+}
+
+void cpu_secondary_main(void)
+{
+	unsigned cpu = cpu_id();
+	struct run_queue *rq = run_queue_of(cpu);
+	struct thread *idle = per_cpu_ptr(idle_thread, cpu);
+
+	this_cpu_write(this_thread, idle);
+	this_cpu_write(preempt_word, PREEMPT_NOT_DUE | 1);
+	run_queue_init(rq, cpu, NULL);
+	rq->idle_start_ns = clock_monotonic_ns();
+	rcu_cpu_up(cpu);
+	timer_cpu_up(cpu);
+	atomic_or(&sched_online_map, bit(cpu));
+	atomic_or(&sched_idle_map, bit(cpu));
+	sched_idle_loop();
+}

@@ -1,0 +1,168 @@
+/*
+ * Placement: on which CPU a woken thread runs, and what moves between CPUs.
+ *
+ * A waking thread goes to its previous CPU if that idles (its cache is warm),
+ * else to any idle CPU, else to the less loaded of its previous CPU and the
+ * waker's.  A CPU that runs out of threads pulls one from the most loaded
+ * queue; busy CPUs even out four times a second.  A real-time thread goes
+ * where something less urgent runs.
+ *
+ * Simple inside for now: one map of idle CPUs and no notion of nodes and
+ * caches; a map per node, searched outward, takes its place behind the same
+ * functions.
+ */
+#include "sched.h"
+
+u64 sched_online_map, sched_idle_map;
+
+#define BALANCE_NS ((u64)(250 * NSEC_PER_MSEC))
+
+/* Claims an idle CPU out of `allowed`, `first` if possible; −1 if none. */
+static int claim_idle(u64 allowed, unsigned first)
+{
+	u64 idle;
+
+	while ((idle = READ_ONCE(sched_idle_map) & allowed)) {
+		unsigned cpu = idle & bit(first) ? first : (unsigned)__builtin_ctzll(idle);
+
+		if (atomic_fetch_and(&sched_idle_map, ~bit(cpu)) & bit(cpu))
+			return (int)cpu;
+	}
+	return -1;
+}
+
+/* How urgent what runs on a CPU is: −1 idle, 0 normal, else its priority. */
+static int urgency_of(unsigned cpu)
+{
+	const struct run_queue *rq = run_queue_of(cpu);
+	const struct thread *t = READ_ONCE(rq->current);
+
+	return t == rq->idle ? -1 : READ_ONCE(t->params.rt_priority);
+}
+
+static unsigned select_realtime(const struct thread *t, u64 allowed, unsigned best)
+{
+	int least = allowed & bit(best) ? urgency_of(best) : 100;
+
+	if (least < t->params.rt_priority)
+		return best;
+	for (u64 rest = allowed; rest; rest &= rest - 1) {
+		unsigned cpu = (unsigned)__builtin_ctzll(rest);
+
+		if (urgency_of(cpu) < least) {
+			least = urgency_of(cpu);
+			best = cpu;
+		}
+	}
+	return allowed & bit(best) ? best : (unsigned)__builtin_ctzll(allowed);
+}
+
+unsigned sched_select_cpu(struct thread *t)
+{
+	u64 online = READ_ONCE(sched_online_map);
+
+	if (online == 1)
+		return 0;
+
+	u64 allowed = READ_ONCE(t->affinity) & online;
+	unsigned previous = t->cpu, here = cpu_id();
+
+	if (!allowed)
+		allowed = online;
+	if ((allowed & (allowed - 1)) == 0)
+		return (unsigned)__builtin_ctzll(allowed);
+
+	int idle = claim_idle(allowed, previous);
+
+	if (idle >= 0)
+		return (unsigned)idle;
+	if (thread_is_realtime(t))
+		return select_realtime(t, allowed, previous);
+	if (!(allowed & bit(previous)))
+		previous = allowed & bit(here) ? here : (unsigned)__builtin_ctzll(allowed);
+	if (!(allowed & bit(here)))
+		return previous;
+	return READ_ONCE(run_queue_of(here)->nr_running) <
+			       READ_ONCE(run_queue_of(previous)->nr_running)
+		       ? here
+		       : previous;
+}
+
+/* The most loaded other CPU with at least `least` runnable threads; −1 if none. */
+static int find_busiest(unsigned self, u32 least)
+{
+	int busiest = -1;
+
+	for (u64 rest = READ_ONCE(sched_online_map); rest; rest &= rest - 1) {
+		unsigned cpu = (unsigned)__builtin_ctzll(rest);
+		u32 load = READ_ONCE(run_queue_of(cpu)->nr_running);
+
+		if (cpu != self && load >= least) {
+			least = load + 1;
+			busiest = (int)cpu;
+		}
+	}
+	return busiest;
+}
+
+/* A queued thread of `from` (locked) that may run on `cpu`; looks at a bounded number. */
+static struct thread *find_movable(struct run_queue *from, unsigned cpu)
+{
+	unsigned looked_at = 0;
+
+	for (unsigned word = 0; word < ARRAY_SIZE(from->levels_map); word++) {
+		for (u64 map = from->levels_map[word]; map; map &= map - 1) {
+			struct list *level =
+				&from->levels[word * 64 + (unsigned)__builtin_ctzll(map)];
+			struct thread *t;
+
+			list_for_each(t, level, sched.run_node) {
+				if (t->affinity & bit(cpu))
+					return t;
+				if (++looked_at == 32)
+					return NULL;
+			}
+		}
+	}
+	return NULL;
+}
+
+static bool move_one(struct run_queue *from, struct run_queue *to, u64 now_ns)
+{
+	struct thread *t;
+
+	/* Two run queues are held: the second only by trying, so that no order is needed. */
+	if (!raw_spin_try_lock(&from->lock))
+		return false;
+	t = find_movable(from, to->cpu);
+	if (t) {
+		run_queue_take(from, t, now_ns);
+		run_queue_add(to, t, now_ns);
+	}
+	raw_spin_unlock(&from->lock);
+	return t != NULL;
+}
+
+bool sched_pull(struct run_queue *rq, u64 now_ns)
+{
+	if (READ_ONCE(sched_online_map) == bit(rq->cpu))
+		return false;
+
+	int cpu = find_busiest(rq->cpu, 2);
+
+	return cpu >= 0 && move_one(run_queue_of((unsigned)cpu), rq, now_ns);
+}
+
+void sched_balance(struct run_queue *rq, u64 now_ns)
+{
+	rq->next_balance_ns = now_ns + BALANCE_NS;
+	if (READ_ONCE(sched_online_map) == bit(rq->cpu))
+		return;
+	raw_spin_lock(&rq->lock);
+
+	int cpu = find_busiest(rq->cpu, rq->nr_running + 2);
+
+	if (cpu >= 0)
+		(void)move_one(run_queue_of((unsigned)cpu), rq, now_ns);
+	raw_spin_unlock(&rq->lock);
+}
