@@ -17,7 +17,7 @@ VARIANTS := release debug
 LAYERS   := lib arch core mm vfs block ipc net fs proc drivers linux init
 FOLDERS  := $(wildcard arch/x86_64 $(filter-out arch,$(LAYERS)))
 FOUND    := $(sort $(if $(FOLDERS),$(shell find $(FOLDERS) \
-	-name '*.[cS]' ! -name '*.lds.S')))
+	-name '*.[cS]' ! -name '*.lds.S' ! -path 'arch/*/vdso/*')))
 
 # Kernel sources; offsets.c only yields gen/offsets.h for assembly.
 OFFSETS  := $(filter arch/x86_64/offsets.c,$(FOUND))
@@ -56,6 +56,14 @@ VARIANT_debug   := -Og -DDEBUG -Wno-maybe-uninitialized
 
 # The string functions must not be compiled into calls of themselves.
 FLAGS_lib/string.c := -fno-tree-loop-distribute-patterns
+
+VDSO_CFLAGS = -std=gnu2x -O2 -ffreestanding -fPIC -shared -nostdlib \
+	-fno-stack-protector -fcf-protection=none -fno-common -fwrapv \
+	-fasynchronous-unwind-tables -mgeneral-regs-only \
+	-ffile-prefix-map=$(CURDIR)=. -Wl,-soname=linux-vdso.so.1 \
+	-Wl,--hash-style=both -Wl,-Bsymbolic -Wl,--build-id=none \
+	-Wl,--eh-frame-hdr -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack \
+	-Wl,--no-undefined $(WARNINGS)
 
 # Silent but for the name of what is made; V=1 shows the commands.
 ifeq ($(V),1)
@@ -151,7 +159,17 @@ build/$(1)/gen/offsets.h: $(OFFSETS) Makefile $(UAPI)/.done
 	$$(Q)sed -n 's/.*->\([A-Za-z_0-9]*\) \$$$$*\(-*[0-9][0-9]*\).*/#define \1 \2/p' \
 		$$@.s > $$@.tmp && mv $$@.tmp $$@
 
--include $$(OBJECTS_$(1):.o=.d) build/$(1)/kernel.lds.d build/$(1)/gen/offsets.h.d
+# The vDSO is a shared object for user mode, with flags of its own.
+build/$(1)/gen/vdso.so: arch/x86_64/vdso/vdso.c arch/x86_64/vdso/vdso.lds \
+		Makefile $(UAPI)/.done
+	@mkdir -p $$(@D)
+	$$(call say,VDSO,$$@)
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(VDSO_CFLAGS) -MMD -MP -MT $$@ -MF $$@.d \
+		-o $$@ -T arch/x86_64/vdso/vdso.lds $$<
+
+build/$(1)/obj/arch/x86_64/vdso_image.S.o: build/$(1)/gen/vdso.so
+
+-include build/$(1)/gen/vdso.so.d $$(OBJECTS_$(1):.o=.d) build/$(1)/kernel.lds.d build/$(1)/gen/offsets.h.d
 endef
 
 $(eval $(call variant_rules,release,$(SOURCES)))

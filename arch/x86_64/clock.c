@@ -14,6 +14,7 @@
 #include <nos/arch.h>
 #include <nos/cpu.h>
 #include <nos/log.h>
+#include <nos/vdso.h>
 
 #include "acpi.h"
 #include "x86.h"
@@ -26,6 +27,13 @@
 u64 clock_tsc_mult __ro_after_init;
 u32 clock_tsc_shift __ro_after_init = 32;
 u64 clock_tsc_khz __ro_after_init;
+
+/* The page that user processes read as [vvar]. */
+static union {
+	struct vdso_data data;
+	u8 bytes[PAGE_SIZE];
+} vdso_page __aligned(4096);
+struct vdso_data *vdso_data = &vdso_page.data;
 
 static volatile u64 *hpet;
 

@@ -83,6 +83,11 @@ static void idt_build(void)
 		gate_set(v, irq_stubs + (v - 32) * STUB_SIZE, 0, 0);
 }
 
+static u64 cpu_number(void)
+{
+	return cpu_id() | (u64)numa_node_of_cpu(cpu_id()) << 12;
+}
+
 static void gdt_build(u64 *g, const struct tss *t)
 {
 	u64 base = (u64)t, limit = sizeof(*t) - 1;
@@ -95,7 +100,11 @@ static void gdt_build(u64 *g, const struct tss *t)
 	g[TSS_SELECTOR / 8] = limit | (base & 0xffffff) << 16 | 0x89ull << 40 |
 			      (base >> 24 & 0xff) << 56;
 	g[TSS_SELECTOR / 8 + 1] = base >> 32;
-	g[CPU_NUMBER_SELECTOR / 8] = 0x0040f50000000000 | cpu_id();
+	/* Its limit, for lsl in user mode: cpu | node << 12. */
+	u64 number = cpu_number();
+
+	g[CPU_NUMBER_SELECTOR / 8] = 0x0040f50000000000 | (number & 0xffff) |
+				     (number >> 16 & 0xf) << 48;
 }
 
 static void syscall_msrs_set(void)
@@ -108,7 +117,7 @@ static void syscall_msrs_set(void)
 	wrmsr(MSR_FS_BASE, 0);
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE | EFER_NXE);
 	if (cpu_has(CPU_RDTSCP))
-		wrmsr(MSR_TSC_AUX, cpu_id());
+		wrmsr(MSR_TSC_AUX, cpu_number());
 }
 
 void descriptors_init_cpu(const struct cpu_stacks *stacks)

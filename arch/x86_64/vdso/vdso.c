@@ -1,0 +1,191 @@
+/*
+ * The vDSO: clock, time and CPU number without entering the kernel.
+ *
+ * A shared object of one text page, mapped by exec; the page of struct vdso_data
+ * lies right below it (symbol vvar_page).  Its functions run in user mode on
+ * any stack, so they use no global data and no relocations.
+ *
+ * The reader's half of the seqlock: sequence even, load, fence, sequence
+ * unchanged.  On x86 loads are not reordered with loads, so compiler barriers
+ * are enough; rdtsc is held back by lfence, or it could be read before the
+ * parameters that it goes with.
+ */
+#include <nos/types.h>
+#include <nos/vdso.h>
+
+#include <asm/unistd.h>
+#include <linux/time.h>
+
+#define COARSE_RESOLUTION_NS 4000000
+
+extern struct vdso_data vvar_page __attribute__((visibility("hidden")));
+
+struct vdso_timespec {
+	s64 seconds, nanoseconds;
+};
+struct vdso_timeval {
+	s64 seconds, microseconds;
+};
+struct vdso_timezone {
+	s32 minuteswest, dsttime;
+};
+
+int __vdso_clock_gettime(int clock, struct vdso_timespec *to);
+int __vdso_clock_getres(int clock, struct vdso_timespec *to);
+int __vdso_gettimeofday(struct vdso_timeval *to, struct vdso_timezone *zone);
+s64 __vdso_time(s64 *to);
+long __vdso_getcpu(u32 *cpu, u32 *node, void *unused);
+
+static __always_inline long call2(long nr, long a, long b)
+{
+	long r;
+
+	__asm__ volatile("syscall" : "=a"(r) : "a"(nr), "D"(a), "S"(b) : "rcx", "r11", "memory");
+	return r;
+}
+
+static __always_inline u64 cycles_ordered(void)
+{
+	u32 lo, hi;
+
+	__asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi)::"memory");
+	return lo | (u64)hi << 32;
+}
+
+/* Nanoseconds of CLOCK_MONOTONIC plus *offset, from one consistent state of the page. */
+static __always_inline bool precise_ns(const u64 *offset, u64 *ns)
+{
+	const struct vdso_data *d = &vvar_page;
+	u32 sequence;
+
+	do {
+		sequence = READ_ONCE(d->sequence);
+		barrier();
+		if (unlikely(sequence & 1))
+			continue;
+		if (unlikely(!d->tsc_usable))
+			return false;
+		u64 delta = cycles_ordered() - d->cycles_base;
+
+		*ns = d->monotonic_ns + (offset ? *offset : 0) +
+		      (u64)((unsigned __int128)delta * d->mult >> (d->shift & 63));
+		barrier();
+	} while (unlikely(sequence & 1 || READ_ONCE(d->sequence) != sequence));
+	return true;
+}
+
+static __always_inline u64 coarse_ns(const u64 *offset)
+{
+	const struct vdso_data *d = &vvar_page;
+	u32 sequence;
+	u64 ns;
+
+	do {
+		sequence = READ_ONCE(d->sequence);
+		barrier();
+		ns = d->coarse_monotonic_ns + (offset ? *offset : 0);
+		barrier();
+	} while (unlikely(sequence & 1 || READ_ONCE(d->sequence) != sequence));
+	return ns;
+}
+
+int __vdso_clock_gettime(int clock, struct vdso_timespec *to)
+{
+	u64 ns;
+
+	switch (clock) {
+	case CLOCK_REALTIME:
+		if (!precise_ns(&vvar_page.realtime_offset_ns, &ns))
+			goto slow;
+		break;
+	case CLOCK_MONOTONIC:
+	case CLOCK_MONOTONIC_RAW:
+		if (!precise_ns(NULL, &ns))
+			goto slow;
+		break;
+	case CLOCK_BOOTTIME:
+		if (!precise_ns(&vvar_page.boottime_offset_ns, &ns))
+			goto slow;
+		break;
+	case CLOCK_REALTIME_COARSE:
+		ns = coarse_ns(&vvar_page.realtime_offset_ns);
+		break;
+	case CLOCK_MONOTONIC_COARSE:
+		ns = coarse_ns(NULL);
+		break;
+	default:
+		goto slow;
+	}
+	to->seconds = (s64)(ns / NSEC_PER_SEC);
+	to->nanoseconds = (s64)(ns % NSEC_PER_SEC);
+	return 0;
+slow:
+	return (int)call2(__NR_clock_gettime, clock, (long)to);
+}
+
+int __vdso_clock_getres(int clock, struct vdso_timespec *to)
+{
+	s64 resolution;
+
+	switch (clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_MONOTONIC:
+	case CLOCK_MONOTONIC_RAW:
+	case CLOCK_BOOTTIME:
+		resolution = 1;
+		break;
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_MONOTONIC_COARSE:
+		resolution = COARSE_RESOLUTION_NS;
+		break;
+	default:
+		return (int)call2(__NR_clock_getres, clock, (long)to);
+	}
+	if (to)
+		*to = (struct vdso_timespec){ 0, resolution };
+	return 0;
+}
+
+int __vdso_gettimeofday(struct vdso_timeval *to, struct vdso_timezone *zone)
+{
+	u64 ns;
+
+	if (to) {
+		if (!precise_ns(&vvar_page.realtime_offset_ns, &ns))
+			return (int)call2(__NR_gettimeofday, (long)to, (long)zone);
+		to->seconds = (s64)(ns / NSEC_PER_SEC);
+		to->microseconds = (s64)(ns % NSEC_PER_SEC / 1000);
+	}
+	if (zone)
+		*zone = (struct vdso_timezone){ vvar_page.tz_minuteswest, vvar_page.tz_dsttime };
+	return 0;
+}
+
+s64 __vdso_time(s64 *to)
+{
+	s64 seconds = (s64)(coarse_ns(&vvar_page.realtime_offset_ns) / NSEC_PER_SEC);
+
+	if (to)
+		*to = seconds;
+	return seconds;
+}
+
+/* The limit of descriptor 0x7b is cpu | node << 12, see descriptors.c. */
+long __vdso_getcpu(u32 *cpu, u32 *node, void *unused)
+{
+	u32 limit;
+
+	__asm__ volatile("lsl %1, %0" : "=r"(limit) : "r"(0x7b) : "cc");
+	if (cpu)
+		*cpu = limit & 0xfff;
+	if (node)
+		*node = limit >> 12;
+	return 0;
+}
+
+#define ALIAS(name, target) extern __typeof__(target) name __attribute__((weak, alias(#target)))
+ALIAS(clock_gettime, __vdso_clock_gettime);
+ALIAS(clock_getres, __vdso_clock_getres);
+ALIAS(gettimeofday, __vdso_gettimeofday);
+ALIAS(time, __vdso_time);
+ALIAS(getcpu, __vdso_getcpu);
