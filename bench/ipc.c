@@ -157,47 +157,73 @@ BENCH("UDP loopback 1 B", 100, 15)
 	write_read(n, fds[1], fds[0]);
 }
 
-static void yield_among(unsigned n, unsigned nr_children)
+static _Noreturn void yield_for_ever(int start, volatile uint64_t *count)
 {
-	volatile uint64_t *counts = mmap(NULL, 16384 * sizeof(uint64_t),
-					 PROT_READ | PROT_WRITE,
-					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	static pid_t children[10000];
+	char byte;
+
+	raw_syscall(__NR_read, start, (long)&byte, 1);
+	for (;;) {
+		raw_syscall(__NR_sched_yield, 0, 0, 0);
+		++*count;
+	}
+}
+
+static uint64_t sum(volatile uint64_t *counts, unsigned nr)
+{
 	uint64_t total = 0;
 
+	for (unsigned i = 0; i < nr; i++)
+		total += counts[i];
+	return total;
+}
+
+/*
+ * How many yields happen among the children in so many microseconds, while
+ * the parent sleeps.  It is real-time, so that it can stop them.
+ */
+static void yield_among(unsigned us, unsigned nr_children)
+{
+	static pid_t children[10000];
+	struct sched_param first = { .sched_priority = 1 }, normal = { 0 };
+	size_t len = nr_children * sizeof(uint64_t);
+	volatile uint64_t *counts = mmap(NULL, len, PROT_READ | PROT_WRITE,
+					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int start[2];
+
+	NEED(pipe(start));
 	for (unsigned i = 0; i < nr_children; i++) {
 		children[i] = fork();
 		NEED(children[i]);
-		if (!children[i])
-			for (;;) {
-				raw_syscall(__NR_sched_yield, 0, 0, 0);
-				counts[i]++;
-			}
+		if (!children[i]) {
+			close(start[1]);
+			yield_for_ever(start[0], &counts[i]);
+		}
 	}
-	for (unsigned i = 0; i < 3; i++)
-		sched_yield();
-	for (unsigned i = 0; i < nr_children; i++)
-		total -= counts[i];
+	NEED(sched_setscheduler(0, SCHED_FIFO, &first));
+	close(start[0]);
+	close(start[1]);
+	usleep(20000 + nr_children * 20);
+
+	uint64_t before = sum(counts, nr_children);
+
 	bench_start();
-	for (unsigned i = 0; i < n; i++)
-		raw_syscall(__NR_sched_yield, 0, 0, 0);
+	usleep(us);
 	bench_stop();
-	for (unsigned i = 0; i < nr_children; i++)
-		total += counts[i];
-	bench_count(total + n);
+	bench_count(sum(counts, nr_children) - before);
 	for (unsigned i = 0; i < nr_children; i++)
 		kill(children[i], SIGKILL);
 	for (unsigned i = 0; i < nr_children; i++)
 		waitpid(children[i], NULL, 0);
-	munmap((void *)counts, 16384 * sizeof(uint64_t));
+	sched_setscheduler(0, SCHED_OTHER, &normal);
+	munmap((void *)counts, len);
 }
 
-BENCH("yield+switch, 64 runnable", 20, 5)
+BENCH("yield+switch, 64 runnable", 20000, 5)
 {
-	yield_among(n, 63);
+	yield_among(n, 64);
 }
 
-BENCH("yield+switch, 1,024 runnable", 5, 1)
+BENCH("yield+switch, 1,024 runnable", 50000, 1)
 {
-	yield_among(n, 1023);
+	yield_among(n, 1024);
 }

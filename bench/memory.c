@@ -35,8 +35,8 @@ BENCH("mprotect pair", 200, 31)
 	touch_pages(p, 16);
 	bench_start();
 	for (unsigned i = 0; i < n; i++) {
-		raw_syscall(__NR_mprotect, (long)p + 4 * PAGE, PAGE, PROT_READ);
-		raw_syscall(__NR_mprotect, (long)p + 4 * PAGE, PAGE,
+		raw_syscall(__NR_mprotect, (long)p, 16 * PAGE, PROT_READ);
+		raw_syscall(__NR_mprotect, (long)p, 16 * PAGE,
 			    PROT_READ | PROT_WRITE);
 	}
 	bench_stop();
