@@ -476,6 +476,20 @@ static struct file *file_on_dentry(struct dentry *d, struct mount *m, const stru
 	return f;
 }
 
+struct file *file_create_unnamed(const struct path *where, struct inode *i, const char *name,
+				 u32 flags)
+{
+	struct dentry *d = dentry_create_disconnected(i, name);
+	struct path p = { where->mount, d };
+	struct file *f;
+
+	if (!d)
+		return err_ptr(-ENOMEM);
+	f = file_open_path(&p, flags, cred_current());
+	dentry_put(d);
+	return f;
+}
+
 static struct mount *anonymous_mount, *pipe_mount, *socket_mount;
 static struct inode *anonymous_inode;
 

@@ -123,6 +123,17 @@ struct mount *mount_create_internal(struct super_block *sb)
 	return mount_alloc(sb, sb->root, sb->type->name, MS_NOEXEC | MS_NOSUID | MS_NODEV);
 }
 
+int path_of_internal_mount(struct super_block *sb, struct path *out)
+{
+	struct mount *m = mount_create_internal(sb);
+
+	if (!m)
+		return -ENOMEM;
+	dentry_get(sb->root);
+	*out = (struct path){ m, sb->root };
+	return 0;
+}
+
 /* ---- tree changes: mount_lock held; hash and links change inside the sequence ---- */
 
 static void sequence_begin(void)

@@ -518,22 +518,55 @@ static int rename_check(const struct rename *r)
 	return r->old_dir->inode->ops->rename ? 0 : -EPERM;
 }
 
+/*
+ * What stays at the old name: character device 0/0, made before the move and shown after it.  Only
+ * where directories are their dentries; other file systems make it themselves.
+ */
+static int whiteout_prepare(const struct rename *r, struct dentry **out)
+{
+	struct inode *dir = r->old_dir->inode;
+	struct dentry *d;
+	int err;
+
+	if (!(dir->flags & INODE_COMPLETE))
+		return 0;
+	if (!dir->ops->mknod)
+		return -EINVAL;
+	d = dentry_alloc(r->old_dir, r->old->name, r->old->name_len);
+	if (!d)
+		return -ENOMEM;
+	d->flags |= DENTRY_PERSISTENT;
+	err = dir->ops->mknod(dir, d, S_IFCHR, 0);
+	if (err)
+		dentry_put(d);
+	else
+		*out = d;
+	return err;
+}
+
 /* All is locked and checked: the file system's part, then the names. */
 static int rename_commit(struct rename *r, const char *new_name, u32 new_len)
 {
 	struct inode *victim = r->new ? r->new->inode : NULL;
 	char *copy = NULL, *copy_back = NULL;
 	bool exchange = r->flags & RENAME_EXCHANGE;
+	struct dentry *whiteout = NULL;
 	int err = dentry_name_prepare(new_name, new_len, &copy);
 
 	if (!err && exchange)
 		err = dentry_name_prepare(r->old->name, r->old->name_len, &copy_back);
+	if (!err && (r->flags & RENAME_WHITEOUT))
+		err = whiteout_prepare(r, &whiteout);
 	if (!err)
 		err = r->old_dir->inode->ops->rename(r->old_dir->inode, r->old, r->new_dir->inode,
 						     r->new, r->flags);
 	if (err) {
 		kfree(copy);
 		kfree(copy_back);
+		if (whiteout) {
+			(void)r->old_dir->inode->ops->unlink(r->old_dir->inode, whiteout);
+			dentry_put(whiteout);
+		}
 		return err;
 	}
 	if (exchange) {
@@ -543,6 +576,10 @@ static int rename_commit(struct rename *r, const char *new_name, u32 new_len)
 	if (victim && is_dir(victim))
 		victim->flags |= INODE_DELETED;
 	dentry_replace(r->old, r->new_dir, new_name, new_len, copy, r->new);
+	if (whiteout) {
+		dentry_insert(whiteout);
+		dentry_put(whiteout);
+	}
 	return 0;
 }
 

@@ -84,7 +84,7 @@ static bool format_up(struct back_writer *b, struct path p, const struct path *r
 			continue;
 		}
 		if (READ_ONCE(p.dentry->parent) == p.dentry)
-			return false;
+			return !p.mount;
 		put_name(b, p.dentry);
 		p.dentry = READ_ONCE(p.dentry->parent);
 	}

@@ -122,6 +122,11 @@ ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 
 /* Memory as a file: memfd_create, shared anonymous mappings, SysV segments (fs/tmpfs).  seals: F_SEAL_*
  * in force.  ERR. */
 struct file *shmem_file_create(const char *name, u64 size, u32 seals, u32 flags);
+int file_get_seals(struct file *f);			/* F_GET_SEALS; -EINVAL */
+int file_add_seals(struct file *f, u32 seals);
+/* A file system's open of a nameless inode (consumed) on `where`'s mount; `name` is what /proc shows. */
+struct file *file_create_unnamed(const struct path *where, struct inode *i, const char *name,
+				 u32 flags);
 /* Text busy: exec denies writing to the file it runs. */
 int inode_deny_write(struct inode *i);		/* -ETXTBSY */
 void inode_allow_write(struct inode *i);
@@ -235,6 +240,7 @@ struct devtmpfs_hooks {
 	void (*node_removed)(const struct char_device *d);
 };
 void char_device_set_hooks(const struct devtmpfs_hooks *h);
+void char_device_for_each(void (*fn)(const struct char_device *d, void *arg), void *arg);
 extern const struct file_ops char_device_file_ops;	/* open redirects to the device's ops */
 extern const struct file_ops fifo_file_ops;		/* defined by ipc */
 static inline u64 make_dev(u32 major, u32 minor)	/* Linux's 64-bit encoding */

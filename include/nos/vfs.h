@@ -342,6 +342,9 @@ u32 mount_namespace_id(const struct mount_namespace *ns);
 void fs_context_replace_all(const struct path *from, const struct path *to);
 void fs_context_replace(struct fs_context *c, const struct path *from, const struct path *to);
 struct mount_namespace *mount_namespace_current(void);	/* defined by proc */
+/* The root of a mount that no namespace shows, of a file system that the kernel keeps for itself;
+ * consumes nothing. */
+int path_of_internal_mount(struct super_block *sb, struct path *out);
 /* Text of /proc/PID/{mounts,mountinfo,mountstats}: one line a mount, into `show`. */
 struct text_out;
 void mounts_show(struct mount_namespace *ns, const struct path *root, struct text_out *out,
