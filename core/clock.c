@@ -1,7 +1,7 @@
 /*
  * Clocks: nanoseconds from the cycle counter.
  *
- * Monotonic time is (cycles − origin) × mult >> shift with a 128-bit product:
+ * Monotonic time is (cycles − those at boot) × mult >> shift, a 128-bit product:
  * one function of the counter for the whole life of the kernel, evaluated in
  * the same way here and in the vDSO, so that the two never disagree and nothing
  * is ever rounded back.  Realtime and boottime add an offset.  Coarse clocks are
@@ -19,7 +19,6 @@
 #include <nos/vdso.h>
 #include <nos/wait.h>
 
-static u64 origin_cycles __ro_after_init;
 static u64 cycles_per_ns __ro_after_init;	/* 32 bits of fraction */
 static s64 realtime_offset;
 static u64 coarse_monotonic;
@@ -30,13 +29,13 @@ static struct wait_queue set_queue = WAIT_QUEUE_INIT(set_queue);
 
 u64 clock_cycles_to_ns(u64 cycles)
 {
-	return (u64)(((unsigned __int128)(cycles - origin_cycles) * clock_tsc_mult) >>
+	return (u64)(((unsigned __int128)(cycles - boot_info.first_cycles) * clock_tsc_mult) >>
 		     clock_tsc_shift);
 }
 
 u64 clock_ns_to_cycles(u64 monotonic_ns)
 {
-	return origin_cycles + 1 + (u64)(((unsigned __int128)monotonic_ns * cycles_per_ns) >> 32);
+	return boot_info.first_cycles + 1 + (u64)(((unsigned __int128)monotonic_ns * cycles_per_ns) >> 32);
 }
 
 u64 clock_monotonic_ns(void)
@@ -135,11 +134,10 @@ void __init clock_init(void)
 {
 	u64 flags = irq_save();
 
-	origin_cycles = boot_info.first_cycles ? boot_info.first_cycles : cpu_cycles();
 	cycles_per_ns = (clock_tsc_khz << 32) / 1000000;
 	realtime_offset = (s64)(arch_wall_clock_ns() - clock_monotonic_ns());
 	if (vdso_data) {
-		vdso_data->cycles_base = origin_cycles;
+		vdso_data->cycles_base = boot_info.first_cycles;
 		vdso_data->mult = clock_tsc_mult;
 		vdso_data->shift = clock_tsc_shift;
 		vdso_data->monotonic_ns = 0;

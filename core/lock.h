@@ -38,7 +38,11 @@ bool lock_is_held_here(const void *lock);
 /* Interrupt handlers start with no lock of their own. */
 u8 lock_irq_enter(void);
 void lock_irq_exit(u8 saved);
+void lock_debug_start(void);
 #else
+static inline void lock_debug_start(void)
+{
+}
 static inline void lock_check_order(const void *lock, u8 rank, bool sleeps)
 {
 	(void)lock, (void)rank, (void)sleeps;

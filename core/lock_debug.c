@@ -12,6 +12,14 @@
 
 static DEFINE_PERCPU(u8, first_of_context); /* locks below belong to the interrupted thread */
 
+/* Before that, one thread boots with interrupts off, and no lock is ever waited for. */
+static bool threads_run;
+
+void lock_debug_start(void)
+{
+	threads_run = true;
+}
+
 /* Ranks of which two locks may be held at once; lock_rank.h says in which order. */
 static bool may_nest(u8 rank)
 {
@@ -40,7 +48,7 @@ void lock_check_order(const void *lock, u8 rank, bool sleeps)
 {
 	struct thread *t = current_thread;
 
-	if (sleeps && unlikely(preempt_count() || !irq_is_enabled()))
+	if (sleeps && threads_run && unlikely(preempt_count() || !irq_is_enabled()))
 		panic("sleeping lock %p (rank %u) taken in atomic context (preempt %u, irq %d)", lock,
 		      rank, preempt_count(), irq_is_enabled());
 	if (!rank)

@@ -678,6 +678,7 @@ void __init sched_init(void)
 
 void __init sched_start(void)
 {
+	lock_debug_start();
 	rcu_start();
 	work_start();
 }

@@ -28,22 +28,13 @@ size_t bitmap_find_zero(const u64 *map, size_t nr_bits, size_t from)
 	return bitmap_find(map, nr_bits, from, U64_MAX);
 }
 
-/* Bits set in one word, without the POPCNT instruction (Hacker's Delight, 5-1). */
-static size_t count_ones(u64 x)
-{
-	x -= (x >> 1) & 0x5555555555555555ull;
-	x = (x & 0x3333333333333333ull) + ((x >> 2) & 0x3333333333333333ull);
-	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
-	return (x * 0x0101010101010101ull) >> 56;
-}
-
 size_t bitmap_count(const u64 *map, size_t nr_bits)
 {
 	size_t sum = 0;
 
 	for (size_t i = 0; i < nr_bits / 64; i++)
-		sum += count_ones(map[i]);
+		sum += (size_t)__builtin_popcountll(map[i]);
 	if (nr_bits % 64)
-		sum += count_ones(map[nr_bits / 64] & ((1ull << (nr_bits % 64)) - 1));
+		sum += (size_t)__builtin_popcountll(map[nr_bits / 64] & ((1ull << (nr_bits % 64)) - 1));
 	return sum;
 }

@@ -20,7 +20,7 @@ static void __init boot_fail(const char *why, size_t len)
 }
 
 /* Random enough that an overflow can't carry it: hardware's, or the time's low bits. */
-static void __init stack_guard_init(u64 cycles)
+__attribute__((no_stack_protector)) static void __init stack_guard_init(u64 cycles)
 {
 	u64 guard;
 
@@ -30,7 +30,8 @@ static void __init stack_guard_init(u64 cycles)
 	this_cpu_write(__stack_chk_guard, guard & ~0xffull);
 }
 
-void __init arch_boot_main(unsigned kind, phys_t info, u64 cycles)
+__attribute__((no_stack_protector)) void __init arch_boot_main(unsigned kind, phys_t info,
+								   u64 cycles)
 {
 	static const char bad[] = "NOS: no usable memory map from the boot loader.\n";
 	struct cpu_stacks stacks;

@@ -19,6 +19,9 @@ struct unit_test {
 /* Marks the running test as failed and says where; the test goes on. */
 void unit_test_fail(const char *file, int line, const char *format, ...) __printf(3, 4);
 
+/* In the kernel: runs those whose name contains `pattern`, and ends the machine. */
+void unit_test_run_all(const char *pattern);
+
 #define TEST(test_name)                                                                            \
 	static void test_##test_name(void);                                                        \
 	static const struct unit_test unit_test_##test_name __section("unit_tests")                \
