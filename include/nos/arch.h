@@ -115,6 +115,8 @@ void fpu_state_init(struct fpu_state *s);	/* the state at exec */
 void fpu_state_copy_current(struct fpu_state *to);
 /* Loads `s` (current's own) into the registers, after exec or sigreturn changed it. */
 void fpu_state_load_current(void);
+/* After #MF or #XF (vector 16, 19) of the current thread: the si_code FPE_*. */
+int fpu_exception_code(unsigned vector);
 
 /* ---- signal frames: layout of Linux's x86-64 ABI ---- */
 

@@ -93,6 +93,7 @@ struct pid_entry {
 struct task {
 	struct thread thread;		/* first member */
 	struct ref refs;		/* one until reaped, one while it runs; task_put */
+	struct spinlock lock;		/* leaf: others read comm, fds, fs, mounts, uts, cred */
 	struct process *process;
 	struct pid_entry *pid;
 	s32 tid;
@@ -197,6 +198,7 @@ struct process {
 #define PROCESS_STOP_REPORTED 4u
 #define PROCESS_EXITING 8u		/* group exit in progress */
 #define PROCESS_ZOMBIE 16u
+#define PROCESS_TELL_CONTINUED 32u	/* a continued thread is to tell the parent */
 
 /* Parent, child, group and session lists; taken with interrupts off. */
 extern struct spinlock task_list_lock;
@@ -218,8 +220,15 @@ u32 process_count(void);
 u32 task_count(void);
 s32 process_last_pid(void);
 extern u32 pid_max;
-/* Address space of a task that may be exiting: counted, or NULL. */
+/* What a task that may be exiting has: counted, or NULL; put with the usual function. */
 struct aspace *task_get_aspace(struct task *t);
+struct fd_table *task_get_fds(struct task *t);
+struct fs_context *task_get_fs(struct task *t);
+struct mount_namespace *task_get_mounts(struct task *t);
+void task_get_comm(struct task *t, char comm[16]);
+/* The first namespace and root, which kernel threads use: set by init/ (vfs_mount_root). */
+extern struct mount_namespace *init_mounts;
+extern struct fs_context *init_fs;
 /* May the current task inspect t (ptrace access rules)? 0, -EPERM, -EACCES. */
 int task_may_inspect(struct task *t, bool attach);
 u64 process_limit(const struct process *p, unsigned what);	/* RLIMIT_, soft */
@@ -233,6 +242,10 @@ int signal_send_group(struct pid_entry *group, int signo, const struct signal_in
 void signal_force(int signo, const struct signal_info *info);
 /* kill(2)'s permission rule for the current task; 0 or -EPERM. */
 int signal_permission(struct process *p, int signo, bool same_session_cont);
+/* kill(2) itself: pid as there; info NULL makes the usual SI_USER one. */
+int signal_kill(s32 pid, int signo, const struct signal_info *info);
+/* What kill(2) and tgkill(2) report of the current task. */
+void signal_info_user(struct signal_info *info, int signo, int code);
 /* Takes the next pending signal in `set` (sigtimedwait, signalfd): signo or 0. */
 int signal_dequeue(signal_set_t set, struct signal_info *info);
 bool signal_is_pending_in(signal_set_t set);
@@ -277,4 +290,5 @@ void process_start_init(void);				/* creates pid 1, which execs */
 /* Credentials: a copy to change, then commit (consumes it) or cred_put. */
 struct cred *cred_prepare(void);
 void cred_commit(struct cred *c);
-struct cred *cred_for_exec(struct inode *program, bool *secure);
+/* For running this program file: set-user-ID, capabilities of the file; NULL: no memory. */
+struct cred *cred_for_exec(struct file *program, bool *secure);

@@ -1,0 +1,113 @@
+/* Private to proc/: what its files share. */
+#pragma once
+
+#include <nos/aspace.h>
+#include <nos/assert.h>
+#include <nos/errno.h>
+#include <nos/log.h>
+#include <nos/process.h>
+#include <nos/slab.h>
+#include <nos/string.h>
+#include <nos/task.h>
+
+/* ---- pid.c ---- */
+/* A new number, in the table but found by nobody (no task, no process); one reference and one user,
+ * the table's.  wanted 0 = the next free one.  ERR: -EAGAIN, -EEXIST, -ENOMEM. */
+struct pid_entry *pid_allocate(s32 wanted);
+/* Another role / one role less; under task_list_lock.  With the last the number is free again. */
+void pid_attach_locked(struct pid_entry *p);
+void pid_detach_locked(struct pid_entry *p);
+
+/* ---- task.c ---- */
+struct task *task_allocate(void);	/* zeroed but for its thread, which has a stack; NULL */
+struct process *process_allocate(void);
+void task_free_now(struct task *t);	/* never published */
+void process_count_add(int processes, int tasks);
+/* The current task if the current thread is one, else NULL. */
+static inline struct task *task_current_or_null(void)
+{
+	return current_thread->is_kernel ? NULL : task_current();
+}
+extern struct uts_namespace init_uts;
+extern struct process *init_process;
+
+/* ---- signal.c ---- */
+struct signal_entry {
+	struct list node;
+	struct signal_info info;
+	struct user_account *user;	/* charged; NULL: not counted */
+	struct posix_timer *timer;	/* owned by a timer: not freed with the signal */
+};
+/* Locks the handlers of p, whichever they are by then. */
+struct signal_handlers *process_lock_signals(struct process *p, u64 *flags);
+static inline void process_unlock_signals(struct signal_handlers *h, u64 flags)
+{
+	spin_unlock_irq(&h->lock, flags);
+}
+struct signal_handlers *signal_handlers_create(void);
+struct signal_handlers *signal_handlers_copy(struct signal_handlers *from);
+void signal_handlers_put(struct signal_handlers *h);
+void signal_queue_init(struct signal_queue *q);
+void signal_queue_flush(struct signal_queue *q);
+void signal_queue_remove_locked(struct signal_queue *q, signal_set_t set);
+/* Sets or clears WORK_SIGNAL of t by what is pending; handlers lock held. */
+void signal_recalculate_locked(struct task *t);
+/* Starts the end of the whole process with this wait status; handlers lock held. */
+void signal_kill_group_locked(struct process *p, s32 status);
+/* Kills all other threads of the current process (exec); handlers lock held; how many. */
+u32 signal_kill_others_locked(struct process *p);
+/* Delivers on the way to user mode. */
+void signal_deliver(struct trap_frame *frame);
+int signal_send_queued(struct process *p, struct task *t, struct signal_entry *e, int signo);
+#define SIGNALS_STOP                                                                               \
+	(signal_bit(SIGSTOP) | signal_bit(SIGTSTP) | signal_bit(SIGTTIN) | signal_bit(SIGTTOU))
+#define SIGNALS_IGNORED_BY_DEFAULT                                                                 \
+	(signal_bit(SIGCHLD) | signal_bit(SIGCONT) | signal_bit(SIGWINCH) | signal_bit(SIGURG))
+#define SIGNALS_SYNCHRONOUS                                                                        \
+	(signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGILL) | signal_bit(SIGTRAP) |     \
+	 signal_bit(SIGFPE) | signal_bit(SIGSYS))
+#define SIGNALS_NEVER_BLOCKED (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
+#define SIGNAL_DEFAULT 0ull	/* SIG_DFL, SIG_IGN as sigaction has them */
+#define SIGNAL_IGNORE 1ull
+/* Takes one of `set` from the task's queue, else from the process's; signo or 0. */
+int signal_take_locked(struct task *t, signal_set_t set, struct signal_info *info);
+void signal_wake_others_locked(struct task *t, signal_set_t newly_blocked);
+/* Tells the parent of p: SIGCHLD with CLD_ code and wake-up of its waiters.  task_list_lock held.
+ * Returns true if the parent ignores SIGCHLD (the child is to reap itself). */
+bool process_notify_parent_locked(struct process *p, int signo, int code, int status);
+/* A living thread that exits or parks may complete a group stop; handlers lock held; true: the
+ * stop is now complete, and the parent is to be told. */
+bool signal_stop_participate_locked(struct task *t);
+
+/* ---- job.c ---- */
+/* After p left (or its parent did): stopped groups that became orphans get SIGHUP and SIGCONT. */
+void job_check_orphans_locked(struct process *p, struct process *parent);
+void process_leave_group_locked(struct process *p);
+void process_join_group_locked(struct process *p, struct pid_entry *group);
+void process_leave_session_locked(struct process *p);
+void process_join_session_locked(struct process *p, struct pid_entry *session);
+
+/* ---- exit.c ---- */
+/* Takes a dead task out of everything and drops the reference of its existence. */
+void task_release(struct task *t);
+void task_unlink_locked(struct task *t);
+void aspace_drop_current(void);
+void vfork_release(struct task *t);
+
+/* ---- usage.c ---- */
+void usage_add(struct usage *to, const struct usage *from);
+void process_limits_init(struct process *p);
+
+/* ---- timers ---- */
+void itimer_init(struct process *p);
+void itimer_exit(struct process *p);
+void posix_timers_exit(struct process *p);
+void posix_timer_delivered(struct posix_timer *t, struct signal_info *info);
+void cpu_timers_check(struct task *t);
+
+/* ---- rseq.c ---- */
+void rseq_fix_up(struct task *t, struct trap_frame *frame, bool signal);
+void membarrier_exec(struct aspace *a);
+
+/* ---- cred.c ---- */
+struct user_account *user_account_hold(struct user_account *u);
