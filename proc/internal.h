@@ -81,6 +81,7 @@ bool signal_stop_participate_locked(struct task *t);
 
 /* ---- job.c ---- */
 /* After p left (or its parent did): stopped groups that became orphans get SIGHUP and SIGCONT. */
+bool job_group_is_orphaned_locked(struct pid_entry *group);
 void job_check_orphans_locked(struct process *p, struct process *parent);
 void process_leave_group_locked(struct process *p);
 void process_join_group_locked(struct process *p, struct pid_entry *group);

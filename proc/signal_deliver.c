@@ -99,7 +99,7 @@ static bool stop_applies(struct task *t, int signo, struct signal_handlers **h, 
 	process_unlock_signals(*h, *flags);
 	{
 		scoped_spin_irq(&task_list_lock);
-		orphaned = process_group_is_orphaned(t->process->group);
+		orphaned = job_group_is_orphaned_locked(t->process->group);
 	}
 	*h = process_lock_signals(t->process, flags);
 	/* A SIGCONT that came meanwhile would have removed the stop signal. */

@@ -18,7 +18,7 @@
  *
  * Locking.  task_list_lock (interrupts off): parents, children, threads,
  * groups, sessions.  Below it the lock of the signal handlers: pending
- * signals, stops, the start of the end.  A task's own lock is a leaf.
+ * signals, stops, the start of the end.  A task's own lock comes last.
  */
 #include "internal.h"
 
@@ -61,7 +61,7 @@ struct task *task_allocate(void)
 		return NULL;
 	}
 	ref_init(&t->refs, 2);
-	spin_init(&t->lock, RANK_LEAF);
+	spin_init(&t->lock, RANK_TASK);
 	list_init(&t->thread_node);
 	signal_queue_init(&t->pending);
 	return t;

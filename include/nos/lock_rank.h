@@ -28,6 +28,7 @@ enum lock_rank {
 	/* spin locks */
 	RANK_TASK_LIST = 64,	/* parent, child, group and session lists */
 	RANK_SIGHAND,		/* signal state; two of them: never together */
+	RANK_TASK,		/* struct task.lock */
 	RANK_FD_TABLE,
 	RANK_DENTRY,		/* parent before child */
 	RANK_INODE_SPIN,

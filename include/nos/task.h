@@ -93,7 +93,7 @@ struct pid_entry {
 struct task {
 	struct thread thread;		/* first member */
 	struct ref refs;		/* one until reaped, one while it runs; task_put */
-	struct spinlock lock;		/* leaf: others read comm, fds, fs, mounts, uts, cred */
+	struct spinlock lock;		/* others read comm, fds, fs, mounts, uts, cred */
 	struct process *process;
 	struct pid_entry *pid;
 	s32 tid;
@@ -198,6 +198,7 @@ struct process {
 #define PROCESS_STOP_REPORTED 4u
 #define PROCESS_EXITING 8u		/* group exit in progress */
 #define PROCESS_ZOMBIE 16u
+#define PROCESS_REAPED 64u		/* a waiter has claimed the zombie */
 #define PROCESS_TELL_CONTINUED 32u	/* a continued thread is to tell the parent */
 
 /* Parent, child, group and session lists; taken with interrupts off. */
@@ -259,8 +260,10 @@ void signal_set_temporary_mask(signal_set_t mask);
 bool process_group_is_orphaned(struct pid_entry *group);
 struct pid_entry *process_group_current(void);
 struct pid_entry *process_session_current(void);
-/* New session's controlling terminal, dropped by the leader's exit through tty_session_exit. */
-void tty_session_exit(struct process *leader);	/* defined by drivers/tty */
+/* process->tty is counted, and changed under task_list_lock.  Defined by drivers/tty: */
+void tty_get(struct tty *t);			/* fork; under task_list_lock */
+void tty_put(struct tty *t);
+void tty_session_exit(struct process *leader);	/* hangs up: the session's leader ends */
 struct tty *process_tty_current(void);		/* counted (tty_get), or NULL; defined with tty */
 /* For fork (under task_list_lock), exit and /proc: struct process.tty is changed under task_list_lock. */
 void tty_get(struct tty *t);
