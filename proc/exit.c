@@ -69,19 +69,18 @@ void task_release(struct task *t)
 
 /* ---- giving back ---- */
 
-/* Leaves the address space; the CPU may keep its tables loaded until it needs others (mm's care). */
-void aspace_drop_current(void)
+/* Leaves the address space for another, or for none: then the CPU may keep its tables loaded until it
+ * needs others (mm's care). */
+void aspace_replace_current(struct aspace *new)
 {
-	struct aspace *a = current_thread->aspace;
-	u64 flags;
+	struct aspace *old = current_thread->aspace;
+	u64 flags = irq_save();
 
-	if (!a)
-		return;
-	flags = irq_save();
-	rcu_store(current_thread->aspace, NULL);
-	aspace_switch(a, NULL);
+	rcu_store(current_thread->aspace, new);
+	aspace_switch(old, new);
 	irq_restore(flags);
-	aspace_put(a);
+	if (old)
+		aspace_put(old);
 }
 
 static void clear_tid(struct task *t)
@@ -99,8 +98,8 @@ static void clear_tid(struct task *t)
 		futex_wake_address(address, 1);
 }
 
-/* Also at exec: what the old memory's users wait for. */
-static void release_memory(struct task *t)
+/* At exit and exec: lets go of what others wait for in the old memory. */
+void release_memory_users(struct task *t)
 {
 	struct process *p = t->process;
 	struct usage u;
@@ -113,17 +112,13 @@ static void release_memory(struct task *t)
 	}
 	futex_exit_pi(&t->futex);
 	clear_tid(t);
-	task_usage(t, &u);
-	{
-		u64 flags;
-		struct signal_handlers *h = process_lock_signals(p, &flags);
-
-		p->usage_dead.max_rss_kb = max(p->usage_dead.max_rss_kb, u.max_rss_kb);
-		process_unlock_signals(h, flags);
-	}
 	t->rseq_area = 0;
-	aspace_drop_current();
-	vfork_release(t);
+	task_usage(t, &u);
+	u64 flags;
+	struct signal_handlers *h = process_lock_signals(p, &flags);
+
+	p->usage_dead.max_rss_kb = max(p->usage_dead.max_rss_kb, u.max_rss_kb);
+	process_unlock_signals(h, flags);
 }
 
 static void release_files(struct task *t)
@@ -260,10 +255,11 @@ static bool become_dead_locked(struct task *t, bool last, struct list *to_releas
 	usage_add(&p->usage_dead, &u);
 	t->flags |= TASK_ZOMBIE;
 	process_unlock_signals(h, flags);
+	if (t != p->leader)
+		task_unlink_locked(t);
 	if (p->exec_task)
 		thread_wake(&p->exec_task->thread);
 	if (t != p->leader) {
-		task_unlink_locked(t);
 		if (p->nr_threads == 1 && (p->leader->flags & TASK_ZOMBIE) &&
 		    become_zombie_locked(p)) {
 			list_remove(&p->sibling);
@@ -302,7 +298,9 @@ void process_exit_task(s32 code)
 		itimer_exit(p);
 		posix_timers_exit(p);
 	}
-	release_memory(t);
+	release_memory_users(t);
+	aspace_replace_current(NULL);
+	vfork_release(t);
 	if (last && p->is_session_leader)
 		tty_session_exit(p);
 	release_files(t);

@@ -88,11 +88,26 @@ void process_join_group_locked(struct process *p, struct pid_entry *group);
 void process_leave_session_locked(struct process *p);
 void process_join_session_locked(struct process *p, struct pid_entry *session);
 
+/* ---- exec_load.c ---- */
+struct exec_request;
+struct elf_image;
+struct exec_start {			/* what the new program begins with */
+	struct aspace *aspace;
+	u64 entry, stack;
+	bool secure;
+	const struct cred *cred;
+	u32 personality;
+};
+/* Fills a new address space; −errno: nobody wants it any more. */
+int exec_load(struct exec_request *r, struct elf_image *program, struct elf_image *interpreter,
+	      struct file *interpreter_file, struct exec_start *s);
+
 /* ---- exit.c ---- */
 /* Takes a dead task out of everything and drops the reference of its existence. */
 void task_release(struct task *t);
 void task_unlink_locked(struct task *t);
-void aspace_drop_current(void);
+void aspace_replace_current(struct aspace *new);
+void release_memory_users(struct task *t);
 void vfork_release(struct task *t);
 
 /* ---- usage.c ---- */
