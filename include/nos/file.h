@@ -200,6 +200,8 @@ u64 process_nofile_limit(void);			/* RLIMIT_NOFILE; defined by proc */
 u64 process_fsize_limit(void);			/* RLIMIT_FSIZE; defined by proc */
 void process_signal_self(int signo);		/* SIGPIPE, SIGXFSZ; defined by proc */
 void process_file_owner_put(struct file *f);	/* drops f->owner; defined by proc */
+/* fcntl's F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX; defined by proc. */
+long process_file_owner_control(struct file *f, u32 cmd, struct user_arg arg);
 void process_signal_file_owner(struct file *f, int band); /* SIGIO; defined by proc */
 
 /* ---- locks on files: fcntl and flock (vfs/lock.c) ---- */

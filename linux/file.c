@@ -1,0 +1,543 @@
+/* Reading, writing, opening and closing files. */
+#include <nos/file.h>
+#include <nos/string.h>
+#include <nos/vfs.h>
+#include <nos/wait.h>
+#include "user_path.h"
+
+#include <linux/falloc.h>
+#include <linux/fadvise.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/memfd.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
+#include <asm/ioctls.h>
+
+/* ---- read and write ---- */
+
+/* The buffer of a plain call, or -EFAULT. */
+static inline int buffer_init(struct iobuf *b, const void __user *buf, size_t count)
+{
+	if (unlikely(count > MAX_RW_BYTES)) {
+		if ((ssize_t)count < 0)
+			return -EINVAL;
+		if (!user_range_ok((u64)buf, count))
+			return -EFAULT;
+		count = MAX_RW_BYTES;
+	} else if (unlikely(!user_range_ok((u64)buf, count))) {
+		return -EFAULT;
+	}
+	iobuf_init_user(b, (u64)buf, count);
+	return 0;
+}
+
+__hot long sys_read(int fd, void __user *buf, size_t count)
+{
+	scoped_fd r = fd_lookup(fd);
+	struct iobuf b;
+	int err;
+
+	if (unlikely(!r.file))
+		return -EBADF;
+	err = buffer_init(&b, buf, count);
+	if (unlikely(err))
+		return r.file->mode & FILE_READ ? err : -EBADF;
+	return file_read(r.file, &b, NULL);
+}
+
+__hot long sys_write(int fd, const void __user *buf, size_t count)
+{
+	scoped_fd r = fd_lookup(fd);
+	struct iobuf b;
+	int err;
+
+	if (unlikely(!r.file))
+		return -EBADF;
+	err = buffer_init(&b, buf, count);
+	if (unlikely(err))
+		return r.file->mode & FILE_WRITE ? err : -EBADF;
+	return file_write(r.file, &b, NULL);
+}
+
+__hot long sys_pread64(int fd, void __user *buf, size_t count, s64 pos)
+{
+	u64 at = (u64)pos;
+	struct iobuf b;
+	int err;
+
+	if (unlikely(pos < 0))
+		return -EINVAL;
+	scoped_fd r = fd_lookup(fd);
+
+	if (unlikely(!r.file))
+		return -EBADF;
+	if (unlikely(r.file->mode & FILE_STREAM))
+		return -ESPIPE;
+	err = buffer_init(&b, buf, count);
+	if (unlikely(err))
+		return err;
+	return file_read(r.file, &b, &at);
+}
+
+__hot long sys_pwrite64(int fd, const void __user *buf, size_t count, s64 pos)
+{
+	u64 at = (u64)pos;
+	struct iobuf b;
+	int err;
+
+	if (unlikely(pos < 0))
+		return -EINVAL;
+	scoped_fd r = fd_lookup(fd);
+
+	if (unlikely(!r.file))
+		return -EBADF;
+	if (unlikely(r.file->mode & FILE_STREAM))
+		return -ESPIPE;
+	err = buffer_init(&b, buf, count);
+	if (unlikely(err))
+		return err;
+	return file_write(r.file, &b, &at);
+}
+
+/* pos NULL: the file's own position. */
+static long vector_call(int fd, const void __user *vec, unsigned long nr, u64 *pos, u32 flags,
+			bool write)
+{
+	scoped_fd r = fd_lookup(fd);
+	scoped_user_vec v = { 0 };
+	struct iobuf b;
+	int err;
+
+	if (!r.file || !(r.file->mode & (write ? FILE_WRITE : FILE_READ)))
+		return -EBADF;
+	if (pos && (r.file->mode & FILE_STREAM))
+		return -ESPIPE;
+	err = user_vec_get(&v, &b, vec, nr);
+	if (err)
+		return err;
+	b.flags = (u8)flags;
+	return write ? file_write(r.file, &b, pos) : file_read(r.file, &b, pos);
+}
+
+long sys_readv(int fd, const void __user *vec, unsigned long nr)
+{
+	return vector_call(fd, vec, nr, NULL, 0, false);
+}
+
+long sys_writev(int fd, const void __user *vec, unsigned long nr)
+{
+	return vector_call(fd, vec, nr, NULL, 0, true);
+}
+
+long sys_preadv(int fd, const void __user *vec, unsigned long nr, unsigned long pos_low,
+		unsigned long pos_high)
+{
+	u64 pos = pos_low; /* 64-bit callers give it whole in the first word */
+
+	return (s64)pos < 0 ? -EINVAL : vector_call(fd, vec, nr, &pos, 0, false);
+}
+
+long sys_pwritev(int fd, const void __user *vec, unsigned long nr, unsigned long pos_low,
+		 unsigned long pos_high)
+{
+	u64 pos = pos_low;
+
+	return (s64)pos < 0 ? -EINVAL : vector_call(fd, vec, nr, &pos, 0, true);
+}
+
+/* RWF_* as buffer flags; -EOPNOTSUPP for those not known. */
+static int rwf_flags(int fd, int flags, bool write, u32 *out)
+{
+	*out = 0;
+	if (flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND))
+		return -EOPNOTSUPP;
+	if (!write && (flags & RWF_APPEND))
+		return -EINVAL;
+	if (flags & RWF_NOWAIT) {
+		scoped_fd r = fd_lookup(fd);
+
+		if (r.file && !(r.file->ops->flags & FILE_OPS_NOWAIT) &&
+		    (r.file->inode->mode & S_IFMT) != S_IFREG)
+			return -EOPNOTSUPP;
+		*out |= IOBUF_NOWAIT;
+	}
+	if (flags & (RWF_DSYNC | RWF_SYNC))
+		*out |= IOBUF_DSYNC;
+	if (flags & RWF_APPEND)
+		*out |= IOBUF_APPEND;
+	if (flags & RWF_HIPRI)
+		*out |= IOBUF_HIPRI;
+	return 0;
+}
+
+static long vector_call2(int fd, const void __user *vec, unsigned long nr, u64 pos, int flags,
+			 bool write)
+{
+	u32 buffer_flags;
+	int err = rwf_flags(fd, flags, write, &buffer_flags);
+
+	if (err)
+		return err;
+	if (pos == U64_MAX)
+		return vector_call(fd, vec, nr, NULL, buffer_flags, write);
+	return (s64)pos < 0 ? -EINVAL : vector_call(fd, vec, nr, &pos, buffer_flags, write);
+}
+
+long sys_preadv2(int fd, const void __user *vec, unsigned long nr, unsigned long pos_low,
+		 unsigned long pos_high, int flags)
+{
+	return vector_call2(fd, vec, nr, pos_low, flags, false);
+}
+
+long sys_pwritev2(int fd, const void __user *vec, unsigned long nr, unsigned long pos_low,
+		  unsigned long pos_high, int flags)
+{
+	return vector_call2(fd, vec, nr, pos_low, flags, true);
+}
+
+__hot long sys_lseek(int fd, s64 offset, unsigned int whence)
+{
+	scoped_fd r = fd_lookup(fd);
+
+	if (unlikely(!r.file))
+		return -EBADF;
+	if (unlikely(whence > SEEK_MAX))
+		return -EINVAL;
+	return file_seek(r.file, offset, (int)whence);
+}
+
+/* ---- open and close ---- */
+
+#define VALID_OPEN_FLAGS                                                                           \
+	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |      \
+	 O_DSYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |        \
+	 O_CLOEXEC | O_PATH | __O_TMPFILE)
+
+static long open_name(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup)
+{
+	struct file *f;
+	int fd = fd_allocate(0, flags);
+
+	if (unlikely(fd < 0))
+		return fd;
+	f = file_open_at(dirfd, name, flags, mode, lookup);
+	if (is_err(f)) {
+		fd_cancel(fd);
+		return ptr_err(f);
+	}
+	fd_install(fd, f);
+	return fd;
+}
+
+static long open_user(int dirfd, const char __user *path, int flags, unsigned int mode)
+{
+	scoped_user_path p;
+	int err = user_path_get(&p, path);
+
+	if (err)
+		return err;
+	flags = (flags & VALID_OPEN_FLAGS) | O_LARGEFILE;
+	/* O_TMPFILE is the new bit with O_DIRECTORY, so that old kernels refuse it; it must write. */
+	if ((flags & __O_TMPFILE) &&
+	    ((flags & O_TMPFILE) != O_TMPFILE || (flags & O_ACCMODE) == O_RDONLY))
+		return -EINVAL;
+	return open_name(dirfd, p.text, (u32)flags, mode & 07777, 0);
+}
+
+long sys_open(const char __user *path, int flags, unsigned int mode)
+{
+	return open_user(AT_FDCWD, path, flags, mode);
+}
+
+long sys_openat(int dirfd, const char __user *path, int flags, unsigned int mode)
+{
+	return open_user(dirfd, path, flags, mode);
+}
+
+long sys_creat(const char __user *path, unsigned int mode)
+{
+	return open_user(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+}
+
+/* A struct that grew over time: what we don't know must be zero (openat2(2), "Extensibility"). */
+static int copy_struct(void *to, size_t known, const void __user *from, size_t given)
+{
+	u8 rest[64];
+
+	if (given > PAGE_SIZE)
+		return -E2BIG;
+	memset(to, 0, known);
+	if (copy_from_user(to, from, min(known, given)))
+		return -EFAULT;
+	for (size_t at = known; at < given; at += sizeof(rest)) {
+		size_t n = min(given - at, sizeof(rest));
+
+		if (copy_from_user(rest, (const u8 __user *)from + at, n))
+			return -EFAULT;
+		while (n--)
+			if (rest[n])
+				return -E2BIG;
+	}
+	return 0;
+}
+
+static int resolve_flags(u64 resolve, u32 *lookup)
+{
+	static const struct {
+		u64 resolve;
+		u32 lookup;
+	} map[] = {
+		{ RESOLVE_NO_XDEV, LOOKUP_NO_XDEV },
+		{ RESOLVE_NO_MAGICLINKS, LOOKUP_NO_MAGICLINKS },
+		{ RESOLVE_NO_SYMLINKS, LOOKUP_NO_SYMLINKS },
+		{ RESOLVE_BENEATH, LOOKUP_BENEATH },
+		{ RESOLVE_IN_ROOT, LOOKUP_IN_ROOT },
+		{ RESOLVE_CACHED, LOOKUP_CACHED },
+	};
+
+	*lookup = 0;
+	for (size_t n = 0; n < ARRAY_SIZE(map); n++) {
+		if (resolve & map[n].resolve)
+			*lookup |= map[n].lookup;
+		resolve &= ~map[n].resolve;
+	}
+	if (resolve || ((*lookup & LOOKUP_BENEATH) && (*lookup & LOOKUP_IN_ROOT)))
+		return -EINVAL;
+	return 0;
+}
+
+long sys_openat2(int dirfd, const char __user *path, const void __user *how_arg, size_t size)
+{
+	struct open_how how;
+	scoped_user_path p;
+	u32 lookup;
+	int err;
+
+	p.large = NULL;
+	if (size < sizeof(how))
+		return -EINVAL;
+	err = copy_struct(&how, sizeof(how), how_arg, size);
+	if (err)
+		return err;
+	if (how.flags & ~(u64)VALID_OPEN_FLAGS)
+		return -EINVAL;
+	if ((how.flags & O_PATH) &&
+	    (how.flags & ~(u64)(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)))
+		return -EINVAL;
+	if ((how.flags & (O_CREAT | __O_TMPFILE)) ? how.mode & ~07777ull : how.mode)
+		return -EINVAL;
+	if ((how.flags & __O_TMPFILE) && ((how.flags & O_TMPFILE) != O_TMPFILE ||
+					  (how.flags & O_ACCMODE) == O_RDONLY))
+		return -EINVAL;
+	err = resolve_flags(how.resolve, &lookup);
+	if (err)
+		return err;
+	if ((lookup & LOOKUP_CACHED) && (how.flags & (O_TRUNC | O_CREAT | __O_TMPFILE)))
+		return -EAGAIN;
+	err = user_path_get(&p, path);
+	if (err)
+		return err;
+	return open_name(dirfd, p.text, (u32)how.flags | O_LARGEFILE, (u32)how.mode, lookup);
+}
+
+__hot long sys_close(int fd)
+{
+	long err = fd_close(fd);
+
+	/* The descriptor is gone: a restart would close another one. */
+	return err <= -ERESTARTSYS ? -EINTR : err;
+}
+
+long sys_close_range(unsigned int first, unsigned int last, unsigned int flags)
+{
+	if (flags & ~3u)
+		return -EINVAL;
+	return fd_close_range(first, last, flags);
+}
+
+/* ---- descriptors ---- */
+
+__hot long sys_dup(int fd)
+{
+	return fd_dup(fd, 0, 0);
+}
+
+long sys_dup2(int old, int new)
+{
+	if (old == new) {
+		scoped_fd r = fd_lookup_any(old);
+
+		return r.file ? new : -EBADF;
+	}
+	return fd_dup_to(old, new, 0);
+}
+
+long sys_dup3(int old, int new, int flags)
+{
+	if ((flags & ~O_CLOEXEC) || old == new)
+		return -EINVAL;
+	return fd_dup_to(old, new, (u32)flags);
+}
+
+/* ---- space, time to disk, advice ---- */
+
+long sys_ftruncate(int fd, s64 length)
+{
+	if (length < 0)
+		return -EINVAL;
+	scoped_fd r = fd_lookup(fd);
+
+	return r.file ? vfs_truncate_file(r.file, (u64)length) : -EBADF;
+}
+
+long sys_fallocate(int fd, int mode, s64 offset, s64 len)
+{
+	scoped_fd r = fd_lookup(fd);
+
+	return r.file ? vfs_fallocate(r.file, mode, (u64)offset, (u64)len) : -EBADF;
+}
+
+long sys_fsync(int fd)
+{
+	scoped_fd r = fd_lookup(fd);
+
+	return r.file ? vfs_fsync(r.file, 0, U64_MAX, false) : -EBADF;
+}
+
+long sys_fdatasync(int fd)
+{
+	scoped_fd r = fd_lookup(fd);
+
+	return r.file ? vfs_fsync(r.file, 0, U64_MAX, true) : -EBADF;
+}
+
+long sys_sync(void)
+{
+	vfs_sync_all(true);
+	return 0;
+}
+
+long sys_syncfs(int fd)
+{
+	scoped_fd r = fd_lookup(fd);
+	struct super_block *sb;
+
+	if (!r.file)
+		return -EBADF;
+	sb = r.file->inode->sb;
+	return sb->ops->sync ? sb->ops->sync(sb, true) : 0;
+}
+
+long sys_sync_file_range(int fd, s64 offset, s64 nbytes, unsigned int flags)
+{
+	scoped_fd r = fd_lookup(fd);
+	u32 type;
+
+	if (!r.file)
+		return -EBADF;
+	if (offset < 0 || nbytes < 0 || offset + nbytes < offset || (flags & ~7u))
+		return -EINVAL;
+	type = r.file->inode->mode & S_IFMT;
+	if (type != S_IFREG && type != S_IFDIR && type != S_IFBLK && type != S_IFLNK)
+		return -ESPIPE;
+	return page_cache_sync(&r.file->inode->cache, (u64)offset,
+			       nbytes ? (u64)(offset + nbytes) : U64_MAX);
+}
+
+long sys_fadvise64(int fd, s64 offset, size_t len, int advice)
+{
+	scoped_fd r = fd_lookup(fd);
+	u64 end;
+
+	if (!r.file)
+		return -EBADF;
+	if ((r.file->inode->mode & S_IFMT) == S_IFIFO)
+		return -ESPIPE;
+	if ((s64)len < 0 || advice < POSIX_FADV_NORMAL || advice > POSIX_FADV_NOREUSE)
+		return -EINVAL;
+	end = len ? (u64)offset + len : U64_MAX;
+	if (advice == POSIX_FADV_DONTNEED && (r.file->inode->mode & S_IFMT) == S_IFREG) {
+		(void)page_cache_sync(&r.file->inode->cache, (u64)offset, end);
+		(void)page_cache_invalidate(&r.file->inode->cache, (u64)offset, end);
+	}
+	return 0;
+}
+
+long sys_readahead(int fd, s64 offset, size_t count)
+{
+	scoped_fd r = fd_lookup(fd);
+	struct page_cache *c;
+
+	if (!r.file || !(r.file->mode & FILE_READ))
+		return -EBADF;
+	if ((r.file->inode->mode & S_IFMT) != S_IFREG || offset < 0)
+		return -EINVAL;
+	c = &r.file->inode->cache;
+	if (c->ops && c->ops->read_ahead && count && (u64)offset < r.file->inode->size)
+		c->ops->read_ahead(c, (u64)offset >> PAGE_SHIFT,
+				   div_round_up(min(count, (size_t)2 << 20), PAGE_SIZE), r.file);
+	return 0;
+}
+
+#define MEMFD_NAME_MAX 249
+
+long sys_memfd_create(const char __user *name, unsigned int flags)
+{
+	char text[6 + 1 + MEMFD_NAME_MAX + 11 + 1] = "/memfd:";
+	struct file *f;
+	ssize_t n;
+
+	if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x18u /* MFD_NOEXEC_SEAL, MFD_EXEC */))
+		return -EINVAL;
+	n = string_from_user(text + 7, name, MEMFD_NAME_MAX + 1);
+	if (n < 0)
+		return n;
+	if (n > MEMFD_NAME_MAX)
+		return -EINVAL;
+	string_copy(text + 7 + n, " (deleted)", sizeof(text) - 7 - (size_t)n);
+	f = shmem_file_create(text, 0, flags & MFD_ALLOW_SEALING ? 0 : F_SEAL_SEAL, 0);
+	if (is_err(f))
+		return ptr_err(f);
+	return fd_add(f, flags & MFD_CLOEXEC ? O_CLOEXEC : 0);
+}
+
+/* ---- ioctl ---- */
+
+static long ioctl_generic(struct file *f, int fd, unsigned int cmd, unsigned long arg)
+{
+	s32 value;
+
+	switch (cmd) {
+	case FIOCLEX:
+	case FIONCLEX:
+		return fd_set_cloexec(fd, cmd == FIOCLEX);
+	case FIONBIO:
+		if (copy_from_user(&value, (const void __user *)arg, sizeof(value)))
+			return -EFAULT;
+		spin_lock(&f->lock);
+		f->flags = value ? f->flags | O_NONBLOCK : f->flags & ~(u32)O_NONBLOCK;
+		spin_unlock(&f->lock);
+		return 0;
+	case FIONREAD:
+		if ((f->inode->mode & S_IFMT) != S_IFREG)
+			return -ENOIOCTLCMD;
+		value = (s32)(f->inode->size - f->position);
+		return copy_to_user((void __user *)arg, &value, sizeof(value)) ? -EFAULT : 0;
+	default:
+		return -ENOIOCTLCMD;
+	}
+}
+
+long sys_ioctl(int fd, unsigned int cmd, unsigned long arg)
+{
+	scoped_fd r = fd_lookup(fd);
+	long err;
+
+	if (!r.file)
+		return -EBADF;
+	err = ioctl_generic(r.file, fd, cmd, arg);
+	if (err == -ENOIOCTLCMD && r.file->ops->ioctl)
+		err = r.file->ops->ioctl(r.file, cmd, (struct user_arg){ .value = arg });
+	return err == -ENOIOCTLCMD ? -ENOTTY : err;
+}
