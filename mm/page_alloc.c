@@ -401,7 +401,7 @@ static struct folio *frame_take(unsigned order, enum folio_kind kind, bool atomi
 static __noinline __cold struct folio *frame_take_slow(unsigned order, enum folio_kind kind,
 						       u32 flags)
 {
-	if (flags & ALLOC_ATOMIC)
+	if (flags & (ALLOC_ATOMIC | ALLOC_NOWAIT))
 		return NULL;
 	for (unsigned round = 0; memory_make_room(2ul << order, flags, round); round++) {
 		struct folio *f = frame_take(order, kind, fatal_signal_is_pending());
@@ -454,7 +454,11 @@ struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags)
 	return f;
 }
 
-/* Frees a folio whose count is 0, or that nobody else can reach. */
+/*
+ * Frees a folio whose count is 0.  A reader of a page cache may hold a stale
+ * pointer and count up and down what has become another folio, so even the
+ * owner of private memory can't do without the atomic decrement.
+ */
 static void folio_free(struct folio *f)
 {
 	unsigned order = f->order;
@@ -504,8 +508,7 @@ bool folio_get_unless_zero(struct folio *f)
 
 void folio_put(struct folio *f)
 {
-	/* sole owner of private memory: nobody can raise the count of what only we can reach */
-	if ((f->kind != FOLIO_FILE && READ_ONCE(f->refs.count) == 1) || ref_put(&f->refs))
+	if (ref_put(&f->refs))
 		folio_free(f);
 }
 

@@ -64,6 +64,7 @@ struct aspace {
 	u32 nr_mappings;
 	u64 cpus;			/* that may have it in their TLB */
 	u64 mmap_base;			/* top of the top-down area */
+	u64 gap_from, gap_skipped;	/* no gap above gap_from is larger than gap_skipped */
 	u64 brk_start, brk_end, brk_limit;
 	u64 code_start, code_end, data_start, data_end, stack_start;
 	u64 arg_start, arg_end, env_start, env_end;
@@ -81,6 +82,15 @@ struct aspace {
 	struct mutex exe_lock;
 	struct rcu_head rcu;
 };
+
+/* Address spaces as figures for /proc: pages present, of all sorts. */
+static inline u64 aspace_resident_pages(const struct aspace *a)
+{
+	s64 n = READ_ONCE(a->resident_anon) + READ_ONCE(a->resident_file) +
+		READ_ONCE(a->resident_shmem);
+
+	return n > 0 ? (u64)n : 0;
+}
 
 /* ---- upward: what mm needs of files; defined by vfs ---- */
 void file_get_for_mapping(struct file *f);

@@ -118,6 +118,7 @@ static inline u64 folio_nr_pages(const struct folio *f)
 #define ALLOC_NORETRY 4u	/* fail early rather than reclaim hard or kill */
 #define ALLOC_MOVABLE 8u	/* user data: grouped apart from kernel allocations */
 #define ALLOC_USER 16u		/* on behalf of a process: OOM killer may run */
+#define ALLOC_NOWAIT 32u	/* may not sleep, but leaves the reserve alone */
 #define PAGE_ORDER_MAX 9
 
 /* One folio with one reference, or NULL.  kind is set for good.  Sleeps unless ALLOC_ATOMIC. */
@@ -136,6 +137,7 @@ int folio_lock_killable(struct folio *f) __must_check;
 bool folio_try_lock(struct folio *f);
 void folio_unlock(struct folio *f);
 void folio_wait_writeback(struct folio *f);
+void folio_end_writeback(struct folio *f);
 
 static inline void folio_set_flag(struct folio *f, u32 flag)
 {

@@ -29,13 +29,15 @@ struct page_cache_ops {
 	int (*write_folio)(struct page_cache *c, struct folio *f);
 	/* Prepares a write of [offset, offset + len) (space, journal); NULL = nothing to do. */
 	int (*write_begin)(struct page_cache *c, u64 offset, u64 len);
+	/* Folios are read in units of up to 2^folio_order pages (4 = 64 KiB); 0: single pages. */
+	unsigned folio_order;
 	/* A shared mapping makes the page writable: times, space; 0 or −errno. */
 	int (*make_writable)(struct page_cache *c, struct folio *f);
 };
 
 struct page_cache {
 	const struct page_cache_ops *ops;	/* NULL: memory only */
-	struct radix_tree tree;		/* writers under `lock`; folio at its first index */
+	struct radix_tree tree;		/* writers under `lock`; a folio at each of its indices */
 	struct spinlock lock;
 	u64 nr_pages;
 	u64 *size;			/* the inode's size in bytes: past it mappings fault SIGBUS */
@@ -48,6 +50,8 @@ struct page_cache {
 	u64 last_index;			/* read hit hint */
 };
 
+/* The owner keeps the struct's memory for one RCU grace period after page_cache_fini: faults look
+ * at it without a reference.  A cache without read_folio is memory only. */
 void page_cache_init(struct page_cache *c, const struct page_cache_ops *ops, void *owner,
 		     u64 *size);
 /* Drops every folio; no mapping is left (inode eviction). */
@@ -58,7 +62,8 @@ void page_cache_fini(struct page_cache *c);
 struct folio *page_cache_get(struct page_cache *c, u64 index, struct file *file);
 /* Only if present (may be not up to date): referenced, or NULL. */
 struct folio *page_cache_find(struct page_cache *c, u64 index);
-/* Present or newly added (locked, zeroed only if `zero`), referenced: for whole-page writes. */
+/* Present or newly added (then zeroed and up to date only if `zero`): locked, referenced; NULL: no
+ * memory.  For whole-page writes and read_ahead. */
 struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, bool zero);
 
 /* read(2) and write(2) of a cached file at *pos; size checks against *c->size; advances *pos.
@@ -76,6 +81,6 @@ u64 page_cache_next_hole(struct page_cache *c, u64 pos);
 int page_cache_sync(struct page_cache *c, u64 start, u64 end);
 /* Clean, unmapped, unused folios of the range are dropped (fadvise DONTNEED, drop_caches). */
 u64 page_cache_invalidate(struct page_cache *c, u64 start, u64 end);
-void page_cache_mark_dirty(struct folio *f);
+void page_cache_mark_dirty(struct folio *f);	/* the caller holds the folio's lock */
 /* Frees up to nr clean pages in the system, oldest first; returns how many. */
 u64 page_cache_reclaim(u64 nr_pages);

@@ -72,6 +72,7 @@ struct thread {
 	u32 user_ticks, system_ticks;	/* samples that split the exact sum */
 	u64 nr_switches_voluntary, nr_switches_involuntary;
 	u64 wait_start_ns, run_delay_ns;
+	u64 faults_minor, faults_major;	/* counted by mm */
 	struct mutex *blocked_on;
 	void *wait_link;	/* lock and wait-queue code */
 	const char *name;	/* kernel threads; task->comm for the others */

@@ -1,0 +1,292 @@
+/*
+ * Looking at an address space from outside the processor's own accesses:
+ * populate, other processes' memory, pinned pages, futex keys, figures of /proc.
+ */
+#include "aspace_internal.h"
+
+#include <nos/errno.h>
+#include <nos/string.h>
+#include <nos/thread.h>
+
+/* The occupied entry at va, 0 if none.  A snapshot: the table can't go, the entry may change. */
+static pte_t entry_read(struct aspace *a, u64 va)
+{
+	scoped_rcu();
+	pte_t *table = table_find(a, va);
+
+	return table ? READ_ONCE(table[PTE_INDEX(va, 1)]) : 0;
+}
+
+s64 aspace_populate(struct aspace *a, u64 address, u64 length, bool write)
+{
+	u64 end = address + length;
+	s64 nr = 0;
+
+	while (address < end) {
+		rwlock_read(&a->lock);
+		struct mapping *m = mapping_find(a, address);
+		u64 stop = m ? min(m->end, end) : end;
+		u32 flags = m ? m->flags : 0;
+
+		if (m && m->start > address)
+			m = NULL;
+		rwlock_read_unlock(&a->lock);
+		if (!m)
+			return nr ? nr : -ENOMEM;
+		if ((flags & MAPPING_SPECIAL) ||
+		    !(flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC))) {
+			address = stop;
+			continue;
+		}
+		/* a private writable page is made its own at once */
+		bool own = mapping_is_private_writable(flags) || (write && (flags & MAPPING_WRITE));
+
+		for (; address < stop; address += PAGE_SIZE) {
+			pte_t e = entry_read(a, address);
+
+			if (pte_is_present(e) && (!own || (e & PTE_WRITE))) {
+				nr++;
+				continue;
+			}
+			enum fault_result r = fault_resolve(a, address, own ? ACCESS_WRITE
+									    : ACCESS_READ);
+
+			if (r != FAULT_DONE)
+				return r == FAULT_NO_MEMORY ? -ENOMEM :
+				       r == FAULT_KILLED ? -EINTR : -EFAULT;
+			nr++;
+		}
+	}
+	return nr;
+}
+
+/*
+ * The folio behind a page, with a reference and the page's offset in it; for a
+ * store only if the entry may be written (or, with `force`, is its owner's only).
+ */
+static struct folio *page_get(struct aspace *a, u64 va, bool write, bool force, size_t *offset)
+{
+	scoped_rcu();
+	pte_t *table = table_find(a, va);
+
+	if (!table)
+		return NULL;
+	scoped_spin(&table_folio(table)->table_lock);
+	pte_t e = table[PTE_INDEX(va, 1)];
+
+	if (!e || (!pte_is_present(e) && !force))
+		return NULL;
+	if (pte_is_special(e)) {
+		if (write || pte_phys(e) != folio_to_phys(zero_folio))
+			return NULL;
+		folio_get(zero_folio);
+		*offset = 0;
+		return zero_folio;
+	}
+	struct folio *f = phys_to_folio(pte_phys(e));
+
+	if (write && !(e & PTE_WRITE) &&
+	    !(force && f->kind == FOLIO_ANON && ref_read(&f->refs) == 1))
+		return NULL;
+	folio_get(f);
+	*offset = pte_phys(e) - folio_to_phys(f);
+	return f;
+}
+
+/* The same, faulted in; NULL: no access. */
+static struct folio *page_get_fault(struct aspace *a, u64 va, bool write, bool force, size_t *offset)
+{
+	u32 access = (write ? ACCESS_WRITE : ACCESS_READ) | (force ? ACCESS_FORCE : 0);
+
+	for (int tries = 0; tries < 64; tries++) {
+		struct folio *f = page_get(a, va, write, force, offset);
+
+		if (f || fault_resolve(a, va, access) != FAULT_DONE)
+			return f;
+	}
+	return NULL;
+}
+
+/* Are the rights of the mapping at va enough? */
+static bool access_allowed(struct aspace *a, u64 va, bool write, bool force)
+{
+	scoped_read(&a->lock);
+	struct mapping *m = mapping_find(a, va);
+
+	if (!m || m->start > va)
+		return false;
+	if (force)
+		return m->flags & (write ? MAPPING_MAY_WRITE : MAPPING_MAY_READ);
+	return m->flags & (write ? MAPPING_WRITE : MAPPING_READ);
+}
+
+/* A page of the vDSO or another page without a folio. */
+static bool access_special(struct aspace *a, u64 va, void *buffer, size_t n)
+{
+	pte_t e = entry_read(a, va & PAGE_MASK);
+
+	if (!pte_is_present(e) || !pte_is_special(e) || (e & PTE_NO_CACHE))
+		return false;
+	memcpy(buffer, (char *)phys_to_virt(pte_phys(e)) + va % PAGE_SIZE, n);
+	return true;
+}
+
+size_t aspace_access(struct aspace *a, u64 address, void *buffer, size_t len, bool write,
+		     bool force)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		u64 va = address + done;
+		size_t n = min(len - done, PAGE_SIZE - va % PAGE_SIZE), offset;
+
+		if (!range_is_user(va, n) || !access_allowed(a, va, write, force))
+			break;
+		struct folio *f = page_get_fault(a, va & PAGE_MASK, write, force, &offset);
+
+		if (!f) {
+			if (write || !access_special(a, va, (char *)buffer + done, n))
+				break;
+			done += n;
+			continue;
+		}
+		char *p = (char *)folio_address(f) + offset + va % PAGE_SIZE;
+
+		if (write) {
+			memcpy(p, (char *)buffer + done, n);
+			folio_set_flag(f, FOLIO_REFERENCED);
+		} else {
+			memcpy((char *)buffer + done, p, n);
+		}
+		folio_put(f);
+		done += n;
+	}
+	return done;
+}
+
+struct folio *aspace_pin(struct aspace *a, u64 address, bool write, size_t *offset)
+{
+	struct folio *f = range_is_user(address, 1)
+				  ? page_get_fault(a, address & PAGE_MASK, write, false, offset)
+				  : NULL;
+
+	if (!f)
+		return err_ptr(-EFAULT);
+	*offset += address % PAGE_SIZE;
+	return f;
+}
+
+int aspace_futex_key(struct aspace *a, u64 address, bool shared, u64 *object, u64 *offset)
+{
+	if (!range_is_user(address, 4))
+		return -EFAULT;
+	if (!shared) {
+		*object = (u64)a;
+		*offset = address;
+		return 0;
+	}
+	scoped_read(&a->lock);
+	struct mapping *m = mapping_find(a, address);
+
+	if (!m || m->start > address)
+		return -EFAULT;
+	if (m->cache && (m->flags & MAPPING_SHARED)) {
+		*object = (u64)m->cache;
+		*offset = (mapping_page_index(m, address) << PAGE_SHIFT) + address % PAGE_SIZE;
+	} else {
+		*object = (u64)a;
+		*offset = address;
+	}
+	return 0;
+}
+
+/* ---- figures ---- */
+
+static void usage_add(struct mapping_usage *u, pte_t e)
+{
+	if (pte_is_special(e))
+		return;
+	const struct folio *f = phys_to_folio(pte_phys(e));
+	u64 sharers = max(1u, div_round_up(READ_ONCE(f->map_count), (u32)folio_nr_pages(f)));
+	bool dirty = (e & PTE_DIRTY) || folio_has_flag(f, FOLIO_DIRTY);
+
+	u->resident += PAGE_SIZE;
+	u->pss += PAGE_SIZE / sharers;
+	if (sharers > 1)
+		*(dirty ? &u->shared_dirty : &u->shared_clean) += PAGE_SIZE;
+	else
+		*(dirty ? &u->private_dirty : &u->private_clean) += PAGE_SIZE;
+	if ((e & PTE_ACCESSED) || folio_has_flag(f, FOLIO_REFERENCED))
+		u->referenced += PAGE_SIZE;
+	if (f->kind == FOLIO_ANON)
+		u->anonymous += PAGE_SIZE;
+}
+
+void mapping_usage_locked(struct mapping *m, struct mapping_usage *u)
+{
+	struct aspace *a = m->aspace;
+
+	*u = (struct mapping_usage){ 0 };
+	for (u64 va = table_skip(a, m->start, m->end); va < m->end;) {
+		u64 stop = min(m->end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
+		pte_t *table = table_find(a, va);
+
+		if (table) {
+			scoped_spin(&table_folio(table)->table_lock);
+			for (; va < stop; va += PAGE_SIZE)
+				if (table[PTE_INDEX(va, 1)])
+					usage_add(u, table[PTE_INDEX(va, 1)]);
+		}
+		va = table_skip(a, stop, m->end);
+	}
+	if (m->flags & MAPPING_LOCKED)
+		u->locked = u->pss;
+}
+
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_FILE (1ull << 61)
+#define PAGEMAP_EXCLUSIVE (1ull << 56)
+
+u64 aspace_pagemap_entry(struct aspace *a, u64 address)
+{
+	pte_t e = range_is_user(address, 1) ? entry_read(a, address) : 0;
+	u64 bits;
+
+	if (!pte_is_present(e))
+		return 0;
+	bits = PAGEMAP_PRESENT | pte_phys(e) >> PAGE_SHIFT;
+	if (pte_is_special(e))
+		return bits;
+	const struct folio *f = phys_to_folio(pte_phys(e));
+
+	if (f->kind == FOLIO_FILE)
+		bits |= PAGEMAP_FILE;
+	if (READ_ONCE(f->map_count) == 1)
+		bits |= PAGEMAP_EXCLUSIVE;
+	return bits;
+}
+
+int aspace_mincore(struct aspace *a, u64 address, u64 nr_pages, u8 *out)
+{
+	scoped_read(&a->lock);
+	struct mapping *m = mapping_find(a, address);
+
+	for (u64 i = 0; i < nr_pages; i++) {
+		u64 va = address + i * PAGE_SIZE;
+
+		while (m && m->end <= va)
+			m = mapping_next(m);
+		if (!m || m->start > va)
+			return -ENOMEM;
+		out[i] = entry_read(a, va) != 0;
+		if (!out[i] && m->cache) {
+			struct folio *f = page_cache_find(m->cache, mapping_page_index(m, va));
+
+			if (f) {
+				out[i] = folio_has_flag(f, FOLIO_UPTODATE);
+				folio_put(f);
+			}
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,185 @@
+/* Private to mm: mappings, page tables, flushing, faults. */
+#pragma once
+
+#include <nos/aspace.h>
+#include <nos/assert.h>
+#include <nos/rcu.h>
+
+#include "page_cache_internal.h"
+
+#define STACK_GUARD_GAP (256 * PAGE_SIZE)	/* below a mapping that grows down */
+#define USER_ADDRESS_MIN PAGE_SIZE
+
+/* ---- mapping.c: the tree; the lock is held for writing where it changes ---- */
+
+static inline u64 mapping_pages(const struct mapping *m)
+{
+	return (m->end - m->start) >> PAGE_SHIFT;
+}
+static inline bool mapping_is_private_writable(u32 flags)
+{
+	return (flags & (MAPPING_WRITE | MAPPING_SHARED)) == MAPPING_WRITE;
+}
+static inline u64 mapping_page_index(const struct mapping *m, u64 address)
+{
+	return m->page_offset + ((address - m->start) >> PAGE_SHIFT);
+}
+
+void mapping_init(void);
+struct mapping *mapping_alloc(void);
+void mapping_free(struct mapping *m);
+/* First mapping with end > address; last one with start < address. */
+struct mapping *mapping_find(struct aspace *a, u64 address);
+struct mapping *mapping_find_below(struct aspace *a, u64 address);
+struct mapping *mapping_prev(const struct mapping *m);
+/* The same as mapping_find without any lock, under RCU: to be verified by tree_sequence. */
+struct mapping *mapping_find_rcu(struct aspace *a, u64 address);
+/* Into and out of the tree and the cache's list. */
+void mapping_insert(struct aspace *a, struct mapping *m);
+void mapping_remove(struct aspace *a, struct mapping *m);
+/* New bounds; the tree's order must not change. */
+void mapping_resize(struct aspace *a, struct mapping *m, u64 start, u64 end);
+void mapping_set_flags(struct aspace *a, struct mapping *m, u32 flags);
+/* Cuts m at `address`; the upper part becomes *upper, a blank from mapping_alloc. */
+void mapping_split(struct aspace *a, struct mapping *m, u64 address, struct mapping *upper);
+/* Ensures that no mapping crosses start or end: 0 or -ENOMEM. */
+int mapping_split_range(struct aspace *a, u64 start, u64 end);
+/* Joins m with its neighbours where they are alike; returns the survivor. */
+struct mapping *mapping_merge(struct aspace *a, struct mapping *m);
+bool mapping_can_join(const struct mapping *low, const struct mapping *high);
+/* Drops the references that a mapping outside the tree holds, and frees it. */
+void mapping_release(struct mapping *m);
+/* Another reference on what m maps, for a copy of m. */
+void mapping_hold_object(const struct mapping *m);
+/* Page counts of the address space by sort; nr < 0: fewer. */
+void aspace_account(struct aspace *a, u32 flags, s64 nr);
+/* Address of a free range as mmap(2) chooses it, or -ENOMEM. */
+/* Where the room below m ends: a stack keeps its guard. */
+static inline u64 mapping_room_end(const struct mapping *m)
+{
+	if (!(m->flags & MAPPING_GROWS_DOWN))
+		return m->start;
+	return m->start > STACK_GUARD_GAP ? m->start - STACK_GUARD_GAP : 0;
+}
+s64 aspace_find_gap(struct aspace *a, u64 hint, u64 length, bool below_2g);
+
+/* Shared anonymous memory: an object with a cache of its own, file == NULL. */
+struct page_cache *shared_memory_create(u64 length);
+void shared_memory_get(struct page_cache *c);
+void shared_memory_put(struct page_cache *c);
+
+/* ---- cursor.c: page tables ---- */
+
+/* The leaf table for va, or NULL.  The caller keeps tables alive: RCU, or the lock. */
+static inline pte_t *table_find(const struct aspace *a, u64 va)
+{
+	pte_t e = READ_ONCE(a->table[PTE_INDEX(va, 4)]);
+
+	if (!pte_is_present(e))
+		return NULL;
+	e = READ_ONCE(((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 3)]);
+	if (!pte_is_present(e))
+		return NULL;
+	e = READ_ONCE(((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 2)]);
+	if (!pte_is_present(e))
+		return NULL;
+	return phys_to_virt(pte_phys(e));
+}
+static inline struct folio *table_folio(const pte_t *table)
+{
+	return phys_to_frame(virt_to_phys(table));
+}
+/* With tables made where they are missing; alloc flags ALLOC_NOWAIT or 0; NULL: no memory. */
+pte_t *table_get(struct aspace *a, u64 va, u32 flags);
+/* Next address ≥ va that may have a leaf table (whole missing tables are skipped). */
+u64 table_skip(const struct aspace *a, u64 va, u64 end);
+/* Takes the empty leaf table of the 2 MiB at va out; NULL: there is none, or it is not empty. */
+struct folio *table_detach(struct aspace *a, u64 va);
+void table_free(struct aspace *a, struct folio *table);
+/* Everything, at the end of the address space; no CPU uses it. */
+void table_free_all(struct aspace *a);
+pte_t *table_alloc_top(void);
+
+/* Entry bits for a page of a mapping, without the write bit. */
+static inline u64 mapping_pte_bits(u32 flags)
+{
+	return PTE_USER | PTE_ACCESSED | (flags & MAPPING_EXEC ? 0 : PTE_NX) |
+	       (flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC) ? PTE_PRESENT : 0);
+}
+/* An occupied entry may be not present: PROT_NONE keeps the page. */
+static inline bool pte_is_special(pte_t e)
+{
+	return (e & PTE_SOFT_SPECIAL) != 0;
+}
+
+/* ---- tlb.c ---- */
+
+#define TLB_BATCH_FOLIOS 60u
+
+struct tlb_batch {
+	struct aspace *aspace;
+	u64 start, end;		/* to flush */
+	u32 nr;
+	struct folio *tables;	/* linked by head */
+	struct folio *folios[TLB_BATCH_FOLIOS];	/* references to drop after the flush */
+};
+static inline void tlb_batch_init(struct tlb_batch *b, struct aspace *a)
+{
+	b->aspace = a;
+	b->start = U64_MAX;
+	b->end = 0;
+	b->nr = 0;
+	b->tables = NULL;
+}
+static inline void tlb_batch_add_range(struct tlb_batch *b, u64 start, u64 end)
+{
+	b->start = min(b->start, start);
+	b->end = max(b->end, end);
+}
+/* Flushes on every CPU that may hold entries, then drops the folios; sleeps not, but needs
+ * interrupts on and no spin lock held. */
+void tlb_batch_finish(struct tlb_batch *b);
+void aspace_flush(struct aspace *a, u64 start, u64 end);
+/* No CPU has the address space loaded afterwards. */
+void aspace_unload(struct aspace *a);
+
+/* ---- zap.c ---- */
+
+struct zap_filter {
+	struct page_cache *only_cache;	/* NULL: all pages; else only those of this cache */
+};
+/* Empties [start, end); the batch is not finished. */
+void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *filter,
+	       struct tlb_batch *b);
+/* Frees leaf tables wholly inside [floor, ceiling) that overlap [start, end). */
+void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling,
+		struct tlb_batch *b);
+/* Applies the protection of `flags` to what is present. */
+void protect_range(struct aspace *a, u64 start, u64 end, u32 flags, struct tlb_batch *b);
+void aspace_count_resident(struct aspace *a, const struct folio *f, s64 nr);
+
+/* ---- fault.c ---- */
+
+enum fault_result {
+	FAULT_DONE,
+	FAULT_SEGV_MAPERR,
+	FAULT_SEGV_ACCERR,
+	FAULT_BUS,
+	FAULT_NO_MEMORY,
+	FAULT_KILLED,
+};
+#define ACCESS_READ 1u
+#define ACCESS_WRITE 2u
+#define ACCESS_EXEC 4u
+#define ACCESS_FORCE 8u		/* debugger: protection counts as MAY_ flags */
+void fault_init(void);
+enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access);
+
+/* ---- map.c: with the lock held for writing ---- */
+int unmap_locked(struct aspace *a, u64 start, u64 end);
+/* The page-table side of it: the range is out of the tree. */
+void unmap_pages_locked(struct aspace *a, u64 start, u64 end);
+/* Can `nr` pages with these flags be added: limits of address space, data, count. */
+int aspace_may_expand(struct aspace *a, u32 flags, u64 nr_pages);
+int aspace_may_lock(struct aspace *a, u64 nr_pages);
+bool range_is_user(u64 address, u64 length);

@@ -1,0 +1,222 @@
+/*
+ * Page tables of processes: four levels, a lock and a count in each table's
+ * folio.
+ *
+ * A leaf table is changed under its folio's table_lock; nr_present counts its
+ * entries that are not 0.  Tables are linked into their parent by compare and
+ * swap, so faults that run at the same time may both build.  Upper tables stay
+ * until the address space ends; an empty leaf table leaves when no mapping is
+ * left in its 2 MiB.
+ *
+ * A table that left may still be looked at: by a fault that walked before, which
+ * then takes its lock, finds that tree_sequence has moved, and lets go.  So a
+ * table's folio stays a page table until a grace period has passed.  Emptied
+ * tables are zero; a few are kept per CPU and used again at once (they stay
+ * tables, so the late walker does no harm).
+ *
+ * Room for shared leaf tables (fork): table_refs counts the address spaces that
+ * share one; PTE_SOFT_SHARED_TABLE in the level-2 entry marks it; the copy would
+ * be made in table_get.
+ */
+#include "aspace_internal.h"
+
+#include <nos/cpu.h>
+#include <nos/string.h>
+#include <nos/thread.h>
+
+#define TABLE_LINK (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
+#define CPU_TABLES 16u
+
+struct table_array {
+	u32 count;
+	struct folio *tables[CPU_TABLES];
+};
+static DEFINE_PERCPU(struct table_array, cpu_tables);
+
+/* A zeroed table; NULL: no memory. */
+static struct folio *table_alloc(struct aspace *a, u32 flags)
+{
+	struct folio *f = NULL;
+
+	preempt_disable();
+	struct table_array *t = this_cpu_ptr(cpu_tables);
+
+	if (likely(t->count))
+		f = t->tables[--t->count];
+	preempt_enable();
+	if (!f) {
+		f = folio_alloc(0, FOLIO_PAGE_TABLE, flags | ALLOC_ZERO);
+		if (!f)
+			return NULL;
+		spin_init(&f->table_lock, RANK_PAGE_TABLE);
+		f->table_refs = 1;
+		f->nr_present = 0;
+	}
+	atomic_add(&a->page_table_bytes, PAGE_SIZE);
+	return f;
+}
+
+static void table_release_late(struct rcu_head *head)
+{
+	folio_put(container_of(head, struct folio, table_rcu));
+}
+
+void table_free(struct aspace *a, struct folio *f)
+{
+	ASSERT(f->nr_present == 0);
+	atomic_sub(&a->page_table_bytes, PAGE_SIZE);
+	preempt_disable();
+	struct table_array *t = this_cpu_ptr(cpu_tables);
+
+	if (likely(t->count < CPU_TABLES)) {
+		t->tables[t->count++] = f;
+		f = NULL;
+	}
+	preempt_enable();
+	if (f)
+		rcu_call(&f->table_rcu, table_release_late);
+}
+
+/* The table below *e, made if missing. */
+static pte_t *table_descend(struct aspace *a, pte_t *e, u32 flags)
+{
+	pte_t seen = READ_ONCE(*e);
+
+	if (unlikely(!pte_is_present(seen))) {
+		struct folio *f = table_alloc(a, flags);
+
+		if (!f)
+			return NULL;
+		seen = 0;
+		if (atomic_cas_update(e, &seen, folio_to_phys(f) | TABLE_LINK))
+			return folio_address(f);
+		table_free(a, f);
+	}
+	return phys_to_virt(pte_phys(seen));
+}
+
+pte_t *table_get(struct aspace *a, u64 va, u32 flags)
+{
+	pte_t *t = a->table;
+
+	for (unsigned level = 4; level > 1; level--) {
+		t = table_descend(a, &t[PTE_INDEX(va, level)], flags);
+		if (!t)
+			return NULL;
+	}
+	return t;
+}
+
+u64 table_skip(const struct aspace *a, u64 va, u64 end)
+{
+	while (va < end) {
+		const pte_t *t = a->table;
+		unsigned level = 4;
+
+		for (; level > 1; level--) {
+			pte_t e = READ_ONCE(t[PTE_INDEX(va, level)]);
+
+			if (!pte_is_present(e))
+				break;
+			t = phys_to_virt(pte_phys(e));
+		}
+		if (level == 1)
+			return va;
+		va = align_down(va, PTE_SPAN(level)) + PTE_SPAN(level);
+	}
+	return end;
+}
+
+struct folio *table_detach(struct aspace *a, u64 va)
+{
+	pte_t *t = a->table;
+
+	for (unsigned level = 4; level > 2; level--) {
+		pte_t e = READ_ONCE(t[PTE_INDEX(va, level)]);
+
+		if (!pte_is_present(e))
+			return NULL;
+		t = phys_to_virt(pte_phys(e));
+	}
+	pte_t *e = &t[PTE_INDEX(va, 2)];
+
+	if (!pte_is_present(*e))
+		return NULL;
+	struct folio *f = phys_to_frame(pte_phys(*e));
+
+	spin_lock(&f->table_lock);
+	bool empty = f->nr_present == 0;
+
+	if (empty)
+		WRITE_ONCE(*e, 0);
+	spin_unlock(&f->table_lock);
+	return empty ? f : NULL;
+}
+
+/* ---- the end of an address space ---- */
+
+static void leaf_free(struct aspace *a, pte_t *table, struct folio *f)
+{
+	for (u32 i = 0, left = f->nr_present; left && i < 512; i++) {
+		pte_t e = table[i];
+
+		if (e == 0)
+			continue;
+		left--;
+		table[i] = 0;
+		if (pte_is_special(e))
+			continue;
+		struct folio *page = phys_to_folio(pte_phys(e));
+
+		if (page->kind != FOLIO_ANON || page->map_count != 1)
+			atomic_sub(&page->map_count, 1);
+		else
+			page->map_count = 0;
+		folio_put(page);
+	}
+	f->nr_present = 0;
+	table_free(a, f);
+}
+
+static void tables_free(struct aspace *a, pte_t *table, unsigned level)
+{
+	u32 nr = level == 4 ? 256 : 512;
+
+	for (u32 i = 0; i < nr; i++) {
+		pte_t e = table[i];
+
+		if (!pte_is_present(e))
+			continue;
+		pte_t *below = phys_to_virt(pte_phys(e));
+		struct folio *f = phys_to_frame(pte_phys(e));
+
+		table[i] = 0;
+		if (level == 2) {
+			leaf_free(a, below, f);
+		} else {
+			tables_free(a, below, level - 1);
+			table_free(a, f);
+		}
+	}
+}
+
+void table_free_all(struct aspace *a)
+{
+	tables_free(a, a->table, 4);
+	folio_put(phys_to_frame(a->table_phys));
+}
+
+pte_t *table_alloc_top(void)
+{
+	struct folio *f = folio_alloc(0, FOLIO_PAGE_TABLE, 0);
+
+	if (!f)
+		return NULL;
+	spin_init(&f->table_lock, RANK_PAGE_TABLE);
+	f->nr_present = 0;
+	pte_t *t = folio_address(f);
+
+	memset(t, 0, PAGE_SIZE / 2);
+	memcpy(t + 256, kernel_page_table + 256, PAGE_SIZE / 2);
+	return t;
+}

@@ -1,0 +1,551 @@
+/*
+ * mmap, munmap, mprotect, brk: changes of the tree of mappings.
+ *
+ * Each takes the lock for writing, makes ready what can fail (limits, memory for
+ * mappings), then changes the tree, then the page tables, and frees pages after
+ * the flush.
+ */
+#include "aspace_internal.h"
+
+#include <nos/errno.h>
+#include <nos/slab.h>
+#include <nos/string.h>
+
+#include <asm/mman.h>
+#include <asm/resource.h>
+#include <linux/capability.h>
+#include <linux/mman.h>
+
+bool range_is_user(u64 address, u64 length)
+{
+	return length <= USER_ADDRESS_END && address <= USER_ADDRESS_END - length;
+}
+
+/* ---- shared anonymous memory ---- */
+
+struct shared_memory {
+	struct ref refs;
+	u64 size, pages;
+	struct page_cache cache;
+};
+
+struct page_cache *shared_memory_create(u64 length)
+{
+	struct shared_memory *s;
+
+	if (memory_commit(length >> PAGE_SHIFT))
+		return NULL;
+	s = kzalloc(sizeof(*s), 0);
+	if (!s) {
+		memory_uncommit(length >> PAGE_SHIFT);
+		return NULL;
+	}
+	ref_init(&s->refs, 1);
+	s->size = length;
+	s->pages = length >> PAGE_SHIFT;
+	page_cache_init(&s->cache, NULL, s, &s->size);
+	return &s->cache;
+}
+
+void shared_memory_get(struct page_cache *c)
+{
+	ref_get(&container_of(c, struct shared_memory, cache)->refs);
+}
+
+void shared_memory_put(struct page_cache *c)
+{
+	struct shared_memory *s = container_of(c, struct shared_memory, cache);
+
+	if (!ref_put(&s->refs))
+		return;
+	page_cache_fini(c);
+	memory_uncommit(s->pages);
+	kfree_rcu(s);
+}
+
+/* ---- limits ---- */
+
+int aspace_may_expand(struct aspace *a, u32 flags, u64 nr_pages)
+{
+	if (a->total_pages + nr_pages > process_rlimit(RLIMIT_AS) >> PAGE_SHIFT)
+		return -ENOMEM;
+	if (mapping_is_private_writable(flags) && !(flags & MAPPING_GROWS_DOWN) &&
+	    a->data_pages + nr_pages > process_rlimit(RLIMIT_DATA) >> PAGE_SHIFT)
+		return -ENOMEM;
+	return 0;
+}
+
+int aspace_may_lock(struct aspace *a, u64 nr_pages)
+{
+	u64 limit = process_rlimit(RLIMIT_MEMLOCK);
+
+	if (a->locked_pages + nr_pages <= limit >> PAGE_SHIFT ||
+	    process_has_capability(CAP_IPC_LOCK))
+		return 0;
+	return limit ? -EAGAIN : -EPERM;
+}
+
+/* ---- unmap ---- */
+
+/* [start, end) of mapping m, which lies wholly inside it, leaves the accounts. */
+static inline void account_removal(struct aspace *a, u32 flags, u64 start, u64 end)
+{
+	aspace_account(a, flags, -(s64)((end - start) >> PAGE_SHIFT));
+}
+
+/* Cuts a hole into one mapping; needs memory for the upper part. */
+static int unmap_middle(struct aspace *a, struct mapping *m, u64 start, u64 end)
+{
+	struct mapping *upper;
+
+	if (a->nr_mappings >= vm_max_map_count)
+		return -ENOMEM;
+	upper = mapping_alloc();
+	if (!upper)
+		return -ENOMEM;
+	mapping_split(a, m, end, upper);
+	mapping_resize(a, m, m->start, start);
+	account_removal(a, m->flags, start, end);
+	return 0;
+}
+
+/* The mappings of [start, end) leave the tree; *gone is a list of whole ones to release. */
+static int unmap_tree(struct aspace *a, struct mapping *m, u64 start, u64 end,
+		      struct mapping **gone)
+{
+	if (m->start < start && m->end > end)
+		return unmap_middle(a, m, start, end);
+	while (m && m->start < end) {
+		struct mapping *next = m->end < end ? mapping_next(m) : NULL;
+
+		if (m->start < start) {
+			account_removal(a, m->flags, start, m->end);
+			mapping_resize(a, m, m->start, start);
+		} else if (m->end > end) {
+			account_removal(a, m->flags, m->start, end);
+			mapping_resize(a, m, end, m->end);
+		} else {
+			account_removal(a, m->flags, m->start, m->end);
+			mapping_remove(a, m);
+			m->rcu.next = (struct rcu_head *)*gone;
+			*gone = m;
+		}
+		m = next;
+	}
+	return 0;
+}
+
+/* Also drops page-table pages that no mapping needs any more, and notes the new gap. */
+void unmap_pages_locked(struct aspace *a, u64 start, u64 end)
+{
+	struct mapping *above = mapping_find(a, end), *below = above ? mapping_prev(above) : NULL;
+	struct tlb_batch b;
+
+	if (!above)
+		below = mapping_find_below(a, end);
+	tlb_batch_init(&b, a);
+	zap_range(a, start, end, NULL, &b);
+	zap_tables(a, start, end, below ? below->end : 0, above ? above->start : USER_ADDRESS_END,
+		   &b);
+	tlb_batch_finish(&b);
+	if (a->gap_from && end > a->gap_from && start < a->mmap_base)
+		a->gap_from = min(above ? above->start : a->mmap_base, a->mmap_base);
+}
+
+int unmap_locked(struct aspace *a, u64 start, u64 end)
+{
+	struct mapping *m = mapping_find(a, start), *gone = NULL;
+
+	if (!m || m->start >= end)
+		return 0;
+	int err = unmap_tree(a, m, start, end, &gone);
+
+	if (err)
+		return err;
+	unmap_pages_locked(a, start, end);
+	while (gone) {
+		m = gone;
+		gone = (struct mapping *)m->rcu.next;
+		mapping_release(m);
+	}
+	return 0;
+}
+
+int aspace_unmap(struct aspace *a, u64 address, u64 length)
+{
+	if (address % PAGE_SIZE || !range_is_user(address, length))
+		return -EINVAL;
+	length = align_up(length, PAGE_SIZE);
+	if (length == 0)
+		return -EINVAL;
+	if (rwlock_write_killable(&a->lock))
+		return -EINTR;
+	int err = unmap_locked(a, address, address + length);
+
+	rwlock_write_unlock(&a->lock);
+	return err;
+}
+
+/* ---- map ---- */
+
+/* Rights that the file gives, and the request's own: 0 or −errno. */
+static s64 request_flags(const struct map_request *r, u32 *to)
+{
+	u32 f = MAPPING_MAY_READ | MAPPING_MAY_WRITE | MAPPING_MAY_EXEC | r->extra_flags;
+	u32 type = r->map_flags & MAP_TYPE;
+
+	if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
+		return -EINVAL;
+	f |= r->prot & PROT_READ ? MAPPING_READ : 0;
+	f |= r->prot & PROT_WRITE ? MAPPING_WRITE : 0;
+	f |= r->prot & PROT_EXEC ? MAPPING_EXEC : 0;
+	f |= type != MAP_PRIVATE ? MAPPING_SHARED : 0;
+	f |= r->map_flags & MAP_GROWSDOWN ? MAPPING_GROWS_DOWN : 0;
+	f |= r->map_flags & MAP_LOCKED ? MAPPING_LOCKED : 0;
+	f |= r->special ? MAPPING_SPECIAL : 0;
+	if ((r->map_flags & MAP_NORESERVE) && vm_overcommit_memory != 2)
+		f |= MAPPING_NORESERVE;
+	if (r->file) {
+		if (!r->file_may_exec) {
+			if (r->prot & PROT_EXEC)
+				return -EPERM;
+			f &= ~MAPPING_MAY_EXEC;
+		}
+		if ((f & MAPPING_SHARED) && !r->file_may_write) {
+			if (r->prot & PROT_WRITE)
+				return -EACCES;
+			f &= ~MAPPING_MAY_WRITE;
+		}
+		if (r->map_flags & MAP_GROWSDOWN)
+			return -EINVAL;
+	}
+	if (mapping_is_private_writable(f) && !(f & (MAPPING_NORESERVE | MAPPING_SPECIAL)))
+		f |= MAPPING_ACCOUNTED;
+	*to = f;
+	return 0;
+}
+
+/* Where the new mapping goes; checks of mmap(2) on the address. */
+static s64 request_place(struct aspace *a, const struct map_request *r, u64 length)
+{
+	if (!(r->map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+		return aspace_find_gap(a, r->address, length, r->map_flags & MAP_32BIT);
+	if (r->address % PAGE_SIZE)
+		return -EINVAL;
+	if (!range_is_user(r->address, length))
+		return -ENOMEM;
+	if (r->address < vm_mmap_min_addr && !process_has_capability(CAP_SYS_RAWIO))
+		return -EPERM;
+	if (r->map_flags & MAP_FIXED_NOREPLACE) {
+		struct mapping *m = mapping_find(a, r->address);
+
+		if (m && m->start < r->address + length)
+			return -EEXIST;
+	}
+	return (s64)r->address;
+}
+
+/* An anonymous mapping beside one of its kind just makes that one longer. */
+static bool map_extend(struct aspace *a, u64 start, u64 end, u32 flags, const char *name)
+{
+	struct mapping probe = {
+		.start = start, .end = end, .flags = flags, .page_offset = start >> PAGE_SHIFT,
+		.name = name,
+	};
+	struct mapping *high = mapping_find(a, start);
+	struct mapping *low = high ? mapping_prev(high) : mapping_find_below(a, start);
+
+	if (low && mapping_can_join(low, &probe)) {
+		mapping_resize(a, low, low->start, end);
+		if (high && mapping_can_join(low, high))
+			mapping_merge(a, low);
+		return true;
+	}
+	if (high && mapping_can_join(&probe, high)) {
+		mapping_resize(a, high, start, high->end);
+		return true;
+	}
+	return false;
+}
+
+/* Puts the mapping in; `start` is free.  0 or −errno. */
+static int map_insert(struct aspace *a, const struct map_request *r, u64 start, u64 length,
+		      u32 flags)
+{
+	bool shared_anonymous = !r->file && !r->cache && !r->special && (flags & MAPPING_SHARED);
+	struct mapping *m;
+
+	if (!r->file && !r->cache && !r->special && !shared_anonymous &&
+	    map_extend(a, start, start + length, flags, r->name))
+		return 0;
+	if (a->nr_mappings >= vm_max_map_count)
+		return -ENOMEM;
+	m = mapping_alloc();
+	if (!m)
+		return -ENOMEM;
+	m->start = start;
+	m->end = start + length;
+	m->flags = flags;
+	m->file = r->file;
+	m->cache = r->cache;
+	m->name = r->name;
+	m->page_offset = r->file || r->cache || r->special ? r->page_offset : start >> PAGE_SHIFT;
+	if (shared_anonymous) {
+		m->page_offset = 0;
+		m->name = "/dev/zero (deleted)";
+		m->cache = shared_memory_create(length);
+		if (!m->cache) {
+			mapping_free(m);
+			return -ENOMEM;
+		}
+	} else {
+		mapping_hold_object(m);
+	}
+	mapping_insert(a, m);
+	if (m->file)
+		mapping_merge(a, m);
+	return 0;
+}
+
+static s64 map_locked(struct aspace *a, const struct map_request *r, u64 length, u32 flags)
+{
+	u64 nr = length >> PAGE_SHIFT;
+	s64 start = request_place(a, r, length);
+
+	if (start < 0)
+		return start;
+	if (r->map_flags & MAP_FIXED) {
+		/* what is replaced does not count twice */
+		int err = unmap_locked(a, (u64)start, (u64)start + length);
+
+		if (err)
+			return err;
+	}
+	int err = aspace_may_expand(a, flags, nr);
+
+	if (!err && (flags & MAPPING_LOCKED))
+		err = aspace_may_lock(a, nr);
+	if (!err && (flags & MAPPING_ACCOUNTED))
+		err = memory_commit(nr);
+	if (err)
+		return err;
+	err = map_insert(a, r, (u64)start, length, flags);
+	if (err) {
+		if (flags & MAPPING_ACCOUNTED)
+			memory_uncommit(nr);
+		return err;
+	}
+	aspace_account(a, flags, (s64)nr);
+	return start;
+}
+
+s64 aspace_map(struct aspace *a, const struct map_request *r)
+{
+	u64 length = align_up(r->length, PAGE_SIZE);
+	u32 flags;
+
+	if (r->length == 0)
+		return -EINVAL;
+	if (length == 0 || length > USER_ADDRESS_END)
+		return -ENOMEM;
+	if (r->page_offset + (length >> PAGE_SHIFT) < r->page_offset)
+		return -EOVERFLOW;
+	s64 start = request_flags(r, &flags);
+
+	if (start < 0)
+		return start;
+	if (rwlock_write_killable(&a->lock))
+		return -EINTR;
+	if (a->default_locked & MCL_FUTURE)
+		flags |= MAPPING_LOCKED;
+	start = map_locked(a, r, length, flags);
+	rwlock_write_unlock(&a->lock);
+	bool on_fault = a->default_locked & MCL_ONFAULT;
+
+	if (start >= 0 && (((r->map_flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE) ||
+			   ((flags & MAPPING_LOCKED) && !on_fault)))
+		(void)aspace_populate(a, (u64)start, length, flags & MAPPING_WRITE);
+	return start;
+}
+
+/* ---- protection ---- */
+
+/* New flags for one mapping within [start, end), split to size already. */
+static int protect_one(struct aspace *a, struct mapping *m, u32 rights, struct tlb_batch *b)
+{
+	u32 old = m->flags;
+	u32 flags = (old & ~(MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) | rights;
+	u64 nr = mapping_pages(m);
+	bool charge = false;
+
+	if (mapping_is_private_writable(flags) && !mapping_is_private_writable(old)) {
+		int err = aspace_may_expand(a, flags, 0);
+
+		if (!err && a->data_pages + nr > process_rlimit(RLIMIT_DATA) >> PAGE_SHIFT)
+			err = -ENOMEM;
+		if (err)
+			return err;
+		charge = !(old & (MAPPING_ACCOUNTED | MAPPING_NORESERVE | MAPPING_SPECIAL));
+		if (charge && memory_commit(nr))
+			return -ENOMEM;
+		flags |= charge ? MAPPING_ACCOUNTED : 0;
+	}
+	aspace_account(a, old & ~MAPPING_ACCOUNTED, -(s64)nr);
+	aspace_account(a, flags & ~MAPPING_ACCOUNTED, (s64)nr);
+	if (charge)
+		a->committed_pages += nr;
+	mapping_set_flags(a, m, flags);
+	protect_range(a, m->start, m->end, flags, b);
+	return 0;
+}
+
+/* Are all of [start, end) mapped, and do all allow `rights`? */
+static int protect_check(struct mapping *m, u64 start, u64 end, u32 rights)
+{
+	for (u64 at = start; at < end; m = mapping_next(m)) {
+		if (!m || m->start > at)
+			return -ENOMEM;
+		u32 may = m->flags / MAPPING_MAY_READ & 1 ? MAPPING_READ : 0;
+
+		may |= m->flags & MAPPING_MAY_WRITE ? MAPPING_WRITE : 0;
+		may |= m->flags & MAPPING_MAY_EXEC ? MAPPING_EXEC : 0;
+		if (rights & ~may)
+			return -EACCES;
+		at = m->end;
+	}
+	return 0;
+}
+
+/* What mprotect can change before the first obstacle, it changes, as Linux does. */
+static int protect_locked(struct aspace *a, u64 start, u64 end, u32 rights)
+{
+	struct mapping *m = mapping_find(a, start);
+	struct tlb_batch b;
+	int err;
+
+	if (!m || m->start > start)
+		return -ENOMEM;
+	tlb_batch_init(&b, a);
+	for (;;) {
+		u64 stop = min(end, m->end);
+
+		err = protect_check(m, start, stop, rights);
+		if (!err && ((m->flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) != rights)) {
+			err = mapping_split_range(a, start, stop);
+			if (!err) {
+				m = mapping_find(a, start);
+				err = protect_one(a, m, rights, &b);
+				m = mapping_merge(a, m);
+			}
+		}
+		if (err || stop == end)
+			break;
+		start = stop;
+		m = mapping_find(a, start);
+		if (!m || m->start > start) {
+			err = -ENOMEM;
+			break;
+		}
+	}
+	tlb_batch_finish(&b);
+	return err;
+}
+
+int aspace_protect(struct aspace *a, u64 address, u64 length, u32 prot)
+{
+	u32 rights = (prot & PROT_READ ? MAPPING_READ : 0) | (prot & PROT_WRITE ? MAPPING_WRITE : 0) |
+		     (prot & PROT_EXEC ? MAPPING_EXEC : 0);
+	u32 grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
+
+	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP))
+		return -EINVAL;
+	if (grows == (PROT_GROWSDOWN | PROT_GROWSUP) || address % PAGE_SIZE)
+		return -EINVAL;
+	if (length == 0)
+		return 0;
+	length = align_up(length, PAGE_SIZE);
+	if (length == 0 || !range_is_user(address, length))
+		return -ENOMEM;
+	if (rwlock_write_killable(&a->lock))
+		return -EINTR;
+	u64 start = address, end = address + length;
+	int err = 0;
+
+	if (grows) {
+		struct mapping *m = mapping_find(a, start);
+
+		if (!m || m->start >= end)
+			err = -ENOMEM;
+		else if (grows == PROT_GROWSUP || !(m->flags & MAPPING_GROWS_DOWN))
+			err = -EINVAL;
+		else
+			start = m->start;
+	}
+	if (!err)
+		err = protect_locked(a, start, end, rights);
+	rwlock_write_unlock(&a->lock);
+	return err;
+}
+
+/* ---- brk ---- */
+
+#define HEAP_FLAGS                                                                                 \
+	(MAPPING_READ | MAPPING_WRITE | MAPPING_MAY_READ | MAPPING_MAY_WRITE | MAPPING_MAY_EXEC |  \
+	 MAPPING_ACCOUNTED)
+static const char heap_name[] = "[heap]";
+
+/* [start, end) is to be heap; false: it can't. */
+static bool heap_grow_locked(struct aspace *a, u64 start, u64 end)
+{
+	u64 nr = (end - start) >> PAGE_SHIFT;
+	struct mapping *next = mapping_find(a, start);
+	u32 flags = HEAP_FLAGS | (a->default_locked & MCL_FUTURE ? MAPPING_LOCKED : 0);
+	struct map_request r = { .name = heap_name };
+
+	if (!range_is_user(start, end - start))
+		return false;
+	if (next && end > (next->flags & MAPPING_GROWS_DOWN ? next->start - STACK_GUARD_GAP
+							    : next->start))
+		return false;
+	if (aspace_may_expand(a, flags, nr) ||
+	    ((flags & MAPPING_LOCKED) && aspace_may_lock(a, nr)) || memory_commit(nr))
+		return false;
+	if (map_insert(a, &r, start, end - start, flags)) {
+		memory_uncommit(nr);
+		return false;
+	}
+	aspace_account(a, flags, (s64)nr);
+	return true;
+}
+
+u64 aspace_brk(struct aspace *a, u64 end)
+{
+	bool populate = false;
+	u64 old_top, new_top;
+
+	if (rwlock_write_killable(&a->lock))
+		return a->brk_end;
+	u64 limit = process_rlimit(RLIMIT_DATA);
+	u64 data = a->data_end - a->data_start;
+
+	if (end < a->brk_start || end > USER_ADDRESS_END ||
+	    (limit < U64_MAX && end - a->brk_start + data > limit))
+		goto out;
+	old_top = align_up(a->brk_end, PAGE_SIZE);
+	new_top = align_up(end, PAGE_SIZE);
+	if (new_top < old_top) {
+		if (unmap_locked(a, new_top, old_top))
+			goto out;
+	} else if (new_top > old_top) {
+		if (!heap_grow_locked(a, old_top, new_top))
+			goto out;
+		populate = a->default_locked & MCL_FUTURE && !(a->default_locked & MCL_ONFAULT);
+	}
+	a->brk_end = end;
+out:
+	end = a->brk_end;
+	rwlock_write_unlock(&a->lock);
+	if (populate)
+		(void)aspace_populate(a, old_top, new_top - old_top, true);
+	return end;
+}

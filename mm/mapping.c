@@ -1,0 +1,403 @@
+/*
+ * The tree of mappings: find, insert, cut, join, and the search for gaps.
+ *
+ * Every change happens with aspace->lock held for writing and inside a write
+ * section of tree_sequence, so that a fault that read the tree without the lock
+ * notices.  A mapping of a cache changes its bounds under the cache's
+ * mappings_lock too: whoever walks the list of mappings relies on them.
+ *
+ * The memory of a struct mapping stays of that type for a grace period
+ * (rcu_typed), so a reader without the lock may follow stale links; it bounds
+ * its steps and checks the sequence.
+ */
+#include "aspace_internal.h"
+
+#include <nos/errno.h>
+#include <nos/slab.h>
+#include <nos/string.h>
+
+#define MAX_STEPS 96	/* deeper than any tree of 2^32 mappings */
+
+static struct slab_cache *mapping_cache;
+
+static void mapping_construct(void *object)
+{
+	memset(object, 0, sizeof(struct mapping));
+}
+
+void mapping_init(void)
+{
+	static const struct slab_cache_info info = {
+		.name = "mapping", .size = sizeof(struct mapping), .align = CACHE_LINE,
+		.rcu_typed = true, .account = true, .construct = mapping_construct,
+	};
+
+	mapping_cache = slab_cache_create(&info);
+	VERIFY(mapping_cache);
+}
+
+struct mapping *mapping_alloc(void)
+{
+	return slab_alloc(mapping_cache, 0);
+}
+
+void mapping_free(struct mapping *m)
+{
+	slab_free(mapping_cache, m);
+}
+
+void mapping_hold_object(const struct mapping *m)
+{
+	if (m->file)
+		file_get_for_mapping(m->file);
+	else if (m->cache)
+		shared_memory_get(m->cache);
+}
+
+void mapping_release(struct mapping *m)
+{
+	if (m->file)
+		file_put_for_mapping(m->file);
+	else if (m->cache)
+		shared_memory_put(m->cache);
+	mapping_free(m);
+}
+
+/* ---- look up ---- */
+
+static inline struct mapping *node_mapping(const struct rb_node *n)
+{
+	return n ? rb_entry(n, struct mapping, node) : NULL;
+}
+
+struct mapping *mapping_find(struct aspace *a, u64 address)
+{
+	struct rb_node *n = a->mappings.node;
+	struct mapping *best = NULL;
+
+	while (n) {
+		struct mapping *m = rb_entry(n, struct mapping, node);
+
+		if (m->end > address) {
+			best = m;
+			if (m->start <= address)
+				break;
+			n = n->left;
+		} else {
+			n = n->right;
+		}
+	}
+	return best;
+}
+
+struct mapping *mapping_find_rcu(struct aspace *a, u64 address)
+{
+	struct rb_node *n = READ_ONCE(a->mappings.node);
+
+	for (unsigned steps = 0; n && steps < MAX_STEPS; steps++) {
+		struct mapping *m = rb_entry(n, struct mapping, node);
+
+		if (READ_ONCE(m->end) <= address)
+			n = READ_ONCE(n->right);
+		else if (READ_ONCE(m->start) <= address)
+			return m;
+		else
+			n = READ_ONCE(n->left);
+	}
+	return NULL;
+}
+
+struct mapping *mapping_find_below(struct aspace *a, u64 address)
+{
+	struct rb_node *n = a->mappings.node;
+	struct mapping *best = NULL;
+
+	while (n) {
+		struct mapping *m = rb_entry(n, struct mapping, node);
+
+		if (m->start < address) {
+			best = m;
+			n = n->right;
+		} else {
+			n = n->left;
+		}
+	}
+	return best;
+}
+
+struct mapping *aspace_find_locked(struct aspace *a, u64 address)
+{
+	return mapping_find(a, address);
+}
+
+struct mapping *mapping_next(const struct mapping *m)
+{
+	return node_mapping(rb_next(&m->node));
+}
+
+struct mapping *mapping_prev(const struct mapping *m)
+{
+	return node_mapping(rb_prev(&m->node));
+}
+
+/* ---- changes ---- */
+
+static inline void change_begin(struct aspace *a, struct page_cache *c)
+{
+	if (c)
+		mutex_lock(&c->mappings_lock);
+	seq_write_begin(&a->tree_sequence);
+}
+
+static inline void change_end(struct aspace *a, struct page_cache *c)
+{
+	seq_write_end(&a->tree_sequence);
+	if (c)
+		mutex_unlock(&c->mappings_lock);
+}
+
+static inline bool may_write_shared(u32 flags)
+{
+	return (flags & (MAPPING_SHARED | MAPPING_MAY_WRITE)) ==
+	       (MAPPING_SHARED | MAPPING_MAY_WRITE);
+}
+
+static void link_cache_locked(struct mapping *m)
+{
+	if (m->cache) {
+		list_push_back(&m->cache->mappings, &m->cache_node);
+		m->cache->nr_writable_shared += may_write_shared(m->flags);
+	}
+}
+
+static void unlink_cache_locked(struct mapping *m)
+{
+	if (m->cache) {
+		list_remove(&m->cache_node);
+		m->cache->nr_writable_shared -= may_write_shared(m->flags);
+	}
+}
+
+static void tree_link(struct aspace *a, struct mapping *m)
+{
+	struct rb_node **link = &a->mappings.node, *parent = NULL;
+
+	while (*link) {
+		parent = *link;
+		link = m->start < rb_entry(parent, struct mapping, node)->start ? &parent->left
+										: &parent->right;
+	}
+	rb_insert(&a->mappings, &m->node, parent, link);
+	a->nr_mappings++;
+}
+
+void mapping_insert(struct aspace *a, struct mapping *m)
+{
+	m->aspace = a;
+	change_begin(a, m->cache);
+	tree_link(a, m);
+	link_cache_locked(m);
+	change_end(a, m->cache);
+}
+
+void mapping_remove(struct aspace *a, struct mapping *m)
+{
+	change_begin(a, m->cache);
+	rb_remove(&a->mappings, &m->node);
+	a->nr_mappings--;
+	unlink_cache_locked(m);
+	change_end(a, m->cache);
+}
+
+/* The page at start keeps its index when start moves. */
+static void set_bounds(struct mapping *m, u64 start, u64 end)
+{
+	m->page_offset += (u64)((s64)(start - m->start) >> PAGE_SHIFT);
+	m->start = start;
+	m->end = end;
+}
+
+void mapping_resize(struct aspace *a, struct mapping *m, u64 start, u64 end)
+{
+	change_begin(a, m->cache);
+	set_bounds(m, start, end);
+	change_end(a, m->cache);
+}
+
+void mapping_set_flags(struct aspace *a, struct mapping *m, u32 flags)
+{
+	seq_write_begin(&a->tree_sequence);
+	m->flags = flags;
+	seq_write_end(&a->tree_sequence);
+}
+
+void mapping_split(struct aspace *a, struct mapping *m, u64 address, struct mapping *upper)
+{
+	ASSERT(m->start < address && address < m->end);
+	upper->start = m->start;
+	upper->flags = m->flags;
+	upper->aspace = a;
+	upper->file = m->file;
+	upper->cache = m->cache;
+	upper->name = m->name;
+	upper->page_offset = m->page_offset;
+	set_bounds(upper, address, m->end);
+	mapping_hold_object(m);
+	change_begin(a, m->cache);
+	m->end = address;
+	tree_link(a, upper);
+	link_cache_locked(upper);
+	change_end(a, m->cache);
+}
+
+int mapping_split_range(struct aspace *a, u64 start, u64 end)
+{
+	u64 cuts[2] = { start, end };
+
+	for (int i = 0; i < 2; i++) {
+		struct mapping *m = mapping_find(a, cuts[i]);
+
+		if (!m || m->start >= cuts[i])
+			continue;
+		if (a->nr_mappings >= vm_max_map_count)
+			return -ENOMEM;
+		struct mapping *upper = mapping_alloc();
+
+		if (!upper)
+			return -ENOMEM;
+		mapping_split(a, m, cuts[i], upper);
+	}
+	return 0;
+}
+
+bool mapping_can_join(const struct mapping *low, const struct mapping *high)
+{
+	return low->end == high->start && low->flags == high->flags && low->file == high->file &&
+	       low->cache == high->cache && low->name == high->name &&
+	       !(low->flags & MAPPING_SPECIAL) &&
+	       low->page_offset + mapping_pages(low) == high->page_offset;
+}
+
+/* `low` takes over what `high` covers. */
+static void mapping_join(struct aspace *a, struct mapping *low, struct mapping *high)
+{
+	change_begin(a, low->cache);
+	rb_remove(&a->mappings, &high->node);
+	a->nr_mappings--;
+	unlink_cache_locked(high);
+	low->end = high->end;
+	change_end(a, low->cache);
+	mapping_release(high);
+}
+
+struct mapping *mapping_merge(struct aspace *a, struct mapping *m)
+{
+	struct mapping *other = mapping_next(m);
+
+	if (other && mapping_can_join(m, other))
+		mapping_join(a, m, other);
+	other = mapping_prev(m);
+	if (other && mapping_can_join(other, m)) {
+		mapping_join(a, other, m);
+		m = other;
+	}
+	return m;
+}
+
+void aspace_account(struct aspace *a, u32 flags, s64 nr)
+{
+	a->total_pages += (u64)nr;
+	if (flags & (MAPPING_STACK | MAPPING_GROWS_DOWN))
+		a->stack_pages += (u64)nr;
+	else if (mapping_is_private_writable(flags))
+		a->data_pages += (u64)nr;
+	else if ((flags & (MAPPING_EXEC | MAPPING_WRITE)) == MAPPING_EXEC)
+		a->exec_pages += (u64)nr;
+	if (flags & MAPPING_LOCKED)
+		a->locked_pages += (u64)nr;
+	if (a->total_pages > a->peak_total_pages)
+		a->peak_total_pages = a->total_pages;
+	if (flags & MAPPING_ACCOUNTED) {
+		a->committed_pages += (u64)nr;
+		if (nr < 0)
+			memory_uncommit((u64)-nr);
+	}
+}
+
+/* ---- gaps ---- */
+
+static bool gap_is_free(struct aspace *a, u64 start, u64 length)
+{
+	struct mapping *m = mapping_find(a, start);
+
+	return !m || start + length <= mapping_room_end(m);
+}
+
+/* Highest free range below `limit`; remembers what it skipped if `remember`. */
+static u64 gap_search_down(struct aspace *a, u64 limit, u64 length, bool remember)
+{
+	u64 floor = max(vm_mmap_min_addr, USER_ADDRESS_MIN), high = limit;
+	struct mapping *m = mapping_find_below(a, limit);
+
+	if (m && m->end > high)		/* covers the limit */
+		high = mapping_room_end(m), m = mapping_prev(m);
+	for (;;) {
+		u64 low = m ? max(m->end, floor) : floor;
+
+		if (high > low && high - low >= length) {
+			if (remember)
+				a->gap_from = high - length;
+			return high - length;
+		}
+		if (remember && high > low && high - low > a->gap_skipped)
+			a->gap_skipped = high - low;
+		if (!m || m->start <= floor)
+			return 0;
+		high = mapping_room_end(m);
+		m = mapping_prev(m);
+	}
+}
+
+static u64 gap_search_up(struct aspace *a, u64 from, u64 limit, u64 length)
+{
+	u64 at = from;
+
+	for (struct mapping *m = mapping_find(a, at); m; m = mapping_next(m)) {
+		u64 end = mapping_room_end(m);
+
+		if (end >= at && end - at >= length)
+			break;
+		at = max(at, m->end);
+	}
+	return at <= limit && limit - at >= length ? at : 0;
+}
+
+#define LOW_AREA_START 0x40000000ul
+#define LOW_AREA_END 0x80000000ul
+
+s64 aspace_find_gap(struct aspace *a, u64 hint, u64 length, bool below_2g)
+{
+	u64 at;
+
+	if (length > USER_ADDRESS_END - USER_ADDRESS_MIN)
+		return -ENOMEM;
+	hint = hint & PAGE_MASK;
+	if (hint) {
+		hint = max(hint, vm_mmap_min_addr);
+		if (hint <= USER_ADDRESS_END - length && (!below_2g || hint + length <= LOW_AREA_END) &&
+		    gap_is_free(a, hint, length))
+			return (s64)hint;
+	}
+	if (below_2g) {
+		at = gap_search_up(a, LOW_AREA_START, LOW_AREA_END, length);
+		return at ? (s64)at : -ENOMEM;
+	}
+	if (length <= a->gap_skipped || !a->gap_from || a->gap_from > a->mmap_base) {
+		a->gap_from = a->mmap_base;
+		a->gap_skipped = 0;
+	}
+	at = gap_search_down(a, a->gap_from, length, true);
+	if (!at)
+		at = gap_search_up(a, a->mmap_base, USER_ADDRESS_END, length);
+	return at ? (s64)at : -ENOMEM;
+}

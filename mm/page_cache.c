@@ -1,0 +1,634 @@
+/*
+ * The page cache: what of a file is in memory.
+ *
+ * Concepts.  A cache belongs to an inode.  Its folios stand in a radix tree, at
+ * each index that they cover; a folio is the unit of a transfer.  A cache whose
+ * owner can't read folios is memory only: a hole reads as zeros, and a folio
+ * stays until it is truncated.
+ *
+ * Looking up.  Under RCU: find, take a reference unless the count is 0, check
+ * that the folio still belongs to this cache and index.  The count of a folio
+ * that reclaim takes away is frozen at 0 first, so nobody gets a folio that is
+ * no longer in the tree except after truncation, which the checks of `cache`
+ * under the folio lock (writers) and of invalidate_sequence (faults) detect.
+ *
+ * States.  UPTODATE: contents valid; set once, under the folio lock, by whoever
+ * read or wrote it.  DIRTY: newer than the file's storage; mark 0 in the tree.
+ * A shared mapping of a cache with write_folio is mapped read-only until the
+ * first store faults and marks the folio dirty; writing back protects it again.
+ *
+ * Invariants.
+ *   (1) a folio in the tree has cache, index set and one reference for the tree;
+ *   (2) whoever holds the lock of a folio with cache != NULL may use the cache:
+ *       its end takes every folio's lock;
+ *   (3) a mapped folio has a reference for each page-table entry;
+ *   (4) *size never covers bytes that are not zero or written: truncation
+ *       zeroes the rest of the last page.
+ *
+ * Copies.  write(2) copies from user memory while it holds the folio lock; the
+ * source may be a mapping of the same folio.  So pages are touched first, the
+ * copy under the lock does not fault, and is repeated if it fell short.
+ *
+ * Locking.  `lock` for changes of the tree; folio lock for contents; order in
+ * lock_rank.h.  The list of evictable folios has its own spin lock.
+ *
+ * Simple for now: one system-wide clock list; write-back only by sync and when
+ * the owner asks; read-ahead is the folio that a read is in (folio_order).
+ */
+#include "page_cache_internal.h"
+
+#include <nos/assert.h>
+#include <nos/counter.h>
+#include <nos/errno.h>
+#include <nos/iobuf.h>
+#include <nos/string.h>
+#include <nos/thread.h>
+
+DEFINE_COUNTER(read_misses, "page_cache.read_misses");
+DEFINE_COUNTER(pages_read, "page_cache.pages_read");
+DEFINE_COUNTER(pages_written, "page_cache.pages_written");
+
+void page_cache_init(struct page_cache *c, const struct page_cache_ops *ops, void *owner, u64 *size)
+{
+	memset(c, 0, sizeof(*c));
+	c->ops = ops;
+	c->owner = owner;
+	c->size = size;
+	spin_init(&c->lock, RANK_PAGE_CACHE);
+	mutex_init(&c->mappings_lock, RANK_PAGE_CACHE_MAPPINGS);
+	list_init(&c->mappings);
+}
+
+/* ---- look up ---- */
+
+struct folio *page_cache_find(struct page_cache *c, u64 index)
+{
+	struct folio *f;
+
+	rcu_read_lock();
+	for (;;) {
+		f = radix_find(&c->tree, index);
+		if (!f || page_cache_try_get(c, index, f))
+			break;
+	}
+	rcu_read_unlock();
+	return f;
+}
+
+/* ---- insert and remove ---- */
+
+/* Takes [index, index + nr) of the tree for f; on error nothing is left. */
+static int tree_insert_locked(struct page_cache *c, struct folio *f, u64 index)
+	__must_hold(&c->lock)
+{
+	u64 nr = folio_nr_pages(f);
+
+	for (u64 i = 0; i < nr; i++) {
+		int err = radix_insert(&c->tree, index + i, f);
+
+		if (err) {
+			while (i-- > 0)
+				radix_remove(&c->tree, index + i);
+			return err;
+		}
+	}
+	c->nr_pages += nr;
+	return 0;
+}
+
+static void tree_remove_locked(struct page_cache *c, struct folio *f) __must_hold(&c->lock)
+{
+	u64 nr = folio_nr_pages(f);
+
+	for (u64 i = 0; i < nr; i++)
+		radix_remove(&c->tree, f->index + i);
+	c->nr_pages -= nr;
+}
+
+/* Adds a new locked folio: 0, -EEXIST, -ENOMEM.  The tree gets its own reference. */
+static int cache_add(struct page_cache *c, struct folio *f, u64 index)
+{
+	int err;
+
+	f->cache = c;
+	f->index = index;
+	list_init(&f->lru);
+	folio_get(f);
+	spin_lock(&c->lock);
+	err = tree_insert_locked(c, f, index);
+	spin_unlock(&c->lock);
+	if (err) {
+		f->cache = NULL;
+		folio_put(f);
+		return err;
+	}
+	folio_lru_add(f, page_cache_is_memory(c));
+	return 0;
+}
+
+/* Takes a locked folio out; its holders keep their references. */
+static void cache_remove(struct page_cache *c, struct folio *f)
+{
+	folio_lru_remove(f, page_cache_is_memory(c));
+	if (folio_has_flag(f, FOLIO_DIRTY)) {
+		folio_clear_flag(f, FOLIO_DIRTY);
+		page_cache_count_dirty(-(s64)folio_nr_pages(f));
+	}
+	spin_lock(&c->lock);
+	tree_remove_locked(c, f);
+	WRITE_ONCE(f->cache, NULL);
+	spin_unlock(&c->lock);
+	folio_put(f);
+}
+
+bool page_cache_evict(struct page_cache *c, struct folio *f)
+{
+	if (folio_has_flag(f, FOLIO_DIRTY | FOLIO_WRITEBACK))
+		return false;
+	spin_lock(&c->lock);
+	/* the tree's reference and the caller's: freeze both */
+	if (!atomic_cas(&f->refs.count, 2, 0)) {
+		spin_unlock(&c->lock);
+		return false;
+	}
+	if (folio_has_flag(f, FOLIO_DIRTY)) {
+		atomic_store(&f->refs.count, 2);
+		spin_unlock(&c->lock);
+		return false;
+	}
+	tree_remove_locked(c, f);
+	WRITE_ONCE(f->cache, NULL);
+	spin_unlock(&c->lock);
+	folio_lru_remove(f, false);
+	atomic_store(&f->refs.count, 1);
+	return true;
+}
+
+/* Pages from the start of the file that *size covers. */
+static u64 cache_size_pages(const struct page_cache *c)
+{
+	return div_round_up(READ_ONCE(*c->size), PAGE_SIZE);
+}
+
+/* A new folio that covers `index`, as large as the owner reads and the file allows; locked. */
+static struct folio *cache_add_new(struct page_cache *c, u64 index, unsigned order, bool zero)
+{
+	u64 size = cache_size_pages(c);
+
+	while (order && align_down(index, 1ull << order) + (1ull << (order - 1)) >= size)
+		order--;
+	for (;; order = 0) {
+		u32 flags = (zero ? ALLOC_ZERO : 0) | (order ? ALLOC_NORETRY : ALLOC_USER);
+		struct folio *f = folio_alloc(order, FOLIO_FILE, flags | ALLOC_MOVABLE);
+		int err = -ENOMEM;
+
+		if (f) {
+			f->flags = FOLIO_LOCKED | (zero ? FOLIO_UPTODATE : 0);
+			err = cache_add(c, f, align_down(index, 1ull << order));
+			if (!err)
+				return f;
+			f->flags = 0;
+			folio_put(f);
+		}
+		if (order == 0)
+			return err_ptr(err);
+	}
+}
+
+/* ---- reading ---- */
+
+/* Has the owner fill a locked folio; 0 or −errno. */
+static int folio_read_locked(struct page_cache *c, struct folio *f, struct file *file)
+{
+	int err = c->ops->read_folio(c, f, file);
+
+	counter_inc(read_misses);
+	if (err)
+		return err;
+	counter_add(pages_read, folio_nr_pages(f));
+	folio_set_flag(f, FOLIO_UPTODATE);
+	return 0;
+}
+
+/* Makes a referenced folio up to date: 0, -EAGAIN (left the cache: look again), or −errno. */
+static int folio_make_uptodate(struct page_cache *c, struct folio *f, struct file *file)
+{
+	int err = folio_lock_killable(f);
+
+	if (err)
+		return err;
+	if (READ_ONCE(f->cache) != c)
+		err = -EAGAIN;
+	else if (!folio_has_flag(f, FOLIO_UPTODATE))
+		err = folio_read_locked(c, f, file);
+	folio_unlock(f);
+	return err;
+}
+
+struct folio *page_cache_get(struct page_cache *c, u64 index, struct file *file)
+{
+	bool memory = page_cache_is_memory(c);
+
+	for (;;) {
+		struct folio *f = page_cache_find(c, index);
+		int err = 0;
+
+		if (!f) {
+			f = cache_add_new(c, index, memory ? 0 : c->ops->folio_order, memory);
+			if (is_err(f)) {
+				if (ptr_err(f) == -EEXIST)
+					continue;
+				return f;
+			}
+			if (!memory)
+				err = folio_read_locked(c, f, file);
+			folio_unlock(f);
+		} else if (!folio_has_flag(f, FOLIO_UPTODATE)) {
+			err = folio_make_uptodate(c, f, file);
+		}
+		if (!err)
+			return f;
+		folio_put(f);
+		if (err != -EAGAIN)
+			return err_ptr(err);
+	}
+}
+
+struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, bool zero)
+{
+	for (;;) {
+		struct folio *f = page_cache_find(c, index);
+
+		if (f) {
+			folio_lock(f);
+			if (READ_ONCE(f->cache) == c)
+				return f;
+			folio_unlock(f);
+			folio_put(f);
+			continue;
+		}
+		f = cache_add_new(c, index, 0, zero);
+		if (!is_err(f))
+			return f;
+		if (ptr_err(f) != -EEXIST)
+			return NULL;
+	}
+}
+
+/* A page that is not ready: bytes moved, or −errno; *moved = 0 and 0 means look again. */
+static __noinline ssize_t read_miss(struct page_cache *c, struct file *file, struct iobuf *to,
+				    u64 at, size_t len)
+{
+	u64 index = at >> PAGE_SHIFT;
+
+	if (page_cache_is_memory(c)) {
+		struct folio *f = page_cache_find(c, index);
+
+		if (f) {	/* just appeared, or is being written for the first time */
+			int err = folio_lock_killable(f);
+
+			if (!err)
+				folio_unlock(f);
+			folio_put(f);
+			return err;
+		}
+		size_t n = min(len, PAGE_SIZE - at % PAGE_SIZE);
+
+		n = iobuf_put_zero(to, n);
+		return n ? (ssize_t)n : -EFAULT;
+	}
+	if ((to->flags & IOBUF_NOWAIT))
+		return -EAGAIN;
+	if (c->ops->read_ahead) {
+		u64 nr = div_round_up(at % PAGE_SIZE + len, PAGE_SIZE);
+
+		c->ops->read_ahead(c, index, nr, file);
+	}
+	struct folio *f = page_cache_get(c, index, file);
+
+	if (is_err(f))
+		return ptr_err(f);
+	folio_put(f);
+	return 0;
+}
+
+ssize_t page_cache_read(struct page_cache *c, struct file *file, struct iobuf *to, u64 *pos)
+{
+	u64 at = *pos, size = READ_ONCE(*c->size);
+	u64 left = to->remaining;
+	ssize_t err = 0;
+
+	if (unlikely(at >= size))
+		return 0;
+	left = min(left, size - at);
+	while (left) {
+		struct folio *f = page_cache_find(c, at >> PAGE_SHIFT);
+
+		if (unlikely(!f || !folio_has_flag(f, FOLIO_UPTODATE))) {
+			if (f)
+				folio_put(f);
+			err = read_miss(c, file, to, at, left);
+			if (err < 0)
+				break;
+			at += (u64)err;
+			left -= (u64)err;
+			err = 0;
+			continue;
+		}
+		u64 offset = at - (f->index << PAGE_SHIFT);
+		size_t n = min(left, folio_size(f) - offset);
+		size_t copied = iobuf_put(to, (char *)folio_address(f) + offset, n);
+
+		if (!folio_has_flag(f, FOLIO_REFERENCED))
+			folio_set_flag(f, FOLIO_REFERENCED);
+		folio_put(f);
+		at += copied;
+		left -= copied;
+		if (unlikely(copied < n)) {
+			err = -EFAULT;
+			break;
+		}
+		if (unlikely(left && fatal_signal_is_pending())) {
+			err = -ERESTARTSYS;
+			break;
+		}
+	}
+	u64 done = at - *pos;
+
+	*pos = at;
+	return done ? (ssize_t)done : err;
+}
+
+/* ---- writing ---- */
+
+void page_cache_mark_dirty(struct folio *f)
+{
+	struct page_cache *c = f->cache;
+
+	folio_set_flag(f, FOLIO_REFERENCED);
+	if (!c || page_cache_is_memory(c) || folio_has_flag(f, FOLIO_DIRTY))
+		return;
+	if (atomic_fetch_or(&f->flags, FOLIO_DIRTY) & FOLIO_DIRTY)
+		return;
+	page_cache_count_dirty((s64)folio_nr_pages(f));
+	scoped_spin(&c->lock);
+	radix_mark(&c->tree, f->index, 0);
+}
+
+/*
+ * The locked folio that a write of [at, at + len) within one page goes to.
+ * Up to date, unless the whole page is overwritten.
+ */
+static struct folio *write_folio_get(struct page_cache *c, struct file *file, u64 at, size_t len)
+{
+	bool memory = page_cache_is_memory(c);
+	bool old_data = !memory && (at & PAGE_MASK) < READ_ONCE(*c->size);
+
+	for (;;) {
+		struct folio *f = page_cache_get_for_write(c, at >> PAGE_SHIFT,
+							   !old_data && len < PAGE_SIZE);
+
+		if (!f)
+			return err_ptr(-ENOMEM);
+		if (folio_has_flag(f, FOLIO_UPTODATE) || len == PAGE_SIZE)
+			return f;
+		int err = 0;
+
+		if (old_data)
+			err = folio_read_locked(c, f, file);
+		else	/* a first write of the whole page fell short before */
+			memset(folio_address(f), 0, folio_size(f));
+		if (!err) {
+			folio_set_flag(f, FOLIO_UPTODATE);
+			return f;
+		}
+		folio_unlock(f);
+		folio_put(f);
+		return err_ptr(err);
+	}
+}
+
+/* Copies into one page; bytes, 0 = the source has to be touched again, or −errno. */
+static ssize_t write_page(struct page_cache *c, struct file *file, struct iobuf *from, u64 at,
+			  size_t len)
+{
+	struct folio *f = write_folio_get(c, file, at, len);
+
+	if (is_err(f))
+		return ptr_err(f);
+	u64 offset = at - (f->index << PAGE_SHIFT);
+
+	iobuf_atomic_begin();
+	size_t n = iobuf_get(from, (char *)folio_address(f) + offset, len);
+
+	iobuf_atomic_end();
+	if (!folio_has_flag(f, FOLIO_UPTODATE)) {
+		if (n == len) {
+			folio_set_flag(f, FOLIO_UPTODATE);
+		} else {	/* the rest of the page is not known: as if nothing was copied */
+			iobuf_revert(from, n);
+			n = 0;
+		}
+	}
+	if (n) {
+		page_cache_mark_dirty(f);
+		counter_inc(pages_written);
+		if (at + n > READ_ONCE(*c->size))
+			WRITE_ONCE(*c->size, at + n);
+	}
+	folio_unlock(f);
+	folio_put(f);
+	return (ssize_t)n;
+}
+
+ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *from, u64 *pos)
+{
+	u64 at = *pos;
+	ssize_t err = 0;
+
+	if (c->ops && c->ops->write_begin && from->remaining) {
+		err = c->ops->write_begin(c, at, from->remaining);
+		if (err)
+			return err;
+	}
+	while (from->remaining) {
+		size_t len = min(from->remaining, PAGE_SIZE - at % PAGE_SIZE);
+		size_t ready = iobuf_fault_in(from, len, false);
+
+		if (ready == 0) {
+			err = -EFAULT;
+			break;
+		}
+		err = write_page(c, file, from, at, min(len, ready));
+		if (err < 0)
+			break;
+		at += (u64)err;
+		if (unlikely(from->remaining && fatal_signal_is_pending())) {
+			err = -ERESTARTSYS;
+			break;
+		}
+	}
+	u64 done = at - *pos;
+
+	*pos = at;
+	return done ? (ssize_t)done : err < 0 ? err : 0;
+}
+
+/* ---- truncation ---- */
+
+/* Zeroes bytes [start, end) of what is cached of one folio. */
+static void folio_zero_range(struct page_cache *c, struct folio *f, u64 start, u64 end)
+{
+	u64 first = f->index << PAGE_SHIFT, last = first + folio_size(f);
+
+	start = max(start, first);
+	end = min(end, last);
+	if (start >= end || READ_ONCE(f->cache) != c || !folio_has_flag(f, FOLIO_UPTODATE))
+		return;
+	memset((char *)folio_address(f) + (start - first), 0, end - start);
+	page_cache_mark_dirty(f);
+}
+
+/* One folio that overlaps [start, end) bytes: gone if wholly inside, else zeroed there. */
+static void truncate_folio(struct page_cache *c, struct folio *f, u64 start, u64 end)
+{
+	folio_lock(f);
+	folio_wait_writeback(f);
+	if (f->cache == c) {
+		u64 first = f->index << PAGE_SHIFT;
+
+		if (first >= start && first + folio_size(f) <= end)
+			cache_remove(c, f);
+		else
+			folio_zero_range(c, f, start, end);
+	}
+	folio_unlock(f);
+}
+
+void page_cache_truncate(struct page_cache *c, u64 start, u64 end)
+{
+	u64 index = start >> PAGE_SHIFT;
+	u64 last = end == U64_MAX ? U64_MAX : div_round_up(end, PAGE_SIZE);
+
+	if (start >= end)
+		return;
+	atomic_add(&c->invalidate_sequence, 1);
+	page_cache_unmap(c, div_round_up(start, PAGE_SIZE),
+			 end == U64_MAX ? U64_MAX : end >> PAGE_SHIFT, true);
+	for (;;) {
+		rcu_read_lock();
+		u64 at = index;
+		struct folio *f = radix_find_next(&c->tree, &at);
+		bool got = f && at < last && page_cache_try_get(c, at, f);
+
+		rcu_read_unlock();
+		if (!f || at >= last)
+			break;
+		if (!got)
+			continue;
+		index = f->index + folio_nr_pages(f);
+		truncate_folio(c, f, start, end);
+		folio_put(f);
+	}
+	atomic_add(&c->invalidate_sequence, 1);
+}
+
+void page_cache_fini(struct page_cache *c)
+{
+	ASSERT(list_is_empty(&c->mappings));
+	page_cache_truncate(c, 0, U64_MAX);
+	ASSERT(c->nr_pages == 0);
+}
+
+u64 page_cache_next_data(struct page_cache *c, u64 pos)
+{
+	u64 index = pos >> PAGE_SHIFT;
+
+	scoped_rcu();
+	if (!radix_find_next(&c->tree, &index))
+		return U64_MAX;
+	return max(pos, index << PAGE_SHIFT);
+}
+
+u64 page_cache_next_hole(struct page_cache *c, u64 pos)
+{
+	u64 index = pos >> PAGE_SHIFT;
+
+	scoped_rcu();
+	while (radix_find(&c->tree, index))
+		index++;
+	return max(pos, index << PAGE_SHIFT);
+}
+
+/* ---- write-back ---- */
+
+/* Writes one folio if it is dirty; the caller has a reference. */
+static int folio_write_back(struct page_cache *c, struct folio *f)
+{
+	int err = 0;
+
+	folio_lock(f);
+	folio_wait_writeback(f);
+	if (f->cache == c && folio_has_flag(f, FOLIO_DIRTY)) {
+		/* Clean first: a store that comes during the write makes it dirty again. */
+		folio_clear_flag(f, FOLIO_DIRTY);
+		page_cache_count_dirty(-(s64)folio_nr_pages(f));
+		spin_lock(&c->lock);
+		radix_unmark(&c->tree, f->index, 0);
+		spin_unlock(&c->lock);
+		page_cache_write_protect(c, f->index, f->index + folio_nr_pages(f));
+		err = c->ops->write_folio(c, f);
+		if (err)
+			c->error = err;
+	}
+	folio_unlock(f);
+	return err;
+}
+
+int page_cache_sync(struct page_cache *c, u64 start, u64 end)
+{
+	u64 index = start >> PAGE_SHIFT;
+
+	while (c->ops && c->ops->write_folio) {
+		rcu_read_lock();
+		struct folio *f = radix_find_marked(&c->tree, &index, 0);
+		bool got = f && page_cache_try_get(c, index, f);
+
+		rcu_read_unlock();
+		if (!f || index << PAGE_SHIFT >= end)
+			break;
+		if (!got)
+			continue;
+		(void)folio_write_back(c, f);
+		index = f->index + folio_nr_pages(f);
+		folio_put(f);
+	}
+	return atomic_xchg(&c->error, 0);
+}
+
+u64 page_cache_invalidate(struct page_cache *c, u64 start, u64 end)
+{
+	u64 index = start >> PAGE_SHIFT, dropped = 0;
+
+	while (!page_cache_is_memory(c)) {
+		rcu_read_lock();
+		struct folio *f = radix_find_next(&c->tree, &index);
+		bool got = f && page_cache_try_get(c, index, f);
+
+		rcu_read_unlock();
+		if (!f || index << PAGE_SHIFT >= end)
+			break;
+		if (!got)
+			continue;
+		index = f->index + folio_nr_pages(f);
+		if (folio_try_lock(f)) {
+			u64 nr = folio_nr_pages(f);
+
+			if (f->cache == c && f->map_count == 0 && page_cache_evict(c, f))
+				dropped += nr;
+			folio_unlock(f);
+		}
+		folio_put(f);
+	}
+	return dropped;
+}

@@ -1,0 +1,37 @@
+/* Private to mm: the parts of the page cache that faults, reverse maps and reclaim share. */
+#pragma once
+
+#include <nos/aspace.h>
+#include <nos/rcu.h>
+
+/* Memory only: the folios are the file. */
+static inline bool page_cache_is_memory(const struct page_cache *c)
+{
+	return !c->ops || !c->ops->read_folio;
+}
+
+/* Takes a reference on what was found at `index`; false: look again.  Under RCU. */
+static inline bool page_cache_try_get(struct page_cache *c, u64 index, struct folio *f)
+{
+	if (!folio_get_unless_zero(f))
+		return false;
+	if (likely(READ_ONCE(f->cache) == c && index - f->index < folio_nr_pages(f)))
+		return true;
+	folio_put(f);
+	return false;
+}
+
+/* Drops a locked, clean, otherwise unused folio from its cache; the caller's reference stays. */
+bool page_cache_evict(struct page_cache *c, struct folio *f);
+
+/* lru.c: the clock list of evictable folios, and the counts of both sorts. */
+void folio_lru_add(struct folio *f, bool memory);
+void folio_lru_remove(struct folio *f, bool memory);
+void page_cache_count_dirty(s64 nr_pages);
+
+/* rmap.c: write-protects all shared mappings of pages [start, end), so that stores are seen. */
+void page_cache_write_protect(struct page_cache *c, u64 start, u64 end);
+/* The same as page_cache_unmap, false if the list of mappings is busy. */
+bool page_cache_try_unmap(struct page_cache *c, u64 start, u64 end);
+
+void folio_lock_init(void);
