@@ -30,8 +30,13 @@ static void tty_set_termios(struct tty *t, const struct ktermios *to)
 		n_tty_start(&t->line, &e);
 	if (t->ops->set_termios)
 		t->ops->set_termios(t);
+	t->input_blocked = false;
+	if (t->ops->is_pty)
+		t->ops->throttle(t, false);
 	tty_flush_echo_locked(t);
 	mutex_unlock(&t->line_lock);
+	if (!t->ops->is_pty)
+		work_queue(&t->input_work);
 	tty_deliver(t, &e);
 }
 

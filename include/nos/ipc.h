@@ -34,6 +34,31 @@ struct poll_item {		/* the layout of struct pollfd */
  * items have got != 0; 0 at the deadline; -ERESTARTNOHAND on a signal; -ENOMEM. */
 int poll_items(struct poll_item *items, u32 nr, u16 always, u64 deadline_ns);
 
+/* ---- epoll (ipc/epoll.c), files; ERR ---- */
+struct epoll_event;
+struct file *epoll_create(u32 flags);
+bool epoll_is(const struct file *f);
+/* op: EPOLL_CTL_*; event is read for ADD and MOD. */
+int epoll_control(struct file *epoll, int op, int fd, struct file *f, struct epoll_event *event);
+/* Puts up to `max` events into `to`: how many; 0 at the deadline; -EINTR; -EFAULT. */
+int epoll_wait_events(struct file *epoll, struct iobuf *to, int max, u64 deadline_ns);
+/* A queue that dies before its waiters wakes them with this key; they take themselves off (under its
+ * lock, so that its owner may go on to free it after a grace period). */
+#define POLL_KEY_FREE 0x4000u
+
+/* ---- eventfd, timerfd, signalfd; ERR ---- */
+struct file *eventfd_create(u32 count, bool semaphore, u32 flags);
+struct timerfd_setting {
+	u64 value_ns, interval_ns;
+};
+struct file *timerfd_create(int clock, u32 flags);	/* -EINVAL: no such clock */
+/* flags: TFD_TIMER_*. */
+int timerfd_set(struct file *f, u32 flags, const struct timerfd_setting *to,
+		struct timerfd_setting *old);
+int timerfd_get(struct file *f, struct timerfd_setting *to);	/* -EINVAL: not a timerfd */
+struct file *signalfd_create(u64 mask, u32 flags);
+int signalfd_set_mask(struct file *f, u64 mask);		/* -EINVAL: not a signalfd */
+
 /* ---- futex (ipc/futex*.c) ---- */
 
 /* What a thread owns and waits for among PI futexes; proc embeds it in struct task. */
