@@ -13,6 +13,12 @@ void hash_set_key(u64 k0, u64 k1)
 	hash_key[1] = k1;
 }
 
+void hash_get_key(u64 key[2])
+{
+	key[0] = hash_key[0];
+	key[1] = hash_key[1];
+}
+
 static inline u64 rotate_left(u64 x, unsigned n)
 {
 	return x << n | x >> (64 - n);

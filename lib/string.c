@@ -8,16 +8,32 @@
  */
 #include <nos/string.h>
 
-#ifndef NOS_HOST /* the host's libc has its own */
+/* Words at any address. */
+struct word64 {
+	u64 value;
+} __packed;
+struct word32 {
+	u32 value;
+} __packed;
 
 static inline u64 load64(const u8 *p)
 {
-	return *(const u64 *)p;
+	return ((const struct word64 *)p)->value;
 }
 
 static inline void store64(u8 *p, u64 v)
 {
-	*(u64 *)p = v;
+	((struct word64 *)p)->value = v;
+}
+
+static inline u32 load32(const u8 *p)
+{
+	return ((const struct word32 *)p)->value;
+}
+
+static inline void store32(u8 *p, u32 v)
+{
+	((struct word32 *)p)->value = v;
 }
 
 /* At most 16 bytes; all loads come before the stores, so overlap is harmless. */
@@ -29,10 +45,10 @@ static inline void copy_small(u8 *d, const u8 *s, size_t n)
 		store64(d, first);
 		store64(d + n - 8, last);
 	} else if (n >= 4) {
-		u32 first = *(const u32 *)s, last = *(const u32 *)(s + n - 4);
+		u32 first = load32(s), last = load32(s + n - 4);
 
-		*(u32 *)d = first;
-		*(u32 *)(d + n - 4) = last;
+		store32(d, first);
+		store32(d + n - 4, last);
 	} else if (n) {
 		u8 first = s[0], middle = s[n / 2], last = s[n - 1];
 
@@ -103,8 +119,8 @@ void *memset(void *to, int c, size_t n)
 
 	if (n < 8) {
 		if (n >= 4) {
-			*(u32 *)d = (u32)pattern;
-			*(u32 *)(d + n - 4) = (u32)pattern;
+			store32(d, (u32)pattern);
+			store32(d + n - 4, (u32)pattern);
 		} else if (n) {
 			d[0] = (u8)c;
 			d[n / 2] = (u8)c;
@@ -214,8 +230,6 @@ char *strstr(const char *s, const char *what)
 			return NULL;
 	}
 }
-
-#endif /* NOS_HOST */
 
 size_t string_copy(char *to, const char *from, size_t size)
 {

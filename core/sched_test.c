@@ -1,0 +1,311 @@
+/* Scheduler: fairness, order of priorities, affinity, sleep and wake-up on several CPUs. */
+#include <nos/test.h>
+
+#ifndef NOS_HOST
+
+#include <nos/cpu.h>
+#include <nos/string.h>
+#include <nos/thread.h>
+#include <nos/timer.h>
+#include <nos/wait.h>
+#include <linux/sched.h>
+
+struct group {
+	struct completion done;
+	u32 stop;
+};
+
+static struct group group;
+
+static void group_init(void)
+{
+	completion_init(&group.done);
+	group.stop = 0;
+}
+
+static void group_wait(unsigned nr_threads)
+{
+	while (nr_threads--)
+		completion_wait(&group.done);
+}
+
+static void sleep_ns(u64 ns)
+{
+	u64 deadline = clock_monotonic_ns() + ns;
+
+	while (clock_monotonic_ns() < deadline) {
+		thread_set_state(THREAD_UNINTERRUPTIBLE);
+		thread_block_until(deadline);
+	}
+}
+
+/* ---- shares of nice levels ---- */
+
+struct spinner {
+	u64 cpu_ns;
+};
+
+static void spinner_main(void *arg)
+{
+	struct spinner *s = arg;
+
+	while (!READ_ONCE(group.stop))
+		cpu_relax();
+	s->cpu_ns = thread_cpu_time_ns(current_thread);
+	completion_signal(&group.done);
+}
+
+static struct thread *spawn_on(unsigned cpu, void (*fn)(void *), void *arg,
+			       const struct sched_params *params)
+{
+	struct thread *t = kthread_create(fn, arg, "test");
+
+	EXPECT(t != NULL);
+	EXPECT_EQ(thread_set_affinity(t, bit(cpu)), 0);
+	EXPECT_EQ(thread_set_sched(t, params), 0);
+	thread_start(t);
+	return t;
+}
+
+static u64 share_per_mille(const struct sched_params *a, const struct sched_params *b)
+{
+	struct spinner spinners[2];
+
+	group_init();
+	spawn_on(nr_cpus - 1, spinner_main, &spinners[0], a);
+	spawn_on(nr_cpus - 1, spinner_main, &spinners[1], b);
+	sleep_ns(400 * NSEC_PER_MSEC);
+	WRITE_ONCE(group.stop, 1);
+	group_wait(2);
+	return spinners[0].cpu_ns * 1000 / (spinners[0].cpu_ns + spinners[1].cpu_ns);
+}
+
+TEST(sched_equal_nice_shares_equally)
+{
+	struct sched_params normal = { .policy = SCHED_NORMAL };
+	u64 share = share_per_mille(&normal, &normal);
+
+	EXPECT(share > 450 && share < 550);
+}
+
+TEST(sched_nice_five_gets_a_quarter)
+{
+	struct sched_params normal = { .policy = SCHED_NORMAL };
+	struct sched_params nice = { .policy = SCHED_NORMAL, .nice = 5 };
+	u64 share = share_per_mille(&normal, &nice);
+
+	/* 1024 : 335 */
+	EXPECT(share > 715 && share < 795);
+}
+
+TEST(sched_idle_policy_gets_next_to_nothing)
+{
+	struct sched_params normal = { .policy = SCHED_NORMAL };
+	struct sched_params idle = { .policy = SCHED_IDLE };
+
+	EXPECT(share_per_mille(&normal, &idle) > 960);
+}
+
+/* ---- real time ---- */
+
+static u32 order[4], order_length;
+
+static void note_order(void *arg)
+{
+	order[atomic_fetch_add(&order_length, 1u)] = (u32)(u64)arg;
+	completion_signal(&group.done);
+}
+
+TEST(sched_realtime_runs_by_priority)
+{
+	struct sched_params first = { .policy = SCHED_FIFO, .rt_priority = 90 };
+	struct sched_params params = { .policy = SCHED_FIFO };
+	struct sched_params own = current_thread->params;
+	u64 affinity = current_thread->affinity;
+
+	group_init();
+	order_length = 0;
+	EXPECT_EQ(thread_set_affinity(current_thread, bit(0)), 0);
+	EXPECT_EQ(thread_set_sched(current_thread, &first), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		params.rt_priority = (u8)(10 + (i ^ 1));
+		spawn_on(0, note_order, (void *)(u64)params.rt_priority, &params);
+	}
+	EXPECT_EQ(order_length, 0);
+	EXPECT_EQ(thread_set_sched(current_thread, &own), 0);
+	group_wait(4);
+	for (unsigned i = 0; i < 4; i++)
+		EXPECT_EQ(order[i], 13 - i);
+	EXPECT_EQ(thread_set_affinity(current_thread, affinity), 0);
+}
+
+TEST(sched_rejects_bad_parameters)
+{
+	struct sched_params p = { .policy = SCHED_FIFO };
+
+	EXPECT(thread_set_sched(current_thread, &p) < 0);
+	p = (struct sched_params){ .policy = SCHED_NORMAL, .rt_priority = 1 };
+	EXPECT(thread_set_sched(current_thread, &p) < 0);
+	p = (struct sched_params){ .policy = 77 };
+	EXPECT(thread_set_sched(current_thread, &p) < 0);
+	EXPECT(thread_set_affinity(current_thread, 0) < 0);
+	EXPECT(thread_set_affinity(current_thread, 1ull << 63) < 0);
+}
+
+/* ---- affinity ---- */
+
+static void migrate_main(void *arg)
+{
+	(void)arg;
+	for (unsigned round = 0; round < 200; round++) {
+		unsigned cpu = round % nr_cpus;
+
+		EXPECT_EQ(thread_set_affinity(current_thread, bit(cpu)), 0);
+		EXPECT_EQ(cpu_id(), cpu);
+	}
+	completion_signal(&group.done);
+}
+
+TEST(sched_affinity_moves_the_running_thread)
+{
+	struct sched_params normal = { .policy = SCHED_NORMAL };
+
+	group_init();
+	for (unsigned i = 0; i < 3; i++)
+		spawn_on(0, migrate_main, NULL, &normal);
+	group_wait(3);
+}
+
+/* ---- wake-ups ---- */
+
+struct ping {
+	struct wait_queue queue;
+	u32 turn;
+	bool sync;
+};
+
+static struct ping ping;
+#define NR_PINGS 2000
+
+static void ping_main(void *arg)
+{
+	u32 me = (u32)(u64)arg;
+
+	for (unsigned i = 0; i < NR_PINGS; i++) {
+		wait_event(&ping.queue, READ_ONCE(ping.turn) == me);
+		WRITE_ONCE(ping.turn, !me);
+		if (ping.sync)
+			wake_one_sync(&ping.queue, 0);
+		else
+			wake_all(&ping.queue);
+	}
+	completion_signal(&group.done);
+}
+
+static void run_ping(bool sync, unsigned cpu_a, unsigned cpu_b)
+{
+	struct sched_params normal = { .policy = SCHED_NORMAL };
+
+	group_init();
+	wait_queue_init(&ping.queue);
+	ping.turn = 0;
+	ping.sync = sync;
+	spawn_on(cpu_a, ping_main, (void *)0ul, &normal);
+	spawn_on(cpu_b, ping_main, (void *)1ul, &normal);
+	group_wait(2);
+}
+
+TEST(sched_ping_pong_loses_no_wakeup)
+{
+	run_ping(false, 0, 0);
+	run_ping(true, 0, 0);
+	run_ping(false, 0, nr_cpus - 1);
+	run_ping(true, 0, nr_cpus - 1);
+}
+
+/* Many threads, one permit each: every wake-up must reach someone. */
+static struct wait_queue storm_queue;
+static u32 storm_permits, storm_taken;
+#define NR_STORM_THREADS 16
+#define NR_STORM_ROUNDS 200
+
+static bool take_permit(void)
+{
+	u32 seen = READ_ONCE(storm_permits);
+
+	while (seen)
+		if (atomic_cas_update(&storm_permits, &seen, seen - 1))
+			return true;
+	return false;
+}
+
+static void storm_main(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < NR_STORM_ROUNDS; i++) {
+		wait_event(&storm_queue, take_permit());
+		(void)atomic_add(&storm_taken, 1);
+		if (i % 4 == 0)
+			thread_yield();
+		(void)atomic_add(&storm_permits, 1);
+		wake_one(&storm_queue);
+	}
+	completion_signal(&group.done);
+}
+
+TEST(sched_storm_of_sleepers)
+{
+	group_init();
+	wait_queue_init(&storm_queue);
+	storm_permits = 3;
+	storm_taken = 0;
+	for (unsigned i = 0; i < NR_STORM_THREADS; i++) {
+		struct thread *t = kthread_create(storm_main, NULL, "storm");
+
+		EXPECT(t != NULL);
+		thread_start(t);
+	}
+	group_wait(NR_STORM_THREADS);
+	EXPECT_EQ(storm_taken, NR_STORM_THREADS * NR_STORM_ROUNDS);
+	EXPECT_EQ(storm_permits, 3);
+}
+
+/* ---- life ---- */
+
+static void short_main(void *arg)
+{
+	(void)atomic_add((u32 *)arg, 1);
+	completion_signal(&group.done);
+}
+
+TEST(sched_many_short_threads)
+{
+	u32 count = 0;
+
+	group_init();
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < 20; i++) {
+			struct thread *t = kthread_create(short_main, &count, "short");
+
+			EXPECT(t != NULL);
+			thread_start(t);
+		}
+		group_wait(20);
+	}
+	EXPECT_EQ(count, 400);
+}
+
+TEST(sched_times_are_sane)
+{
+	struct cpu_times times;
+	u64 before = thread_cpu_time_ns(current_thread), user, system;
+
+	sleep_ns(20 * NSEC_PER_MSEC);
+	EXPECT(thread_cpu_time_ns(current_thread) - before < (u64)(15 * NSEC_PER_MSEC));
+	thread_cpu_times(current_thread, &user, &system);
+	EXPECT(user + system <= thread_cpu_time_ns(current_thread));
+	sched_cpu_times(0, &times);
+	EXPECT(times.idle_ns <= clock_monotonic_ns());
+}
+
+#endif

@@ -1,0 +1,109 @@
+#include <nos/errno.h>
+#include <nos/radix.h>
+#include <nos/string.h>
+#include <nos/test.h>
+
+static int items[64];
+
+static const u64 far_indexes[] = {
+	0, 1, 63, 64, 65, 4095, 4096, 1ull << 32, (1ull << 32) + 5, 1ull << 63, U64_MAX,
+};
+
+TEST(radix_insert_find_remove_far_apart)
+{
+	struct radix_tree t = { 0 };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(far_indexes); i++) {
+		EXPECT(radix_find(&t, far_indexes[i]) == NULL);
+		EXPECT_EQ(radix_insert(&t, far_indexes[i], &items[i]), 0);
+		EXPECT_EQ(radix_insert(&t, far_indexes[i], &items[i]), -EEXIST);
+		for (unsigned k = 0; k <= i; k++)
+			EXPECT(radix_find(&t, far_indexes[k]) == &items[k]);
+	}
+	EXPECT_EQ(t.count, ARRAY_SIZE(far_indexes));
+	EXPECT(radix_replace(&t, 64, &items[60]) == &items[3]);
+	EXPECT(radix_find(&t, 64) == &items[60]);
+	for (unsigned i = ARRAY_SIZE(far_indexes); i; i--) {
+		EXPECT(radix_remove(&t, far_indexes[i - 1]) != NULL);
+		EXPECT(radix_remove(&t, far_indexes[i - 1]) == NULL);
+	}
+	EXPECT(t.root == NULL);
+	EXPECT_EQ(t.count, 0);
+	EXPECT_EQ(t.height, 0);
+}
+
+TEST(radix_find_next_in_order)
+{
+	struct radix_tree t = { 0 };
+	u64 index = 0;
+
+	EXPECT(radix_find_next(&t, &index) == NULL);
+	for (unsigned i = 0; i < ARRAY_SIZE(far_indexes); i++)
+		EXPECT_EQ(radix_insert(&t, far_indexes[i], &items[i]), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(far_indexes); i++) {
+		EXPECT(radix_find_next(&t, &index) == &items[i]);
+		EXPECT(index == far_indexes[i]);
+		if (index != U64_MAX)
+			index++;
+	}
+	index = (1ull << 32) + 6;
+	EXPECT(radix_find_next(&t, &index) == &items[9]);
+	for (unsigned i = 0; i < ARRAY_SIZE(far_indexes); i++)
+		radix_remove(&t, far_indexes[i]);
+}
+
+TEST(radix_marks_follow_entries)
+{
+	struct radix_tree t = { 0 };
+	u64 index = 0;
+
+	for (unsigned i = 0; i < 64; i++)
+		EXPECT_EQ(radix_insert(&t, i * 100, &items[i]), 0);
+	EXPECT(radix_find_marked(&t, &index, 0) == NULL);
+	radix_mark(&t, 500, 0);
+	radix_mark(&t, 6300, 0);
+	radix_mark(&t, 500, 2);
+	index = 0;
+	EXPECT(radix_find_marked(&t, &index, 0) == &items[5]);
+	EXPECT_EQ(index, 500);
+	index++;
+	EXPECT(radix_find_marked(&t, &index, 0) == &items[63]);
+	EXPECT_EQ(index, 6300);
+	index = 501;
+	EXPECT(radix_find_marked(&t, &index, 2) == NULL);
+	EXPECT(radix_is_marked(&t, 500, 2));
+	EXPECT(!radix_is_marked(&t, 500, 1));
+	radix_unmark(&t, 500, 2);
+	EXPECT(!radix_is_marked(&t, 500, 2));
+	EXPECT(radix_is_marked(&t, 500, 0));
+	/* A mark goes up when the tree grows, and away with its entry. */
+	EXPECT_EQ(radix_insert(&t, 1ull << 40, &items[0]), 0);
+	index = 0;
+	EXPECT(radix_find_marked(&t, &index, 0) == &items[5]);
+	radix_remove(&t, 500);
+	index = 0;
+	EXPECT(radix_find_marked(&t, &index, 0) == &items[63]);
+	radix_remove(&t, 1ull << 40);
+	for (unsigned i = 0; i < 64; i++)
+		radix_remove(&t, i * 100);
+	EXPECT(t.root == NULL);
+}
+
+TEST(radix_insert_without_memory_changes_nothing)
+{
+	struct radix_tree t = { 0 };
+	int err;
+
+	EXPECT_EQ(radix_insert(&t, 3, &items[3]), 0);
+	TEST_EACH_ALLOCATION_FAILING({
+		err = radix_insert(&t, 1ull << 50, &items[1]);
+		EXPECT(err == 0 || err == -ENOMEM);
+		EXPECT(radix_find(&t, 3) == &items[3]);
+		EXPECT(radix_find(&t, 1ull << 50) == (err ? NULL : &items[1]));
+		EXPECT_EQ(t.count, err ? 1 : 2);
+		if (!err)
+			radix_remove(&t, 1ull << 50);
+	});
+	radix_remove(&t, 3);
+	EXPECT(t.root == NULL);
+}
