@@ -42,3 +42,18 @@ void pseudo_file_for_each(const char *prefix, void (*fn)(const struct pseudo_fil
 			  void *arg);
 /* File operations of a show/store pair; private = const struct pseudo_file. */
 extern const struct file_ops pseudo_file_ops;
+
+/*
+ * Directories made of registered files (vfs/pseudo_tree.c), for fs/proc and fs/sys: a path like
+ * "sys/class/tty" is a directory if some registered path goes on behind it.  Absent names are not
+ * cached, so that what is registered later is found.
+ */
+struct inode;
+struct super_block;
+struct dir_context;
+/* The inode of `path` (file, link or directory), new, with one reference; ERR -ENOENT. */
+struct inode *pseudo_tree_inode(struct super_block *sb, const char *path);
+/* Names directly below `path`: calls add for those from number *position on, moving it; false: stopped. */
+bool pseudo_tree_list(const char *path, struct dir_context *c, u64 *position, u64 first);
+/* For super_ops.evict_inode of inodes made here. */
+void pseudo_tree_evict(struct inode *i);
