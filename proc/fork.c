@@ -14,6 +14,7 @@
  * child's pointer to it is under the child's lock, so that a killed parent can
  * take it back.
  */
+#include <nos/counter.h>
 #include "internal.h"
 
 #include <linux/capability.h>
@@ -374,6 +375,13 @@ static int tell_tids(struct task *t, const struct clone_request *r, struct file 
 	return 0;
 }
 
+DEFINE_COUNTER(forks, "proc.forks");
+
+u64 process_forks(void)
+{
+	return counter_sum(&counter_info_forks);
+}
+
 s32 process_clone(const struct clone_request *r, const struct trap_frame *frame)
 {
 	struct completion done;
@@ -392,6 +400,7 @@ s32 process_clone(const struct clone_request *r, const struct trap_frame *frame)
 	t = task_allocate();
 	if (!t)
 		return -ENOMEM;
+	counter_inc(forks);
 	err = make_parts(t, r);
 	if (!err) {
 		copy_state(t, r, frame);

@@ -226,6 +226,24 @@ struct file *file_open_path(const struct path *p, u32 flags, const struct cred *
 	return f;
 }
 
+int file_become(struct file *f, struct inode *real)
+{
+	struct inode *was = f->inode;
+	int err = f->mode & FILE_WRITER ? inode_get_writer(real) : 0;
+
+	if (err)
+		return err;
+	f->inode = real;
+	file_replace_ops(f, ops_of(real));
+	if (f->ops->open)
+		err = f->ops->open(real, f);
+	if (err)
+		f->inode = was;
+	if (f->mode & FILE_WRITER)
+		inode_put_writer(err ? real : was);
+	return err;
+}
+
 /* proc(5), protected_fifos and protected_regular: O_CREAT of another's file in a sticky directory. */
 static int may_create_over(const struct inode *dir, const struct inode *i)
 {

@@ -363,6 +363,12 @@ static int tty_init(void)
 INIT_STEP(INIT_FS, tty_init);
 
 /* What ps(1) reads to turn device numbers into names. */
+u64 tty_device_number(const struct tty *t, s32 *group)
+{
+	*group = t->group ? t->group->nr : -1;
+	return make_dev(t->major, t->minor);
+}
+
 static int tty_drivers_show(struct text_out *out, void *arg)
 {
 	text_printf(out, "%-20s /dev/%-8s %3d %7s %s\n", "/dev/tty", "tty", 5, "0",

@@ -1,5 +1,6 @@
 /* /proc/PID: stat, status, limits and other figures of a process; formats of proc(5). */
 #include <nos/timer.h>
+#include <nos/tty.h>
 #include <linux/capability.h>
 #include <linux/resource.h>
 #include <linux/sched.h>
@@ -15,7 +16,8 @@ typedef unsigned long long ull;
 struct snapshot {
 	char comm[16];
 	char state;
-	s32 tgid, parent, group, session, tty_pgrp;
+	s32 tgid, parent, group, session, tty_group;
+	u64 tty_device;		/* controlling terminal, 0 = none */
 	u32 nr_threads;
 	u64 user_ns, system_ns, faults_minor, faults_major;
 	u64 voluntary, involuntary;
@@ -70,6 +72,9 @@ static void take(struct snapshot *s, struct task *t, bool whole)
 	s->group = p->group ? p->group->nr : 0;
 	s->session = p->session ? p->session->nr : 0;
 	s->nr_threads = p->nr_threads;
+	s->tty_group = -1;
+	if (p->tty)
+		s->tty_device = tty_device_number(p->tty, &s->tty_group);
 	s->children = p->usage_children;
 	if (whole) {
 		s->user_ns = p->usage_dead.user_ns;
@@ -111,12 +116,9 @@ static int show_stat(struct text_out *out, struct task *t, bool whole)
 	struct aspace *a = task_get_aspace(t);
 	bool may = task_may_inspect(t, false) == 0;
 	u64 rss = a ? (u64)(a->resident_anon + a->resident_file + a->resident_shmem) : 0;
-	s32 tty_pgrp = -1;
-	u64 tty_nr = process_tty_number(t->process, &tty_pgrp);
-
 	take(&s, t, whole);
 	text_printf(out, "%d (%s) %c %d %d %d %d %d %u", whole ? s.tgid : t->tid, s.comm, s.state,
-		    s.parent, s.group, s.session, (int)tty_nr, tty_pgrp, 0u);
+		    s.parent, s.group, s.session, (int)s.tty_device, s.tty_group, 0u);
 	text_printf(out, " %llu %llu %llu %llu", (ull)s.faults_minor, (ull)s.children.faults_minor,
 		    (ull)s.faults_major, (ull)s.children.faults_major);
 	text_printf(out, " %llu %llu %llu %llu", (ull)(s.user_ns / TICK_NS),

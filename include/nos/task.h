@@ -220,6 +220,7 @@ void task_put(struct task *t);
 u32 process_count(void);
 u32 task_count(void);
 s32 process_last_pid(void);
+u64 process_forks(void);		/* since boot; threads included */
 extern u32 pid_max;
 /* What a task that may be exiting has: counted, or NULL; put with the usual function. */
 struct aspace *task_get_aspace(struct task *t);

@@ -36,5 +36,7 @@ void tty_receive(struct tty *t, const u8 *data, size_t len);
 void tty_write_ready(struct tty *t);
 void tty_hang_up(struct tty *t);
 void tty_set_window_size(struct tty *t, u16 rows, u16 columns);	/* SIGWINCH to the foreground group */
+/* For /proc/PID/stat, under task_list_lock: device number; the foreground group in *group, -1 = none. */
+u64 tty_device_number(const struct tty *t, s32 *group);
 /* /dev/console goes to the last one registered here. */
 void tty_register_console(struct tty *t);
