@@ -195,6 +195,8 @@ TEST(busy_text)
 	CHECK_OK(close(fd));
 	CHECK_EQ(run("./copy", argv, environ, out, sizeof(out)), 0);
 	/* And a running program can't be opened for writing. */
+	if (access(test_self, W_OK) < 0)
+		return;
 	CHECK_ERR(open(test_self, O_WRONLY), ETXTBSY);
 	CHECK_ERR(truncate(test_self, 0), ETXTBSY);
 }

@@ -3,7 +3,7 @@
 #include <ucontext.h>
 
 static sigjmp_buf jump;
-static siginfo_t info;
+static volatile siginfo_t info;
 static greg_t instruction, trap;
 
 static void caught(int sig TEST_UNUSED, siginfo_t *i, void *context)
@@ -26,7 +26,7 @@ static void catch(void)
 	CHECK_OK(sigaction(SIGFPE, &a, NULL));
 	CHECK_OK(sigaction(SIGILL, &a, NULL));
 	CHECK_OK(sigaction(SIGTRAP, &a, NULL));
-	memset(&info, 0, sizeof(info));
+	info.si_signo = 0;
 }
 
 #define CAUGHT(STATEMENT) ({						\

@@ -3,7 +3,7 @@
 #include <poll.h>
 
 static volatile sig_atomic_t handled;
-static siginfo_t info;
+static volatile siginfo_t info;
 
 static void handler(int sig, siginfo_t *i, void *context TEST_UNUSED)
 {

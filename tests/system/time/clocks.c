@@ -1,4 +1,5 @@
 #include "../test.h"
+#include <sched.h>
 #include <sys/time.h>
 #include <sys/timex.h>
 

@@ -102,7 +102,7 @@ TEST(without_a_signal)
 	CHECK_EQ(t.it_interval.tv_nsec, 7 * MS);
 	CHECK_OK(arm(id, 0, 0));
 	CHECK_OK(syscall(SYS_timer_gettime, id, &t));
-	CHECK(t.it_value.tv_sec == 0 && t.it_value.tv_nsec == 0);
+	CHECK(t.it_interval.tv_sec == 0 && t.it_interval.tv_nsec == 0);
 }
 
 static int thread_timer;
