@@ -46,7 +46,8 @@ WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes \
 	-Wimplicit-fallthrough -Wwrite-strings -Wdate-time \
 	-Wframe-larger-than=2048 -Wno-sign-compare -Wno-unused-parameter \
 	-Werror
-ASFLAGS  := -g -D__ASSEMBLY__ -mcmodel=kernel -fno-pic -fno-pie -Wa,--fatal-warnings
+ASFLAGS  := -g -D__ASSEMBLY__ -mcmodel=kernel -fno-pic -fno-pie \
+	-ffile-prefix-map=$(CURDIR)=. -Wa,--fatal-warnings
 LDFLAGS  := -nostdlib -static -no-pie -z max-page-size=0x1000 \
 	-z noexecstack --build-id=none --no-warn-rwx-segments --eh-frame-hdr \
 	--warn-unresolved-symbols

@@ -3,7 +3,7 @@ import os
 import re
 import struct
 
-ADDRESS = re.compile(r"\[?<?\b(?:0x)?(ffffffff[0-9a-f]{8})\b>?\]?")
+ADDRESS = re.compile(r"(?:\[<|(?<=rip ))(ffffffff[0-9a-f]{8})(?:>\])?")
 
 
 class Symbols:
@@ -19,16 +19,17 @@ class Symbols:
         count, = struct.unpack_from("<H", image, 0x3C)
         sections = [struct.unpack_from("<IIQQQQIIQQ", image, offset + 64 * i)
                     for i in range(count)]
+        code = {i for i, section in enumerate(sections) if section[2] & 4}  # SHF_EXECINSTR
         for section in sections:
             if section[1] == 2:  # SHT_SYMTAB
-                self.read(image, section, sections[section[6]])
+                self.read(image, section, sections[section[6]], code)
         self.functions.sort()
 
-    def read(self, image, table, strings):
+    def read(self, image, table, strings, code):
         start = strings[4]
         for name, info, _, index, value, size in struct.iter_unpack(
                 "<IBBHQQ", image[table[4]:table[4] + table[5]]):
-            if index and info & 15 in (0, 2) and value >= 1 << 63:
+            if index in code and info & 15 in (0, 2):
                 end = image.index(b"\0", start + name)
                 text = image[start + name:end].decode()
                 if text and not text.startswith("."):
@@ -36,11 +37,12 @@ class Symbols:
 
     def name(self, address):
         import bisect
-        at = bisect.bisect(self.functions, (address, 1 << 63, "")) - 1
+        # A return address may be the first behind its function's end.
+        at = bisect.bisect(self.functions, (address - 1, 1 << 63, "")) - 1
         if at < 0:
             return None
         value, size, text = self.functions[at]
-        if size and address > value + size:
+        if address > value + (size or 4096):
             return None
         return f"{text}+{address - value:#x}"
 
@@ -93,7 +95,14 @@ def describe(log, kernel):
         at = text.find("Kernel panic")
     if at < 0:
         return ""
-    text = text[text.rfind("\n", 0, at) + 1:]
+    start = text.rfind("\n", 0, at) + 1
+    # The registers of a fault stand before it.
+    before = text[:start].splitlines(True)[-8:]
+    for number, line in enumerate(before):
+        if " fault" in line or " exception" in line:
+            start -= sum(map(len, before[number:]))
+            break
+    text = text[start:]
     if not text.endswith("\n"):
         text += "\n"
     return symbolise(text[:16000], kernel)
