@@ -1,0 +1,380 @@
+#!/usr/bin/python3
+"""`make test`: all tests, with progress; the last line is "N passed, N failed".
+
+Usage: test.py [--level N]... [--kernel nos|linux] [--smp N] [NAME...]
+
+  0  checks of the source            3  system tests, on the host, then on NOS
+  1  unit tests on the host          5  programs of the machine, against the host's
+  2  unit tests inside the kernel       result, and the command-line tool
+
+With NAMEs, only tests whose name holds one of them.  LEVEL=... and TEST=...
+in the environment do the same for `make test`.
+"""
+import fcntl
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import unit
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NOS = os.path.join(ROOT, "nos")
+SILENCE = 60  # a guest that prints nothing for so many seconds hangs
+PACKAGES = {  # a file of each package that the tests need
+    "/usr/bin/gcc": "gcc", "/usr/lib/x86_64-linux-gnu/libc.a": "libc6-dev",
+    "/usr/bin/git": "git", "/usr/bin/make": "make", "/usr/bin/perl": "perl",
+    "/usr/bin/lua5.4": "lua5.4", "/usr/bin/gawk": "gawk", "/usr/bin/file": "file",
+    "/usr/bin/less": "less", "/usr/bin/vim.tiny": "vim-tiny", "/usr/bin/ps": "procps",
+    "/usr/bin/tmux": "tmux", "/usr/bin/sqlite3": "sqlite3", "/usr/bin/zstd": "zstd",
+    "/usr/bin/xz": "xz-utils", "/usr/bin/musl-gcc": "musl-tools", "/usr/bin/go": "golang-go",
+    "/usr/bin/taskset": "util-linux", "/usr/bin/strace": "strace",
+    "/usr/bin/qemu-system-x86_64": "qemu-system-x86", "/usr/bin/ldd": "libc-bin",
+    "/usr/bin/lsblk": "util-linux", "/usr/bin/diff": "diffutils", "/usr/bin/g++": "g++",
+}
+
+
+class Report:
+    """Counts, and says what happens."""
+
+    def __init__(self, names):
+        self.names = names
+        self.passed = 0
+        self.failed = 0
+        self.failures = []
+        self.start = time.monotonic()
+
+    def wants(self, name):
+        return not self.names or any(part in name for part in self.names)
+
+    def add(self, name, passed, failed, text="", seconds=None):
+        self.passed += passed
+        self.failed += failed
+        took = f" ({seconds:.1f} s)" if seconds is not None else ""
+        minutes, rest = divmod(int(time.monotonic() - self.start), 60)
+        verdict = f"FAILED: {failed} of {passed + failed}" if failed else \
+            f"ok, {passed}" if passed != 1 else "ok"
+        print(f"[{minutes:2}:{rest:02}] {name}: {verdict}{took}", flush=True)
+        if failed:
+            self.failures.append(name)
+            for line in text.strip().splitlines()[-40:]:
+                print("        " + line[:200])
+            sys.stdout.flush()
+
+
+def ensure_packages():
+    missing = sorted({package for path, package in PACKAGES.items()
+                      if not os.path.exists(path)})
+    if not os.path.exists("/bin/busybox") and not os.path.exists("/usr/bin/busybox"):
+        missing.append("busybox-static")
+    if not missing:
+        return
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    if os.getuid():
+        sys.exit(f"test: packages are missing; run: sudo {' '.join(command)}")
+    print(f"installing {' '.join(missing)}", flush=True)
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for step in (["apt-get", "update"], command):
+        done = subprocess.run(step, env=env, stdin=subprocess.DEVNULL, text=True,
+                              capture_output=True, check=False)
+    if done.returncode:
+        sys.exit(f"test: this failed: {' '.join(command)}\n{done.stderr[-2000:]}")
+
+
+def run_text(command, timeout, **options):
+    """(status, output) of a command; status None when it took too long."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=timeout, check=False, **options)
+        return done.returncode, done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired as error:
+        return None, (error.stdout or b"").decode(errors="replace") + "\ntime is up"
+
+
+def totals(text):
+    match = re.findall(r"^(\d+) passed, (\d+) failed$", text, re.M)
+    return (int(match[-1][0]), int(match[-1][1])) if match else (0, 0)
+
+
+# ---- level 0 and 1
+
+def level_check(report):
+    import check
+    os.chdir(ROOT)
+    check.ensure_tools()
+    for name, step in check.STEPS.items():
+        if not report.wants("check " + name):
+            continue
+        start = time.monotonic()
+        faults = step()
+        report.add("check " + name, 0 if faults else 1, 1 if faults else 0,
+                   "\n".join(faults), time.monotonic() - start)
+
+
+def level_unit(report):
+    unit.run(lambda name, passed, failed, text: report.add(name, passed, failed, text),
+             report.wants)
+
+
+# ---- level 2
+
+def level_self(report, kernel):
+    if kernel != "nos":
+        return
+    for arguments in (["--smp", "2"], ["--smp", "1", "--machine", "microvm"]):
+        name = "self " + " ".join(arguments)
+        if not report.wants(name):
+            continue
+        start = time.monotonic()
+        _, text = run_text([NOS, "run", "--debug", "--log", "--timeout", "170", *arguments,
+                            "--append", "nos.selftest", "--", "true"], 400, cwd=ROOT)
+        match = re.search(r"selftest: (\d+) passed, (\d+) failed", text)
+        passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
+        report.add(name, passed, failed, text, time.monotonic() - start)
+
+
+# ---- level 3
+
+def system_programs(report):
+    """{family: [path]}, built."""
+    status, text = run_text(["bash", "tests/system/run.sh", "-b"], 900, cwd=ROOT)
+    if status:
+        report.add("system build", 0, 1, text)
+    families = {}
+    for folder, _, names in os.walk(os.path.join(ROOT, "build/system")):
+        family = os.path.basename(folder)
+        paths = [f"build/system/{family}/{name}" for name in sorted(names)
+                 if os.path.exists(os.path.join(ROOT, f"tests/system/{family}/{name}.c"))
+                 and report.wants(f"system {family}/{name}")]
+        if paths:
+            families[family] = paths
+    return dict(sorted(families.items()))
+
+
+def system_on_host(report, families):
+    for family, paths in families.items():
+        passed = failed = 0
+        bad = ""
+        start = time.monotonic()
+        for path in paths:
+            status, text = run_text([os.path.join(ROOT, path)], 200, cwd=ROOT)
+            good, wrong = totals(text)
+            passed += good
+            failed += max(wrong, 1 if status else 0)
+            if status:
+                bad += f"{path}\n{failures_of(text)}"
+        report.add(f"host {family}", passed, failed, bad, time.monotonic() - start)
+
+
+def failures_of(text):
+    lines = [line for line in text.splitlines() if not line.startswith("ok ")]
+    return "\n".join(lines[-25:]) + "\n"
+
+
+class Guest:
+    """A boot that runs several programs one after the other and prints marks."""
+
+    def __init__(self, kernel, smp, paths):
+        self.command = [NOS, "run", "--kernel", kernel, "--smp", str(smp), "--cwd", ROOT,
+                        "--timeout", "900", "--", "sh", "tests/system/guest.sh", *paths]
+
+    def lines(self):
+        """The guest's output line by line; None after a long silence."""
+        process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT,
+                                   start_new_session=True)
+        pipe = process.stdout.fileno()
+        fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_NONBLOCK)
+        rest = b""
+        try:
+            while True:
+                ready, _, _ = select.select([pipe], [], [], SILENCE)
+                if not ready:
+                    yield None
+                    return
+                data = os.read(pipe, 65536)
+                if not data:
+                    break
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    yield line.decode(errors="replace")
+            if rest:
+                yield rest.decode(errors="replace")
+        finally:
+            if process.poll() is None:
+                # The group is the tool's and its machine's own.
+                os.killpg(process.pid, signal.SIGTERM)
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+
+def run_in_guest(report, family, smp, kernel, paths):
+    """Boots until each program had its turn; a crash costs only the culprit."""
+    todo = list(paths)
+    passed = failed = 0
+    bad = ""
+    start = time.monotonic()
+    boots = 0
+    while todo and boots < 6:
+        boots += 1
+        current, text = None, ""
+        for line in Guest(kernel, smp, todo).lines():
+            if line is None:
+                text += "nothing happened for a minute\n"
+                break
+            if line.startswith("== run "):
+                current, text = line[7:], ""
+            elif line.startswith("== status "):
+                status = int(line[10:])
+                good, wrong = totals(text)
+                wrong = max(wrong, 1 if status else 0)
+                passed, failed = passed + good, failed + wrong
+                if wrong:
+                    bad += f"{current}\n{failures_of(text)}"
+                todo.remove(current)
+                current, text = None, ""
+            else:
+                text += line + "\n"
+        if todo:
+            culprit = current or todo[0]
+            failed += 1
+            bad += f"{culprit}: the machine did not survive it\n{failures_of(text)}"
+            todo.remove(culprit)
+    if todo:
+        failed += len(todo)
+        bad += f"not run after {boots} boots: {' '.join(todo)}\n"
+    report.add(f"{kernel} {family} smp {smp}", passed, failed, bad, time.monotonic() - start)
+
+
+def level_system(report, kernel, smp):
+    families = system_programs(report)
+    system_on_host(report, families)
+    for family, paths in families.items():
+        run_in_guest(report, family, smp or 2, kernel, paths)
+    if smp is None and kernel == "nos":
+        for family, other in (("ipc", 1), ("signals", 1), ("process", 8), ("memory", 8)):
+            if family in families:
+                run_in_guest(report, family, other, kernel, families[family])
+
+
+# ---- level 5
+
+def header(path):
+    """Settings in a script's first comment lines: `# smp: 4`."""
+    settings = {}
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if not line.startswith("#"):
+                break
+            match = re.match(r"# (smp|mem|timeout|host): (\S+)", line)
+            if match:
+                settings[match[1]] = match[2]
+    return settings
+
+
+def compare(wanted, got):
+    """The first lines that differ."""
+    import difflib
+    return "\n".join(list(difflib.unified_diff(
+        wanted.splitlines(), got.splitlines(), "host", "guest", lineterm="", n=1))[:40])
+
+
+def app_script(report, name, path, kernel):
+    settings = header(path)
+    limit = float(settings.get("timeout", 60))
+    start = time.monotonic()
+    env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+           "HOME": "/root", "LANG": "C.UTF-8", "TERM": "xterm", "USER": "root"}
+    relative = os.path.relpath(path, ROOT)
+    expected = None
+    if settings.get("host") != "no":
+        status, expected = run_text(["sh", relative], limit, cwd=ROOT, env=env)
+        if status:
+            report.add(name + " on the host", 0, 1, expected)
+            return
+    command = [NOS, "run", "--kernel", kernel, "--smp", settings.get("smp", "2"),
+               "--mem", settings.get("mem", "1G"), "--timeout", str(limit),
+               "--cwd", ROOT, "--", "sh", relative]
+    status, text = run_text(command, limit + 60, cwd=ROOT, env=env)
+    if expected is None:
+        good = status == 0 and text.rstrip().endswith("good")
+        why = text
+    else:
+        good = status == 0 and text == expected
+        why = f"status {status}\n{compare(expected, text)}"
+    report.add(name, int(good), int(not good), why, time.monotonic() - start)
+
+
+def app_program(report, name, path, kernel):
+    """A Python script that uses the tool itself, and prints its own totals."""
+    start = time.monotonic()
+    status, text = run_text([sys.executable, path, kernel], 300, cwd=ROOT)
+    passed, failed = totals(text)
+    report.add(name, passed, max(failed, 1 if status else 0), failures_of(text),
+               time.monotonic() - start)
+
+
+def level_apps(report, kernel):
+    folder = os.path.join(ROOT, "tests/apps")
+    for entry in sorted(os.listdir(folder)):
+        name = "app " + entry.rsplit(".", 1)[0]
+        if not report.wants(name) or entry.startswith("_"):
+            continue
+        path = os.path.join(folder, entry)
+        if entry.endswith(".sh"):
+            app_script(report, name, path, kernel)
+        elif entry.endswith(".py"):
+            app_program(report, name, path, kernel)
+
+
+def parse(arguments):
+    levels = [int(word) for word in os.environ.get("LEVEL", "").split()]
+    names = os.environ.get("TEST", "").split()
+    kernel, smp = "nos", None
+    arguments = list(arguments)
+    while arguments:
+        word = arguments.pop(0)
+        if word in ("--level", "--kernel", "--smp") and arguments:
+            value = arguments.pop(0)
+            if word == "--level":
+                levels.append(int(value))
+            elif word == "--kernel":
+                kernel = value
+            else:
+                smp = int(value)
+        elif word.startswith("-"):
+            print(__doc__.strip())
+            sys.exit(0 if word in ("-h", "--help") else 2)
+        else:
+            names.append(word)
+    return levels or [0, 1, 2, 3, 5], names, kernel, smp
+
+
+def main():
+    levels, names, kernel, smp = parse(sys.argv[1:])
+    os.chdir(ROOT)
+    report = Report(names)
+    ensure_packages()
+    status, text = run_text(["make", "-s", f"-j{os.cpu_count()}"], 900, cwd=ROOT)
+    if status:
+        report.add("build", 0, 1, text)
+    steps = {0: lambda: level_check(report), 1: lambda: level_unit(report),
+             2: lambda: level_self(report, kernel),
+             3: lambda: level_system(report, kernel, smp),
+             5: lambda: level_apps(report, kernel)}
+    for level in levels:
+        steps[level]()
+    if report.failures:
+        print("failed: " + ", ".join(report.failures))
+    print(f"{report.passed} passed, {report.failed} failed")
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
