@@ -20,6 +20,8 @@
 #include <nos/cpu.h>
 #include <nos/string.h>
 
+#include <asm/siginfo.h>
+
 #include "x86.h"
 
 #define NO_CPU U32_MAX
@@ -178,4 +180,33 @@ int fpu_load_from_user(u64 area, bool extended)
 		return user_xrstor((void *)area, features);
 	fpu_reset_registers();
 	return user_fxrstor((void *)area, 0);
+}
+
+/* SDM vol. 1, 8.1.3 and 10.2.3: pending and unmasked exceptions share their bit order. */
+int fpu_exception_code(unsigned vector)
+{
+	u32 pending;
+
+	if (vector == VECTOR_MF) {
+		u16 status, control;
+
+		__asm__ volatile("fnstsw %0; fnstcw %1" : "=m"(status), "=m"(control));
+		pending = status & ~control;
+	} else {
+		u32 mxcsr;
+
+		__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+		pending = mxcsr & ~(mxcsr >> 7);
+	}
+	if (pending & 1)
+		return FPE_FLTINV;
+	if (pending & 4)
+		return FPE_FLTDIV;
+	if (pending & 8)
+		return FPE_FLTOVF;
+	if (pending & (2 | 16))
+		return FPE_FLTUND;
+	if (pending & 32)
+		return FPE_FLTRES;
+	return FPE_FLTUNK;
 }

@@ -64,6 +64,7 @@
 #define VECTOR_DF 8
 #define VECTOR_GP 13
 #define VECTOR_PF 14
+#define VECTOR_MF 16
 #define VECTOR_MC 18
 /* Interrupt stacks in the TSS, 1-based. */
 #define IST_NMI 1
