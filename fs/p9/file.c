@@ -103,10 +103,17 @@ static int write_folio(struct page_cache *cache, struct folio *f)
 	return err;
 }
 
-const struct page_cache_ops p9_page_cache_ops = {
-	.read_folio = read_folio,
-	.write_folio = write_folio,
+/* One request a folio: as large as the file has use for, up to 64 KiB. */
+static const struct page_cache_ops cache_ops[] = {
+	{ .read_folio = read_folio, .write_folio = write_folio, .folio_order = 0 },
+	{ .read_folio = read_folio, .write_folio = write_folio, .folio_order = 2 },
+	{ .read_folio = read_folio, .write_folio = write_folio, .folio_order = 4 },
 };
+
+const struct page_cache_ops *p9_page_cache_ops(u64 size)
+{
+	return &cache_ops[size <= PAGE_SIZE ? 0 : size <= 4 * PAGE_SIZE ? 1 : 2];
+}
 
 /* ---- files ---- */
 

@@ -50,7 +50,7 @@ int p9_inode_open_fid(struct inode *i, bool for_write, u32 *fid);
 extern const struct inode_ops p9_dir_inode_ops, p9_file_inode_ops, p9_symlink_inode_ops;
 extern const struct inode_ops p9_dir_loose_ops, p9_file_loose_ops, p9_symlink_loose_ops;
 extern const struct file_ops p9_file_ops, p9_dir_ops;
-extern const struct page_cache_ops p9_page_cache_ops;
+const struct page_cache_ops *p9_page_cache_ops(u64 size);
 
 /* Shared by all three kinds of inode. */
 int p9_set_attributes(struct inode *i, const struct inode_change *c);

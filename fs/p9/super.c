@@ -123,7 +123,7 @@ static struct p9_inode *inode_new(struct super_block *sb, const struct p9_attrib
 	mutex_init(&p->fid_lock, RANK_DRIVER);
 	p->inode.rdev = a->rdev;
 	p9_inode_update(&p->inode, a);
-	page_cache_init(&p->inode.cache, &p9_page_cache_ops, &p->inode, &p->inode.size);
+	page_cache_init(&p->inode.cache, p9_page_cache_ops(a->size), &p->inode, &p->inode.size);
 	set_operations(&p->inode);
 	return p;
 }
