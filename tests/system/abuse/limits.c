@@ -17,14 +17,16 @@ TEST_TIMED(fork_bomb, 30)
 {
 	int count = 0, status, alive[2];
 	struct pollfd p;
+	uid_t uid;
 	pid_t pid, bomb, ended;
 
 	if (geteuid() != 0)
 		SKIP("needs root");
 	CHECK_OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
 	CHECK_OK(pipe(alive));
+	uid = 100000 + (uid_t)getpid();
 	CHILD(bomb) {
-		CHECK_OK(setresuid(54331, 54331, 54331));
+		CHECK_OK(setresuid(uid, uid, uid));
 		limit(RLIMIT_NPROC, 60);
 		/* Every process forks as long as it can, then waits. */
 		while (fork() >= 0)
@@ -37,7 +39,7 @@ TEST_TIMED(fork_bomb, 30)
 	test_wait_state(bomb, 'S');
 	p = (struct pollfd){ .fd = alive[0] };
 	CHILD(pid) {
-		CHECK_OK(setresuid(54331, 54331, 54331));
+		CHECK_OK(setresuid(uid, uid, uid));
 		/* Until nobody is left to hold the pipe open. */
 		CHECK_OK(close(alive[1]));
 		do {
