@@ -238,9 +238,12 @@ TEST(large_transfer)
 		CHECK_EQ(write(ends[1], block, sizeof(block)), sizeof(block));
 	}
 	CHECK_OK(close(ends[1]));
-	while ((n = read(ends[0], block + total,
-			 total + 7777 > sizeof(block) ? sizeof(block) - total : 7777)) > 0)
-		total += (size_t)n;
+	do {
+		size_t rest = sizeof(block) - total;
+
+		n = read(ends[0], block + total, rest < 7777 ? rest : 7777);
+		total += n > 0 ? (size_t)n : 0;
+	} while (n > 0);
 	CHECK_EQ(total, sizeof(block));
 	for (size_t i = 0; i < sizeof(block); i++)
 		CHECK_EQ(block[i], (char)(i * 31 + i / 257));

@@ -151,7 +151,8 @@ TEST(signal_descriptor)
 	CHECK_ERR(read(fd, info, sizeof(info)), EAGAIN);
 	CHECK_EQ(poll(&p, 1, 0), 0);
 	CHECK_OK(kill(getpid(), SIGUSR1));
-	CHECK_OK(sigqueue(getpid(), SIGRTMIN, (union sigval){ .sival_int = 8 }));
+	CHECK_OK(sigqueue(getpid(), SIGRTMIN,
+			  (union sigval){ .sival_int = 8 }));
 	CHECK_EQ(poll(&p, 1, 0), 1);
 	CHECK_ERR(read(fd, info, 10), EINVAL);
 	CHECK_ERR(read(fd, WILD, 128), EFAULT);

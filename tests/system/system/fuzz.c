@@ -38,13 +38,13 @@ static unsigned long argument(void)
 
 	switch (r % 12) {
 	case 0: case 1:
-		return (r >> 8) % 24;				/* descriptor */
+		return (r >> 8) % 24;			/* descriptor */
 	case 2: case 3:
 		return (unsigned long)area + (r >> 8) % AREA;
 	case 4:
 		return (unsigned long)area + ((r >> 8) % 16) * 4096;
 	case 5:
-		return 1ul << ((r >> 8) % 64);			/* flag */
+		return 1ul << ((r >> 8) % 64);		/* flag */
 	case 6:
 		return (r >> 8) % 8192;				/* length */
 	case 7:
