@@ -1,0 +1,148 @@
+/* Tests of the slab allocator and kmalloc. */
+#include "slab_internal.h"
+
+#include <nos/string.h>
+#include <nos/test.h>
+
+#define NR 300u
+
+struct item {
+	u64 magic;
+	u8 fill[40];
+};
+
+static void item_construct(void *object)
+{
+	((struct item *)object)->magic = 0x1234;
+}
+
+TEST(slab_objects_are_distinct_and_aligned)
+{
+	struct slab_cache_info info = { .name = "test_plain", .size = 72, .align = 32 };
+	struct slab_cache *c = slab_cache_create(&info);
+	static void *p[NR];
+
+	if (!c)
+		return;
+	for (u32 i = 0; i < NR; i++) {
+		p[i] = slab_alloc(c, 0);
+		if (!p[i])
+			continue;
+		EXPECT_EQ((u64)p[i] % 32, 0);
+		memset(p[i], (int)i, 72);
+	}
+	EXPECT_EQ(slab_cache_live(c), NR);
+	for (u32 i = 0; i < NR; i++) {
+		const u8 *bytes = p[i];
+
+		EXPECT(bytes[0] == (u8)i && bytes[71] == (u8)i);
+		slab_free(c, p[i]);
+	}
+	EXPECT_EQ(slab_cache_live(c), 0);
+	slab_cache_destroy(c);
+}
+
+TEST(slab_constructed_stays_constructed)
+{
+	struct slab_cache_info info = {
+		.name = "test_constructed", .size = sizeof(struct item),
+		.construct = item_construct,
+	};
+	struct slab_cache *c = slab_cache_create(&info);
+
+	for (u32 round = 0; c && round < 3; round++) {
+		struct item *p[50];
+
+		for (u32 i = 0; i < 50; i++) {
+			p[i] = slab_alloc(c, 0);
+			EXPECT(p[i] && p[i]->magic == 0x1234);
+		}
+		for (u32 i = 0; i < 50; i++)
+			slab_free(c, p[i]);
+	}
+	slab_cache_destroy(c);
+}
+
+TEST(slab_large_objects)
+{
+	struct slab_cache_info info = { .name = "test_large", .size = 9000 };
+	struct slab_cache *c = slab_cache_create(&info);
+	void *a = c ? slab_alloc(c, ALLOC_ZERO) : NULL, *b = c ? slab_alloc(c, 0) : NULL;
+
+	EXPECT(a && b && a != b);
+	if (a && b) {
+		EXPECT_EQ(((char *)a)[8999], 0);
+		slab_free(c, a);
+		slab_free(c, b);
+	}
+	slab_cache_destroy(c);
+}
+
+TEST(kmalloc_sizes)
+{
+	static const size_t sizes[] = { 0,   1,	  7,   8,   9,	  16,	17,   63,    64,    65,	   96,
+					97,  192, 193, 256, 257, 1000, 4096, 4097, 8192, 8193, 70000 };
+
+	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++) {
+		u8 *p = kzalloc(sizes[i], 0);
+
+		EXPECT(p);
+		if (!p)
+			continue;
+		EXPECT(kmalloc_usable(p) >= sizes[i]);
+		for (size_t k = 0; k < sizes[i]; k++)
+			if (p[k]) {
+				EXPECT(!"zeroed");
+				break;
+			}
+		memset(p, 0xff, sizes[i]);
+		kfree(p);
+	}
+	EXPECT(!kmalloc(1ul << 40, ALLOC_NOWAIT));
+	EXPECT(!kcalloc(1ul << 40, 1ul << 40, 0));
+	kfree(NULL);
+}
+
+TEST(kmalloc_realloc_keeps_contents)
+{
+	char *p = NULL;
+
+	for (size_t size = 8; size <= 32768; size *= 2) {
+		char *q = krealloc(p, size, 0);
+
+		EXPECT(q);
+		if (!q)
+			break;
+		p = q;
+		for (size_t k = 0; k < size / 2 && size > 8; k++)
+			if (p[k] != (char)k) {
+				EXPECT(!"kept");
+				break;
+			}
+		for (size_t k = 0; k < size; k++)
+			p[k] = (char)k;
+	}
+	kfree(p);
+	p = kstrdup("text", 0);
+	EXPECT(p && !strcmp(p, "text"));
+	kfree(p);
+}
+
+static void kmalloc_pair(void)
+{
+	void *a = kmalloc(100, 0), *b = kmalloc(20000, 0);
+
+	kfree(a);
+	kfree(b);
+}
+
+TEST(kmalloc_each_failure)
+{
+	TEST_EACH_ALLOCATION_FAILING(kmalloc_pair());
+}
+
+TEST(kfree_rcu_frees)
+{
+	for (u32 i = 0; i < 100; i++)
+		kfree_rcu(kmalloc(64, 0));
+}
