@@ -25,7 +25,7 @@ TEST(page_alloc_orders_are_aligned)
 
 TEST(page_alloc_frames_are_distinct)
 {
-	struct folio *f[NR];
+	static struct folio *f[NR];
 	u32 n = 0;
 
 	while (n < NR && (f[n] = folio_alloc(0, FOLIO_KERNEL, ALLOC_NOWAIT)))
