@@ -229,12 +229,12 @@ static const struct tty_driver_ops terminal_ops = {
 
 static struct port *port_of(const struct file *f)
 {
-	return f->inode->char_device->private;
+	return f->private;
 }
 
 static int port_open(struct inode *i, struct file *f)
 {
-	struct port *p = i->char_device->private;
+	struct port *p = f->private;
 	u64 flags = spin_lock_irq(&p->lock);
 	bool was_open = p->guest_open;
 

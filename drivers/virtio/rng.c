@@ -54,7 +54,7 @@ static void bytes_arrived(struct virtqueue *q)
 
 static ssize_t rng_read(struct file *f, struct iobuf *to, u64 *pos)
 {
-	struct virtio_rng *r = f->inode->char_device->private;
+	struct virtio_rng *r = f->private;
 	ssize_t total = 0;
 	int err = mutex_lock_interruptible(&r->lock);
 
