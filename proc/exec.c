@@ -499,23 +499,6 @@ static int unshare_handlers(struct process *p)
 	return 0;
 }
 
-static int unshare_files(struct task *t)
-{
-	struct fd_table *old = t->fds, *new;
-
-	if (ref_read(&old->refs) == 1)
-		return 0;
-	new = fd_table_copy(old, U32_MAX);
-	if (is_err(new))
-		return (int)ptr_err(new);
-	{
-		scoped_spin_irq(&t->lock);
-		t->fds = new;
-	}
-	fd_table_put(old);
-	return 0;
-}
-
 /* ---- the new program ---- */
 
 static void reset_signals(struct task *t)
@@ -600,7 +583,7 @@ static int replace_program(struct exec_request *r, struct exec_images *i)
 		s.personality &= ~(u32)PER_CLEAR_ON_SETID;
 	s.personality &= ~(u32)READ_IMPLIES_EXEC;
 	s.aspace = aspace_create();
-	err = s.aspace ? unshare_files(t) : -ENOMEM;
+	err = s.aspace ? task_unshare_files(t) : -ENOMEM;
 	if (!err)
 		err = unshare_handlers(t->process);
 	if (!err)

@@ -121,6 +121,9 @@ void posix_timers_exit(struct process *p);
 void posix_timer_delivered(struct posix_timer *t, struct signal_info *info);
 void cpu_timers_check(struct task *t);
 
+/* ---- namespace.c ---- */
+int task_unshare_files(struct task *t);
+
 /* ---- rseq.c ---- */
 void rseq_fix_up(struct task *t, struct trap_frame *frame, bool signal);
 void membarrier_exec(struct aspace *a);

@@ -217,7 +217,7 @@ static bool is_ignored(struct process *p, int signo)
 /* Whether the signal vanishes as it is sent.  Blocked ones stay: the handler may change before. */
 static bool is_dropped(struct process *p, struct task *t, int signo)
 {
-	if (t->blocked & signal_bit(signo))
+	if ((t->blocked | t->taking) & signal_bit(signo))
 		return false;
 	if (p->is_init && p->handlers->actions[signo - 1].handler == SIGNAL_DEFAULT)
 		return true;
@@ -380,7 +380,7 @@ static void make_pending(struct process *p, struct task *target, int signo, stru
 	t = choose(p, target, signo);
 	if (!t)
 		return;
-	if (is_fatal(p, signo))
+	if (is_fatal(p, signo) && !(t->taking & signal_bit(signo)))
 		signal_kill_group_locked(p, signo);
 	else
 		wake_for_signal(t);
@@ -471,6 +471,22 @@ int signal_send_queued(struct process *p, struct task *t, struct signal_entry *e
 		make_pending(p, t, signo, e);
 	process_unlock_signals(h, flags);
 	return result;
+}
+
+void signal_change_action(int signo, const struct signal_action *new, struct signal_action *old)
+{
+	struct process *p = process_current();
+	u64 flags;
+	struct signal_handlers *h = process_lock_signals(p, &flags);
+
+	if (old)
+		*old = h->actions[signo - 1];
+	if (new) {
+		h->actions[signo - 1] = *new;
+		if (is_ignored(p, signo))
+			remove_from_all(p, signal_bit(signo));
+	}
+	process_unlock_signals(h, flags);
 }
 
 /* ---- kill(2) ---- */

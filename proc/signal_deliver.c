@@ -405,6 +405,30 @@ int signal_dequeue(signal_set_t set, struct signal_info *info)
 	return signo;
 }
 
+void signal_begin_taking(signal_set_t set)
+{
+	struct task *t = task_current();
+	u64 flags;
+	struct signal_handlers *h = process_lock_signals(t->process, &flags);
+
+	t->taking = set & t->blocked;
+	t->blocked &= ~set;
+	signal_recalculate_locked(t);
+	process_unlock_signals(h, flags);
+}
+
+void signal_end_taking(void)
+{
+	struct task *t = task_current();
+	u64 flags;
+	struct signal_handlers *h = process_lock_signals(t->process, &flags);
+
+	t->blocked |= t->taking;
+	t->taking = 0;
+	signal_recalculate_locked(t);
+	process_unlock_signals(h, flags);
+}
+
 bool signal_is_pending_in(signal_set_t set)
 {
 	struct task *t = task_current();

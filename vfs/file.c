@@ -91,6 +91,8 @@ static __noinline void file_release(struct file *f)
 		inode_put_writer(i);
 		mount_end_write(f->path.mount);
 	}
+	if (f->mode & FILE_DENIED_WRITE)
+		inode_allow_write(i);
 	if (unlikely(f->owner))
 		process_file_owner_put(f);
 	file_free(f);

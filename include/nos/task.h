@@ -106,6 +106,7 @@ struct task {
 	struct uts_namespace *uts;
 	struct signal_handlers *handlers;	/* = process->handlers */
 	signal_set_t blocked, saved_mask;
+	signal_set_t taking;		/* blocked, but waited for by sigtimedwait */
 	struct signal_queue pending;
 	u64 altstack_sp, altstack_size;
 	u32 altstack_flags;
@@ -191,6 +192,7 @@ struct process {
 	u32 nr_waiters;
 	struct posix_timers *posix_timers;	/* NULL until the first timer_create */
 	bool cpu_timers;		/* something counts this process's CPU time */
+	u64 missing_calls[8];		/* linux/dispatch.c: absent system calls it has tried */
 	struct rcu_head rcu;
 };
 #define PROCESS_STOPPED 1u
@@ -252,6 +254,12 @@ void signal_info_user(struct signal_info *info, int signo, int code);
 int signal_dequeue(signal_set_t set, struct signal_info *info);
 bool signal_is_pending_in(signal_set_t set);
 struct wait_queue *signal_wait_queue(void);	/* of the current task's handlers */
+/* sigtimedwait: between the two the signals of `set` wake the current task though it blocks them,
+ * and are not acted upon. */
+void signal_begin_taking(signal_set_t set);
+void signal_end_taking(void);
+/* sigaction: either may be NULL; what is pending of a signal now ignored is dropped. */
+void signal_change_action(int signo, const struct signal_action *new, struct signal_action *old);
 /* Sets the current task's blocked mask. */
 void signal_set_blocked(signal_set_t mask);
 /* Temporary mask of ppoll & co.: restored on the way out if no handler runs. */

@@ -1,0 +1,396 @@
+/* Scheduling parameters: policies, nice, affinity (sched(7)). */
+#include "syscalls.h"
+#include "timespec.h"
+
+#include <nos/process.h>
+#include <nos/string.h>
+
+#include <linux/capability.h>
+#include <linux/ioprio.h>
+#include <linux/resource.h>
+#include <linux/sched.h>
+#include <linux/sched/types.h>
+
+#define PRIORITY_MAX 99
+
+/* The task with this tid, 0 = the caller: counted, or NULL. */
+static struct task *find_task(int pid)
+{
+	if (pid == 0) {
+		task_get_ref(task_current());
+		return task_current();
+	}
+	return task_get(pid);
+}
+
+static bool owns(struct task *t)
+{
+	const struct cred *me = cred_current(), *c = task_get_cred(t);
+	bool same = me->euid == c->euid || me->euid == c->uid;
+
+	cred_put(c);
+	return same || cred_has(me, CAP_SYS_NICE);
+}
+
+/* nice 19…−20 as the limit counts it: 1…40. */
+static bool may_have_nice(struct process *p, int nice)
+{
+	return capable(CAP_SYS_NICE) || (u64)(20 - nice) <= process_limit(p, RLIMIT_NICE);
+}
+
+static bool is_realtime(int policy)
+{
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+static int check_params(struct task *t, const struct sched_params *new)
+{
+	const struct sched_params *old = &t->thread.params;
+	u64 limit = process_limit(t->process, RLIMIT_RTPRIO);
+
+	if (!owns(t))
+		return -EPERM;
+	if (capable(CAP_SYS_NICE))
+		return 0;
+	if (is_realtime(new->policy)) {
+		if (new->policy != old->policy && limit == 0)
+			return -EPERM;
+		if (new->rt_priority > old->rt_priority && new->rt_priority > limit)
+			return -EPERM;
+	} else if (new->nice < old->nice && !may_have_nice(t->process, new->nice)) {
+		return -EPERM;
+	}
+	if (old->policy == SCHED_IDLE && new->policy != SCHED_IDLE &&
+	    !may_have_nice(t->process, old->nice))
+		return -EPERM;
+	if (old->reset_on_fork && !new->reset_on_fork)
+		return -EPERM;
+	return 0;
+}
+
+static int set_params(struct task *t, int policy, int priority, int nice)
+{
+	struct sched_params new = { .nice = (s8)nice };
+
+	if (policy < 0)
+		return -EINVAL;
+	new.reset_on_fork = policy & SCHED_RESET_ON_FORK;
+	policy &= ~SCHED_RESET_ON_FORK;
+	if (policy != SCHED_NORMAL && policy != SCHED_BATCH && policy != SCHED_IDLE &&
+	    !is_realtime(policy))
+		return -EINVAL;
+	if (is_realtime(policy) ? priority < 1 || priority > PRIORITY_MAX : priority != 0)
+		return -EINVAL;
+	new.policy = (u8)policy;
+	new.rt_priority = (u8)priority;
+	int err = check_params(t, &new);
+
+	return err ? err : thread_set_sched(&t->thread, &new);
+}
+
+static int policy_of(const struct task *t)
+{
+	return t->thread.params.policy |
+	       (t->thread.params.reset_on_fork ? (int)SCHED_RESET_ON_FORK : 0);
+}
+
+static long change(int pid, int policy, const void __user *param, bool keep_policy)
+{
+	struct task *t;
+	int priority, err;
+
+	if (pid < 0 || !param)
+		return -EINVAL;
+	if (get_user(priority, (const int __user *)param))
+		return -EFAULT;
+	t = find_task(pid);
+	if (!t)
+		return -ESRCH;
+	err = set_params(t, keep_policy ? policy_of(t) : policy, priority, t->thread.params.nice);
+	task_put(t);
+	return err;
+}
+
+long sys_sched_setscheduler(int pid, int policy, const void __user *param)
+{
+	return policy < 0 ? -EINVAL : change(pid, policy, param, false);
+}
+
+long sys_sched_setparam(int pid, const void __user *param)
+{
+	return change(pid, 0, param, true);
+}
+
+long sys_sched_getscheduler(int pid)
+{
+	struct task *t = pid < 0 ? NULL : find_task(pid);
+	long policy;
+
+	if (!t)
+		return pid < 0 ? -EINVAL : -ESRCH;
+	policy = policy_of(t);
+	task_put(t);
+	return policy;
+}
+
+long sys_sched_getparam(int pid, void __user *param)
+{
+	struct task *t;
+	int priority;
+
+	if (pid < 0 || !param)
+		return -EINVAL;
+	t = find_task(pid);
+	if (!t)
+		return -ESRCH;
+	priority = t->thread.params.rt_priority;
+	task_put(t);
+	return put_user(priority, (int __user *)param);
+}
+
+long sys_sched_setattr(int pid, void __user *attr, unsigned int flags)
+{
+	struct sched_attr a = { 0 };
+	struct task *t;
+	u32 size;
+	int err, policy;
+
+	if (pid < 0 || !attr || flags)
+		return -EINVAL;
+	if (get_user(size, (const u32 __user *)attr))
+		return -EFAULT;
+	if (size == 0)
+		size = SCHED_ATTR_SIZE_VER0;
+	if (size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE)
+		return -E2BIG;
+	if (copy_from_user(&a, attr, min((size_t)size, sizeof(a))))
+		return -EFAULT;
+	if ((int)a.sched_policy < 0 || a.sched_nice < -20 || a.sched_nice > 19)
+		return -EINVAL;
+	t = find_task(pid);
+	if (!t)
+		return -ESRCH;
+	policy = a.sched_flags & SCHED_FLAG_KEEP_POLICY ? policy_of(t) : (int)a.sched_policy;
+	if (a.sched_flags & SCHED_FLAG_RESET_ON_FORK)
+		policy |= SCHED_RESET_ON_FORK;
+	err = set_params(t, policy, (int)a.sched_priority, a.sched_nice);
+	task_put(t);
+	return err;
+}
+
+long sys_sched_getattr(int pid, void __user *attr, unsigned int size, unsigned int flags)
+{
+	struct sched_attr a = { .size = sizeof(a) };
+	struct task *t;
+
+	if (pid < 0 || !attr || flags || size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE)
+		return -EINVAL;
+	t = find_task(pid);
+	if (!t)
+		return -ESRCH;
+	a.sched_policy = t->thread.params.policy;
+	a.sched_flags = t->thread.params.reset_on_fork ? SCHED_FLAG_RESET_ON_FORK : 0;
+	if (is_realtime((int)a.sched_policy))
+		a.sched_priority = t->thread.params.rt_priority;
+	else
+		a.sched_nice = t->thread.params.nice;
+	a.sched_util_max = 1024;
+	task_put(t);
+	a.size = (u32)min((size_t)size, sizeof(a));
+	return copy_to_user(attr, &a, a.size) ? -EFAULT : 0;
+}
+
+long sys_sched_get_priority_max(int policy)
+{
+	if (is_realtime(policy))
+		return PRIORITY_MAX;
+	return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE ||
+			       policy == SCHED_DEADLINE
+		       ? 0
+		       : -EINVAL;
+}
+
+long sys_sched_get_priority_min(int policy)
+{
+	return is_realtime(policy) ? 1 : sys_sched_get_priority_max(policy);
+}
+
+long sys_sched_rr_get_interval(int pid, void __user *interval)
+{
+	struct __kernel_timespec ts;
+	struct task *t;
+
+	if (pid < 0)
+		return -EINVAL;
+	t = find_task(pid);
+	if (!t)
+		return -ESRCH;
+	ts = timespec_from_ns(thread_rr_interval_ns(&t->thread));
+	task_put(t);
+	return put_user(ts, (struct __kernel_timespec __user *)interval);
+}
+
+long sys_sched_yield(void)
+{
+	thread_yield();
+	return 0;
+}
+
+/* ---- affinity ---- */
+
+long sys_sched_setaffinity(int pid, unsigned int len, const void __user *mask)
+{
+	u64 cpus = 0;
+	struct task *t;
+	int err;
+
+	if (copy_from_user(&cpus, mask, min((size_t)len, sizeof(cpus))))
+		return -EFAULT;
+	t = find_task(pid);
+	if (!t)
+		return -ESRCH;
+	err = owns(t) ? thread_set_affinity(&t->thread, cpus) : -EPERM;
+	task_put(t);
+	return err;
+}
+
+long sys_sched_getaffinity(int pid, unsigned int len, void __user *mask)
+{
+	u64 up = nr_cpus == 64 ? U64_MAX : (1ull << nr_cpus) - 1, cpus;
+	struct task *t;
+
+	if (len * 8 < nr_cpus || len % sizeof(u64))
+		return -EINVAL;
+	t = find_task(pid);
+	if (!t)
+		return -ESRCH;
+	cpus = t->thread.affinity & up;
+	task_put(t);
+	return put_user(cpus, (u64 __user *)mask) ? -EFAULT : (long)sizeof(cpus);
+}
+
+/* ---- nice ---- */
+
+static int set_nice(struct task *t, int nice)
+{
+	struct sched_params new = t->thread.params;
+
+	if (!owns(t))
+		return -EPERM;
+	if (nice < new.nice && !may_have_nice(t->process, nice))
+		return -EACCES;
+	new.nice = (s8)nice;
+	return thread_set_sched(&t->thread, &new);
+}
+
+/* One visit: sets, or finds the best (smallest nice) so far. */
+struct priority_walk {
+	bool set;
+	int value;		/* to set; or the best, 20 = none yet */
+	int result;		/* -ESRCH until one was found */
+};
+
+static void visit_task(struct priority_walk *w, struct task *t)
+{
+	if (w->set) {
+		int err = set_nice(t, w->value);
+
+		if (w->result == -ESRCH || err)
+			w->result = err;
+	} else {
+		w->value = min(w->value, (int)t->thread.params.nice);
+		w->result = 0;
+	}
+}
+
+static void visit_process(struct priority_walk *w, struct process *p)
+{
+	struct task *tasks[64], *t;
+	unsigned nr = 0;
+
+	{
+		scoped_spin_irq(&task_list_lock);
+		list_for_each(t, &p->threads, thread_node) {
+			if (nr == ARRAY_SIZE(tasks))
+				break;
+			task_get_ref(t);
+			tasks[nr++] = t;
+		}
+	}
+	for (unsigned i = 0; i < nr; i++) {
+		visit_task(w, tasks[i]);
+		task_put(tasks[i]);
+	}
+}
+
+static bool is_selected(struct process *p, int which, int who)
+{
+	const struct cred *c;
+	bool same;
+
+	if (which == PRIO_PGRP)
+		return p->group->nr == (who ? who : process_current()->group->nr);
+	c = task_get_cred(p->leader);
+	same = c->uid == (who ? (u32)who : cred_current()->uid);
+	cred_put(c);
+	return same;
+}
+
+static int walk(struct priority_walk *w, int which, int who)
+{
+	struct process *p;
+	struct task *t;
+
+	w->result = -ESRCH;
+	switch (which) {
+	case PRIO_PROCESS:
+		t = find_task(who);
+		if (t) {
+			visit_task(w, t);
+			task_put(t);
+		}
+		return w->result;
+	case PRIO_PGRP:
+	case PRIO_USER:
+		for (s32 from = 1; (p = process_next(from)); from = p->tgid + 1, process_put(p)) {
+			if (is_selected(p, which, who))
+				visit_process(w, p);
+		}
+		return w->result;
+	default:
+		return -EINVAL;
+	}
+}
+
+long sys_setpriority(int which, int who, int value)
+{
+	struct priority_walk w = { .set = true, .value = clamp(value, -20, 19) };
+
+	return walk(&w, which, who);
+}
+
+/* 1…40, for a negative value would look like an error. */
+long sys_getpriority(int which, int who)
+{
+	struct priority_walk w = { .value = 20 };
+	int err = walk(&w, which, who);
+
+	return err ? err : 20 - w.value;
+}
+
+/* ---- I/O priority: kept by nobody yet, so only the default exists ---- */
+
+long sys_ioprio_get(int which, int who)
+{
+	struct task *t;
+
+	if (which != IOPRIO_WHO_PROCESS && which != IOPRIO_WHO_PGRP && which != IOPRIO_WHO_USER)
+		return -EINVAL;
+	if (which == IOPRIO_WHO_PROCESS) {
+		t = find_task(who);
+		if (!t)
+			return -ESRCH;
+		task_put(t);
+	}
+	return IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 4);
+}
