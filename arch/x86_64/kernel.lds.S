@@ -9,7 +9,7 @@
 #define PAGE 4096
 
 OUTPUT_FORMAT(elf64-x86-64)
-ENTRY(pvh_entry_physical)
+ENTRY(pvh_entry)
 
 PHDRS
 {
@@ -126,5 +126,3 @@ SECTIONS
 		*(.comment .note.GNU-stack .note.gnu.property .gnu.*)
 	}
 }
-
-pvh_entry_physical = pvh_entry - IMAGE_BASE;
