@@ -195,7 +195,7 @@ int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_fn fn, void *
 
 	if (err < 0)
 		a->used = false;
-	return err;
+	return min(err, 0);
 }
 
 int irq_request_isa(unsigned isa_irq, irq_fn fn, void *arg, const char *name)

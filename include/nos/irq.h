@@ -9,7 +9,7 @@ typedef void (*irq_fn)(void *arg); /* interrupts off */
  * /proc/interrupts. */
 int irq_allocate(irq_fn fn, void *arg, const char *name, unsigned cpu);
 void irq_release(unsigned vector);
-/* ISA interrupt through the IOAPIC; may share: all handlers of the line run.  -ENODEV. */
+/* ISA interrupt through the IOAPIC; may share: all handlers of the line run.  0 or -ENODEV. */
 int irq_request_isa(unsigned isa_irq, irq_fn fn, void *arg, const char *name);
 /* Any IOAPIC input, level or edge. */
 int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_fn fn, void *arg,
