@@ -255,7 +255,7 @@ int pipe_create_files(struct file *ends[2], u32 flags)
  * Moves the slots to a ring of nr (a power of two): -EBUSY if they do not fit,
  * -ENOMEM.  The lock is held.
  */
-static int pipe_resize_locked(struct pipe *p, u32 nr)
+int pipe_resize_locked(struct pipe *p, u32 nr)
 {
 	u32 used = p->head - p->tail;
 	struct pipe_slot *slots = p->first_slots;

@@ -73,4 +73,6 @@ void pipe_wake_writers(struct pipe *p);
 
 ssize_t pipe_read(struct pipe *p, struct iobuf *to, bool nonblocking);
 ssize_t pipe_write(struct pipe *p, struct iobuf *from, bool nonblocking, bool packets);
+/* Moves the slots to a ring of nr (a power of two): -EBUSY if they do not fit, -ENOMEM. */
+int pipe_resize_locked(struct pipe *p, u32 nr);
 ssize_t pipe_splice_read(struct file *f, u64 *pos, struct pipe *to, size_t len, u32 flags);

@@ -72,6 +72,38 @@ ssize_t pipe_pull_extent(struct pipe *p, struct pipe_extent *e, size_t len, bool
 	return n;
 }
 
+void pipe_return_extent(struct pipe *p, const struct pipe_extent *e)
+{
+	bool kept = true;	/* needs a slot of its own */
+
+	if (!e->len) {
+		folio_put(e->folio);
+		return;
+	}
+	mutex_lock(&p->lock);
+	if (!pipe_is_empty(p)) {
+		struct pipe_slot *s = pipe_slot_at(p, p->tail);
+
+		if (s->extent.folio == e->folio && s->extent.offset == e->offset + e->len) {
+			/* Only a part of the slot was pulled: it grows back. */
+			s->extent.offset = e->offset;
+			s->extent.len += e->len;
+			kept = false;
+		}
+	}
+	/* Writers may have filled the ring meanwhile; it grows rather than lose bytes. */
+	if (kept && pipe_is_full(p) && pipe_resize_locked(p, p->nr_slots * 2))
+		kept = false;
+	else if (kept) {
+		WRITE_ONCE(p->tail, p->tail - 1);
+		*pipe_slot_at(p, p->tail) = (struct pipe_slot){ .extent = *e };
+	}
+	mutex_unlock(&p->lock);
+	if (!kept)
+		folio_put(e->folio);
+	pipe_wake_readers(p);
+}
+
 /* Both locks, by address. */
 static void pipe_lock_two(struct pipe *a, struct pipe *b)
 {

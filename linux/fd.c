@@ -94,6 +94,7 @@ static long record_lock(struct file *f, unsigned int cmd, void __user *arg)
 	if (r.ofd && l.l_pid)
 		return -EINVAL;
 	r.wait = cmd == F_SETLKW || cmd == F_OFD_SETLKW;
+	r.pid = r.ofd ? -1 : task_current()->process->tgid;
 	if (cmd != F_GETLK && cmd != F_OFD_GETLK) {
 		if ((l.l_type == F_RDLCK && !(f->mode & FILE_READ)) ||
 		    (l.l_type == F_WRLCK && !(f->mode & FILE_WRITE)))

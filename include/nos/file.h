@@ -114,8 +114,6 @@ int file_map_generic(struct file *f, struct map_request *r);	/* cached files: se
 int vfs_truncate_file(struct file *f, u64 size);
 int vfs_fallocate(struct file *f, int mode, u64 offset, u64 len);
 int vfs_fsync(struct file *f, u64 start, u64 end, bool data_only);
-ssize_t vfs_splice(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos, size_t len,
-		   u32 flags);
 ssize_t vfs_sendfile(struct file *out, struct file *in, u64 *in_pos, size_t len);
 ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
 			    size_t len, u32 flags);
@@ -223,6 +221,11 @@ void notify_path(struct dentry *d, u32 mask);		/* IN_* on it and on its parent *
 void notify_file(struct file *f, u32 mask);
 void notify_move(struct inode *old_dir, const char *old_name, struct inode *new_dir,
 		 const char *new_name, struct inode *moved);
+
+/* An inotify instance; add: a watch descriptor, or −errno. */
+struct file *inotify_create(u32 flags);
+int inotify_add(struct file *f, const struct path *p, u32 mask);
+int inotify_remove(struct file *f, s32 wd);
 
 /* ---- character devices ---- */
 struct char_device {

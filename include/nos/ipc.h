@@ -21,6 +21,8 @@ struct pipe_extent {
 int pipe_push_extent(struct pipe *p, const struct pipe_extent *e, bool nonblocking);
 /* Takes up to `len` bytes of the first extent; 0 = end of file. */
 ssize_t pipe_pull_extent(struct pipe *p, struct pipe_extent *e, size_t len, bool nonblocking);
+/* Puts what was pulled but not used back in front; the reference goes along. */
+void pipe_return_extent(struct pipe *p, const struct pipe_extent *e);
 ssize_t pipe_tee(struct pipe *from, struct pipe *to, size_t len, u32 flags);
 s64 pipe_set_size(struct pipe *p, u64 bytes);		/* F_SETPIPE_SZ */
 u64 pipe_get_size(struct pipe *p);

@@ -1,0 +1,296 @@
+/*
+ * Locks on files: POSIX records, open-file-description records, flock.
+ *
+ * Concepts.  A lock belongs to an owner: the descriptor table for POSIX
+ * records (fcntl(2)), the open file for OFD records and flock(2).  Records of
+ * both kinds exclude each other by range; flock locks only each other.
+ *
+ * Invariants.
+ *   (1) records of one owner on one file never overlap; equal neighbours are
+ *       merged.
+ *   (2) an owner that sleeps for a POSIX record is in `sleepers` with the owner
+ *       it waits for; following these never leads back to it, else EDEADLK.
+ *
+ * Locking.  list->lock (rank INODE_SPIN) guards one file's locks;
+ * sleepers_lock is taken inside it.  What a change may need is allocated
+ * before.  Sleepers look again, in the order in which they came, whenever a
+ * lock of the file goes.
+ */
+#include "internal.h"
+
+#include <nos/wait.h>
+
+struct file_lock {
+	struct list node;
+	u64 start, end;		/* inclusive */
+	int type;		/* F_RDLCK or F_WRLCK */
+	bool ofd;
+	const void *owner;
+	s32 pid;
+};
+
+struct file_lock_list {
+	struct spinlock lock;
+	struct list records, flocks;
+	struct wait_queue changed;
+};
+
+struct sleeper {
+	struct list node;
+	const void *owner, *blocked_by;
+};
+
+static struct spinlock sleepers_lock = SPINLOCK_INIT(RANK_LEAF);
+static struct list sleepers = LIST_INIT(sleepers);
+
+static struct file_lock_list *locks_of(struct inode *i)
+{
+	struct file_lock_list *l = rcu_load(i->locks), *expected = NULL;
+
+	if (l)
+		return l;
+	l = kzalloc(sizeof(*l), 0);
+	if (!l)
+		return NULL;
+	spin_init(&l->lock, RANK_INODE_SPIN);
+	list_init(&l->records);
+	list_init(&l->flocks);
+	wait_queue_init(&l->changed);
+	if (!atomic_cas(&i->locks, expected, l)) {
+		kfree(l);
+		l = rcu_load(i->locks);
+	}
+	return l;
+}
+
+void locks_free(struct inode *i)
+{
+	struct file_lock_list *l = i->locks;
+
+	ASSERT(list_is_empty(&l->records) && list_is_empty(&l->flocks));
+	kfree(l);
+	i->locks = NULL;
+}
+
+static const void *owner_of(const struct file *f, const struct file_lock_request *r)
+{
+	return r->ofd || r->flock ? (const void *)f : (const void *)fd_table_current();
+}
+
+static struct file_lock *find_conflict(struct list *locks, const struct file_lock_request *r,
+				       const void *owner)
+{
+	struct file_lock *l;
+
+	list_for_each(l, locks, node)
+		if (l->owner != owner && l->start <= r->end && r->start <= l->end &&
+		    (l->type == F_WRLCK || r->type == F_WRLCK))
+			return l;
+	return NULL;
+}
+
+/* ---- deadlock ---- */
+
+static bool would_deadlock_locked(const void *owner, const void *blocked_by)
+{
+	struct sleeper *s;
+
+	/* Each step goes to another owner: more steps than sleepers is a circle of others. */
+	for (int steps = 0; steps < 1024; steps++) {
+		const void *next = NULL;
+
+		if (blocked_by == owner)
+			return true;
+		list_for_each(s, &sleepers, node)
+			if (s->owner == blocked_by)
+				next = s->blocked_by;
+		if (!next)
+			return false;
+		blocked_by = next;
+	}
+	return false;
+}
+
+/* Notes that s waits for the owner of a record: -EDEADLK if that owner waits for it. */
+static int sleeper_add(struct sleeper *s, const void *owner, const void *blocked_by)
+{
+	scoped_spin(&sleepers_lock);
+	if (would_deadlock_locked(owner, blocked_by))
+		return -EDEADLK;
+	s->owner = owner;
+	s->blocked_by = blocked_by;
+	if (!list_is_linked(&s->node))
+		list_push_back(&sleepers, &s->node);
+	return 0;
+}
+
+static void sleeper_remove(struct sleeper *s)
+{
+	scoped_spin(&sleepers_lock);
+	if (list_is_linked(&s->node))
+		list_remove(&s->node);
+}
+
+/* ---- changes: list->lock held; spare[] has what may be needed, what goes is put on `dead` ---- */
+
+static void set_range(struct list *locks, struct file_lock *new, struct file_lock **split,
+		      bool unlock, struct list *dead)
+{
+	struct file_lock *l, *next;
+
+	list_for_each_safe(l, next, locks, node) {
+		u64 touch_end = l->end == U64_MAX ? l->end : l->end + 1;
+		u64 new_end = new->end == U64_MAX ? new->end : new->end + 1;
+		bool same = !unlock && l->type == new->type;
+
+		if (l->owner != new->owner)
+			continue;
+		if (same && l->start <= new_end && new->start <= touch_end) {
+			new->start = min(new->start, l->start);
+			new->end = max(new->end, l->end);
+			list_remove(&l->node);
+			list_push_back(dead, &l->node);
+			continue;
+		}
+		if (same || l->start > new->end || new->start > l->end)
+			continue;
+		if (l->start < new->start && l->end > new->end) {
+			struct file_lock *right = *split;
+
+			*split = NULL;
+			*right = *l;
+			right->start = new->end + 1;
+			l->end = new->start - 1;
+			list_insert_between(&right->node, &l->node, l->node.next);
+		} else if (l->start < new->start) {
+			l->end = new->start - 1;
+		} else if (l->end > new->end) {
+			l->start = new->end + 1;
+		} else {
+			list_remove(&l->node);
+			list_push_back(dead, &l->node);
+		}
+	}
+	if (!unlock)
+		list_push_back(locks, &new->node);
+}
+
+static void free_dead(struct list *dead)
+{
+	struct list *n;
+
+	while ((n = list_pop_front(dead)))
+		kfree(list_entry(n, struct file_lock, node));
+}
+
+/* One try: 0 = done, -EAGAIN with the conflicting owner. */
+static int try_lock(struct file_lock_list *list, const struct file_lock_request *r,
+		    struct file_lock **new, struct file_lock **split, const void **blocked_by,
+		    struct list *dead)
+{
+	struct list *locks = r->flock ? &list->flocks : &list->records;
+	struct file_lock *conflict;
+
+	scoped_spin(&list->lock);
+	conflict = r->type == F_UNLCK ? NULL : find_conflict(locks, r, (*new)->owner);
+	if (conflict) {
+		*blocked_by = conflict->ofd ? NULL : conflict->owner;
+		return -EAGAIN;
+	}
+	set_range(locks, *new, split, r->type == F_UNLCK, dead);
+	if (r->type != F_UNLCK)
+		*new = NULL;
+	return 0;
+}
+
+int file_lock(struct file *f, struct file_lock_request *r)
+{
+	struct file_lock_list *list = locks_of(f->inode);
+	struct file_lock *new = kmalloc(sizeof(*new), 0), *split = kmalloc(sizeof(*split), 0);
+	struct sleeper sleeper = { .node = LIST_INIT(sleeper.node) };
+	struct waiter waiter = WAITER_INIT;
+	struct list dead = LIST_INIT(dead);
+	const void *owner = owner_of(f, r), *blocked_by;
+	int err = list && new && split ? 0 : -ENOLCK;
+
+	if (!err)
+		*new = (struct file_lock){ .start = r->start, .end = r->end, .type = r->type,
+					   .ofd = r->ofd, .owner = owner, .pid = r->pid };
+	while (!err) {
+		bool posix = !r->ofd && !r->flock;
+
+		if (r->wait)
+			wait_prepare(&list->changed, &waiter, THREAD_INTERRUPTIBLE);
+		err = try_lock(list, r, &new, &split, &blocked_by, &dead);
+		if (err != -EAGAIN || !r->wait)
+			break;
+		err = posix && blocked_by ? sleeper_add(&sleeper, owner, blocked_by) : 0;
+		if (!err && signal_is_pending())
+			err = -ERESTARTSYS;
+		if (!err)
+			thread_block();
+		sleeper_remove(&sleeper);
+	}
+	if (list && r->wait)
+		wait_finish(&list->changed, &waiter);
+	/* A range that became smaller or weaker may let someone in. */
+	if (!err && (r->type != F_WRLCK || !list_is_empty(&dead)))
+		wake_all(&list->changed);
+	free_dead(&dead);
+	kfree(new);
+	kfree(split);
+	return err;
+}
+
+int file_lock_test(struct file *f, struct file_lock_request *r)
+{
+	struct file_lock_list *list = rcu_load(f->inode->locks);
+	struct file_lock *l;
+
+	if (!list) {
+		r->type = F_UNLCK;
+		return 0;
+	}
+	scoped_spin(&list->lock);
+	l = find_conflict(r->flock ? &list->flocks : &list->records, r, owner_of(f, r));
+	if (!l) {
+		r->type = F_UNLCK;
+		return 0;
+	}
+	r->type = l->type;
+	r->start = l->start;
+	r->end = l->end;
+	r->pid = l->pid;
+	r->ofd = l->ofd;
+	return 0;
+}
+
+static void remove_owned(struct list *locks, const void *owner, struct list *dead)
+{
+	struct file_lock *l, *next;
+
+	list_for_each_safe(l, next, locks, node) {
+		if (l->owner == owner) {
+			list_remove(&l->node);
+			list_push_back(dead, &l->node);
+		}
+	}
+}
+
+/* t: a descriptor of that table was closed, its POSIX records go; NULL: the file itself goes. */
+void file_locks_close(struct file *f, struct fd_table *t)
+{
+	struct file_lock_list *list = rcu_load(f->inode->locks);
+	struct list dead = LIST_INIT(dead);
+
+	if (!list)
+		return;
+	spin_lock(&list->lock);
+	remove_owned(&list->records, t ? (const void *)t : (const void *)f, &dead);
+	if (!t)
+		remove_owned(&list->flocks, f, &dead);
+	spin_unlock(&list->lock);
+	if (!list_is_empty(&dead))
+		wake_all(&list->changed);
+	free_dead(&dead);
+}
