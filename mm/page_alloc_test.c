@@ -1,4 +1,5 @@
 /* Tests of the page allocator; they leave the number of free frames as it was. */
+/* needs: tests/host/memory.c mm/fault_injection_test.c */
 #include "page_internal.h"
 
 #include <nos/string.h>

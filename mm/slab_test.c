@@ -1,4 +1,5 @@
 /* Tests of the slab allocator and kmalloc. */
+/* needs: tests/host/memory.c mm/kmalloc.c mm/slab_debug.c mm/page_alloc.c mm/fault_injection_test.c */
 #include "slab_internal.h"
 
 #include <nos/string.h>

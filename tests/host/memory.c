@@ -1,0 +1,67 @@
+/*
+ * Physical memory for mm's unit tests on the host: 64 MiB that start at
+ * "physical" 2 MiB, a frame table, and the page allocator on top; and what mm
+ * calls upward.
+ */
+#include "../../mm/page_internal.h"
+#include "../../mm/slab_internal.h"
+
+#include <nos/aspace.h>
+#include <nos/assert.h>
+
+extern void *aligned_alloc(size_t align, size_t size);
+extern void *calloc(size_t nr, size_t size);
+extern void abort(void) __noreturn;
+
+#define FIRST_FRAME 512ul
+#define NR_FRAMES (16384ul + FIRST_FRAME)
+
+struct folio *host_frame_table;
+static char *memory;
+__weak pte_t *kernel_page_table;
+
+void *phys_to_virt(phys_t p)
+{
+	return memory + p;
+}
+
+phys_t virt_to_phys(const void *v)
+{
+	return (phys_t)((const char *)v - memory);
+}
+
+__weak bool memory_make_room(u64 nr_pages, u32 flags, unsigned round)
+{
+	return false;
+}
+
+__weak u64 process_rlimit(unsigned what)
+{
+	return U64_MAX;
+}
+
+__weak bool process_has_capability(int cap)
+{
+	return true;
+}
+
+__weak bool process_kill_for_memory(void)
+{
+	return false;
+}
+
+__weak void slab_init(void)
+{
+}
+
+__attribute__((constructor)) static void host_memory_init(void)
+{
+	host_frame_table = calloc(NR_FRAMES, sizeof(struct folio));
+	memory = aligned_alloc(HUGE_SIZE, NR_FRAMES * PAGE_SIZE);
+	if (!host_frame_table || !memory)
+		abort();
+	page_pool_init(calloc(1, page_pool_table_size(NR_FRAMES)), NR_FRAMES);
+	page_pool_add(FIRST_FRAME, NR_FRAMES);
+	slab_init();
+	zero_folio = folio_alloc(0, FOLIO_KERNEL, ALLOC_ZERO);
+}
