@@ -8,6 +8,8 @@
 
 #include <nos/aspace.h>
 #include <nos/assert.h>
+#include <nos/pte.h>
+#include <nos/thread.h>
 
 extern void *aligned_alloc(size_t align, size_t size);
 extern void *calloc(size_t nr, size_t size);
@@ -18,7 +20,8 @@ extern void abort(void) __noreturn;
 
 struct folio *host_frame_table;
 static char *memory;
-__weak pte_t *kernel_page_table;
+static pte_t top_level[512] __aligned(4096);
+pte_t *kernel_page_table = top_level;
 
 void *phys_to_virt(phys_t p)
 {
@@ -50,9 +53,47 @@ __weak bool process_kill_for_memory(void)
 	return false;
 }
 
+__weak bool user_fault_is_disabled(void)
+{
+	return false;
+}
+
+__weak void file_get_for_mapping(struct file *f)
+{
+}
+
+__weak void file_put_for_mapping(struct file *f)
+{
+}
+
+void page_table_load(phys_t top)
+{
+}
+
+void tlb_flush_page(u64 va)
+{
+}
+
+void tlb_flush_all(void)
+{
+}
+
 __weak void slab_init(void)
 {
 }
+
+__weak void aspace_system_init(void)
+{
+}
+
+__weak phys_t page_table_frame_alloc(void)
+{
+	struct folio *f = folio_alloc(0, FOLIO_PAGE_TABLE, ALLOC_ZERO);
+
+	return folio_to_phys(f);
+}
+
+static struct thread this_thread_of_host;
 
 __attribute__((constructor)) static void host_memory_init(void)
 {
@@ -63,5 +104,7 @@ __attribute__((constructor)) static void host_memory_init(void)
 	page_pool_init(calloc(1, page_pool_table_size(NR_FRAMES)), NR_FRAMES);
 	page_pool_add(FIRST_FRAME, NR_FRAMES);
 	slab_init();
+	aspace_system_init();
+	host_current = &this_thread_of_host;
 	zero_folio = folio_alloc(0, FOLIO_KERNEL, ALLOC_ZERO);
 }

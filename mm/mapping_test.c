@@ -1,0 +1,310 @@
+/* Tests of the tree of mappings: cutting, joining, gaps, limits. */
+/* needs: tests/host/memory.c mm/map.c mm/aspace.c mm/remap.c mm/advise.c mm/cursor.c */
+/* needs: mm/tlb.c mm/zap.c mm/fault.c mm/access.c mm/rmap.c mm/page_cache.c mm/lru.c */
+/* needs: mm/folio_lock.c mm/memory.c mm/page_alloc.c mm/slab.c mm/kmalloc.c mm/slab_debug.c */
+/* needs: mm/fault_injection_test.c */
+#include "aspace_internal.h"
+
+#include <nos/errno.h>
+#include <nos/string.h>
+#include <nos/test.h>
+
+#include <asm/mman.h>
+#include <linux/mman.h>
+
+#define BASE 0x10000000ul
+#define PAGES(n) ((u64)(n) * PAGE_SIZE)
+
+static struct aspace *space_create(void)
+{
+	struct aspace *a = aspace_create();
+
+	EXPECT(a);
+	if (a)
+		a->mmap_base = 0x7f0000000000ul;
+	return a;
+}
+
+static s64 map_at(struct aspace *a, u64 page, u64 nr, u32 prot)
+{
+	struct map_request r = {
+		.address = BASE + PAGES(page), .length = PAGES(nr), .prot = prot,
+		.map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+	};
+
+	return aspace_map(a, &r);
+}
+
+/* The mappings as text: "0-4rw 6-8r", page numbers from BASE. */
+static const char *layout(struct aspace *a)
+{
+	static char text[512];
+	size_t at = 0;
+
+	text[0] = 0;
+	for (struct mapping *m = mapping_find(a, 0); m; m = mapping_next(m))
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%llu-%llu%s%s", at ? " " : "",
+				       (unsigned long long)(m->start - BASE) / PAGE_SIZE,
+				       (unsigned long long)(m->end - BASE) / PAGE_SIZE,
+				       m->flags & MAPPING_READ ? "r" : "",
+				       m->flags & MAPPING_WRITE ? "w" : "");
+	return text;
+}
+
+#define EXPECT_LAYOUT(a, expected)                                                                 \
+	do {                                                                                       \
+		const char *_got = layout(a);                                                      \
+		if (strcmp(_got, expected))                                                        \
+			unit_test_fail(__FILE__, __LINE__, "\"%s\", not \"%s\"", _got, expected);  \
+	} while (0)
+
+#define RW (PROT_READ | PROT_WRITE)
+
+TEST(mapping_neighbours_join)
+{
+	struct aspace *a = space_create();
+
+	if (!a)
+		return;
+	EXPECT(map_at(a, 0, 2, RW) > 0);
+	EXPECT(map_at(a, 4, 2, RW) > 0);
+	EXPECT_LAYOUT(a, "0-2rw 4-6rw");
+	EXPECT(map_at(a, 2, 2, RW) > 0);
+	EXPECT_LAYOUT(a, "0-6rw");
+	EXPECT(map_at(a, 6, 1, PROT_READ) > 0);
+	EXPECT_LAYOUT(a, "0-6rw 6-7r");
+	EXPECT_EQ(a->nr_mappings, 2);
+	EXPECT_EQ(a->total_pages, 7);
+	EXPECT_EQ(a->data_pages, 6);
+	aspace_put(a);
+}
+
+TEST(mapping_unmap_cuts)
+{
+	struct aspace *a = space_create();
+
+	if (!a)
+		return;
+	(void)map_at(a, 0, 10, RW);
+	EXPECT_EQ(aspace_unmap(a, BASE + PAGES(4), PAGES(2)), 0);
+	EXPECT_LAYOUT(a, "0-4rw 6-10rw");
+	EXPECT_EQ(aspace_unmap(a, BASE, PAGES(1)), 0);
+	EXPECT_EQ(aspace_unmap(a, BASE + PAGES(9), PAGES(1)), 0);
+	EXPECT_LAYOUT(a, "1-4rw 6-9rw");
+	EXPECT_EQ(aspace_unmap(a, BASE + PAGES(3), PAGES(4)), 0);
+	EXPECT_LAYOUT(a, "1-3rw 7-9rw");
+	EXPECT_EQ(aspace_unmap(a, BASE, PAGES(20)), 0);
+	EXPECT_LAYOUT(a, "");
+	EXPECT_EQ(a->total_pages, 0);
+	EXPECT_EQ(aspace_unmap(a, BASE + 1, PAGES(1)), -EINVAL);
+	EXPECT_EQ(aspace_unmap(a, BASE, 0), -EINVAL);
+	aspace_put(a);
+}
+
+TEST(mapping_protect_cuts_and_joins)
+{
+	struct aspace *a = space_create();
+
+	if (!a)
+		return;
+	(void)map_at(a, 0, 8, RW);
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(2), PAGES(2), PROT_READ), 0);
+	EXPECT_LAYOUT(a, "0-2rw 2-4r 4-8rw");
+	EXPECT_EQ(a->data_pages, 6);
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(1), PAGES(4), PROT_READ), 0);
+	EXPECT_LAYOUT(a, "0-1rw 1-5r 5-8rw");
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(1), PAGES(4), RW), 0);
+	EXPECT_LAYOUT(a, "0-8rw");
+	EXPECT_EQ(aspace_protect(a, BASE, PAGES(8), PROT_NONE), 0);
+	EXPECT_LAYOUT(a, "0-8");
+	EXPECT_EQ(aspace_protect(a, BASE, PAGES(9), PROT_READ), -ENOMEM);
+	EXPECT_LAYOUT(a, "0-8r");
+	EXPECT_EQ(aspace_protect(a, BASE + 1, PAGES(1), PROT_READ), -EINVAL);
+	aspace_put(a);
+}
+
+TEST(mapping_gap_is_the_highest)
+{
+	struct aspace *a = space_create();
+	struct map_request r = { .length = PAGES(4), .prot = RW,
+				 .map_flags = MAP_PRIVATE | MAP_ANONYMOUS };
+
+	if (!a)
+		return;
+	s64 first = aspace_map(a, &r), second = aspace_map(a, &r), third = aspace_map(a, &r);
+
+	EXPECT_EQ(first, a->mmap_base - PAGES(4));
+	EXPECT_EQ(second, first - PAGES(4));
+	EXPECT_EQ(third, second - PAGES(4));
+	EXPECT_EQ(aspace_unmap(a, (u64)second, PAGES(4)), 0);
+	r.length = PAGES(5);
+	EXPECT_EQ(aspace_map(a, &r), third - PAGES(5));
+	r.length = PAGES(3);
+	EXPECT_EQ(aspace_map(a, &r), second + PAGES(1));
+	r.length = PAGES(1);
+	EXPECT_EQ(aspace_map(a, &r), second);
+	EXPECT_EQ(a->nr_mappings, 1);
+	r.length = USER_ADDRESS_END - PAGES(100);
+	EXPECT_EQ(aspace_map(a, &r), -ENOMEM);
+	aspace_put(a);
+}
+
+TEST(mapping_fixed_and_noreplace)
+{
+	struct aspace *a = space_create();
+	struct map_request r = { .address = BASE + PAGES(2), .length = PAGES(2), .prot = PROT_READ,
+				 .map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE };
+
+	if (!a)
+		return;
+	(void)map_at(a, 0, 8, RW);
+	EXPECT_EQ(aspace_map(a, &r), -EEXIST);
+	r.map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+	EXPECT_EQ(aspace_map(a, &r), BASE + PAGES(2));
+	EXPECT_LAYOUT(a, "0-2rw 2-4r 4-8rw");
+	r.map_flags = MAP_ANONYMOUS;
+	EXPECT_EQ(aspace_map(a, &r), -EINVAL);
+	r.map_flags = MAP_PRIVATE;
+	r.length = 0;
+	EXPECT_EQ(aspace_map(a, &r), -EINVAL);
+	r.length = U64_MAX - 5;
+	EXPECT_EQ(aspace_map(a, &r), -ENOMEM);
+	aspace_put(a);
+}
+
+TEST(mapping_remap)
+{
+	struct aspace *a = space_create();
+
+	if (!a)
+		return;
+	(void)map_at(a, 0, 4, RW);
+	(void)map_at(a, 8, 1, PROT_READ);
+	EXPECT_EQ(aspace_remap(a, BASE, PAGES(4), PAGES(8), 0, 0), BASE);
+	EXPECT_LAYOUT(a, "0-8rw 8-9r");
+	EXPECT_EQ(aspace_remap(a, BASE, PAGES(8), PAGES(9), 0, 0), -ENOMEM);
+	EXPECT_EQ(aspace_remap(a, BASE, PAGES(8), PAGES(3), 0, 0), BASE);
+	EXPECT_LAYOUT(a, "0-3rw 8-9r");
+	EXPECT_EQ(aspace_remap(a, BASE, PAGES(3), PAGES(3), MREMAP_MAYMOVE | MREMAP_FIXED,
+			       BASE + PAGES(20)),
+		  BASE + PAGES(20));
+	EXPECT_LAYOUT(a, "8-9r 20-23rw");
+	EXPECT_EQ(aspace_remap(a, BASE, PAGES(3), PAGES(3), 0, 0), -EFAULT);
+	EXPECT_EQ(a->total_pages, 4);
+	aspace_put(a);
+}
+
+TEST(mapping_pages_follow_a_move)
+{
+	struct aspace *a = space_create();
+	u64 value = 0x1122334455667788;
+
+	if (!a)
+		return;
+	(void)map_at(a, 0, 4, RW);
+	EXPECT_EQ(aspace_access(a, BASE + PAGES(1) + 8, &value, 8, true, false), 8);
+	EXPECT_EQ(a->resident_anon, 1);
+	EXPECT_EQ(aspace_remap(a, BASE, PAGES(4), PAGES(4), MREMAP_MAYMOVE | MREMAP_FIXED,
+			       BASE + PAGES(1024)),
+		  BASE + PAGES(1024));
+	value = 0;
+	EXPECT_EQ(aspace_access(a, BASE + PAGES(1025) + 8, &value, 8, false, false), 8);
+	EXPECT_EQ(value, 0x1122334455667788);
+	EXPECT_EQ(aspace_access(a, BASE + PAGES(1) + 8, &value, 8, false, false), 0);
+	aspace_put(a);
+}
+
+TEST(aspace_fork_copies_on_write)
+{
+	struct aspace *a = space_create(), *b;
+	u64 value = 1;
+
+	if (!a)
+		return;
+	(void)map_at(a, 0, 600, RW);
+	for (u64 page = 0; page < 600; page += 100)
+		EXPECT_EQ(aspace_access(a, BASE + PAGES(page), &value, 8, true, false), 8);
+	b = aspace_fork(a);
+	EXPECT(!is_err(b));
+	if (!is_err(b)) {
+		EXPECT_EQ(b->resident_anon, 6);
+		value = 2;
+		EXPECT_EQ(aspace_access(b, BASE, &value, 8, true, false), 8);
+		EXPECT_EQ(aspace_access(a, BASE, &value, 8, false, false), 8);
+		EXPECT_EQ(value, 1);
+		value = 3;
+		EXPECT_EQ(aspace_access(a, BASE + PAGES(100), &value, 8, true, false), 8);
+		EXPECT_EQ(aspace_access(b, BASE + PAGES(100), &value, 8, false, false), 8);
+		EXPECT_EQ(value, 1);
+		aspace_put(b);
+	}
+	EXPECT_EQ(aspace_access(a, BASE, &value, 8, false, false), 8);
+	EXPECT_EQ(value, 1);
+	aspace_put(a);
+}
+
+static void make_and_fork(void)
+{
+	struct aspace *a = aspace_create(), *b;
+
+	if (!a)
+		return;
+	a->mmap_base = 0x7f0000000000ul;
+	(void)map_at(a, 0, 8, RW);
+	(void)map_at(a, 3, 1, PROT_READ);
+	(void)aspace_populate(a, BASE, PAGES(8), true);
+	(void)aspace_protect(a, BASE + PAGES(5), PAGES(1), PROT_READ);
+	(void)aspace_remap(a, BASE, PAGES(2), PAGES(2), MREMAP_MAYMOVE | MREMAP_FIXED,
+			   BASE + PAGES(64));
+	b = aspace_fork(a);
+	if (!is_err(b))
+		aspace_put(b);
+	(void)aspace_unmap(a, BASE + PAGES(4), PAGES(1));
+	aspace_put(a);
+}
+
+TEST(aspace_each_failure)
+{
+	TEST_EACH_ALLOCATION_FAILING(make_and_fork());
+}
+
+TEST(aspace_brk_grows_and_shrinks)
+{
+	struct aspace *a = space_create();
+
+	if (!a)
+		return;
+	a->brk_start = a->brk_end = BASE + 100;
+	EXPECT_EQ(aspace_brk(a, 0), BASE + 100);
+	EXPECT_EQ(aspace_brk(a, BASE + PAGES(3)), BASE + PAGES(3));
+	EXPECT_LAYOUT(a, "1-3rw");
+	EXPECT_EQ(aspace_brk(a, BASE + PAGES(5) + 1), BASE + PAGES(5) + 1);
+	EXPECT_LAYOUT(a, "1-6rw");
+	(void)map_at(a, 10, 1, PROT_READ);
+	EXPECT_EQ(aspace_brk(a, BASE + PAGES(11)), BASE + PAGES(5) + 1);
+	EXPECT_EQ(aspace_brk(a, BASE + 200), BASE + 200);
+	EXPECT_LAYOUT(a, "10-11r");
+	aspace_put(a);
+}
+
+TEST(aspace_advise_checks)
+{
+	struct aspace *a = space_create();
+	u64 value = 7;
+
+	if (!a)
+		return;
+	(void)map_at(a, 0, 4, RW);
+	EXPECT_EQ(aspace_access(a, BASE, &value, 8, true, false), 8);
+	EXPECT_EQ(aspace_advise(a, BASE, PAGES(1), MADV_DONTNEED), 0);
+	EXPECT_EQ(aspace_access(a, BASE, &value, 8, false, false), 8);
+	EXPECT_EQ(value, 0);
+	EXPECT_EQ(aspace_advise(a, BASE, PAGES(1), 9999), -EINVAL);
+	EXPECT_EQ(aspace_advise(a, BASE + 1, PAGES(1), MADV_NORMAL), -EINVAL);
+	EXPECT_EQ(aspace_advise(a, BASE, PAGES(5), MADV_DONTNEED), -ENOMEM);
+	EXPECT_EQ(aspace_advise(a, BASE + PAGES(1), PAGES(1), MADV_DONTFORK), 0);
+	EXPECT_EQ(a->nr_mappings, 3);
+	EXPECT_EQ(aspace_advise(a, BASE + PAGES(1), PAGES(1), MADV_DOFORK), 0);
+	EXPECT_EQ(a->nr_mappings, 1);
+	aspace_put(a);
+}
