@@ -178,7 +178,7 @@ TEST(all_descriptors)
 	CHECK_EQ(open("/dev/null", O_RDONLY), last);
 }
 
-TEST(files_that_are_no_programs)
+TEST_TIMED(files_that_are_no_programs, 60)
 {
 	char *argv[] = { "x", NULL };
 	unsigned state = 7;

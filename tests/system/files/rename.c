@@ -68,7 +68,7 @@ TEST(directories)
 	CHECK_ERR(rename("b/.", "x"), EBUSY);
 	CHECK_ERR(rename("b/..", "x"), EBUSY);
 	CHECK_ERR(rename("b", "."), EBUSY);
-	CHECK_ERR(rename("/", "x"), EBUSY);
+	CHECK(rename("/", "x") == -1 && (errno == EBUSY || errno == EXDEV));
 	CHECK_OK(rename("b/", "c/"));
 	/* `..` of a moved directory is its new parent. */
 	CHECK_OK(mkdir("d", 0755));

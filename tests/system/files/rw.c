@@ -173,7 +173,11 @@ TEST(no_wait_on_a_pipe)
 	int ends[2];
 
 	CHECK_OK(pipe(ends));
-	CHECK_ERR(preadv2(ends[0], &v, 1, -1, RWF_NOWAIT), EAGAIN);
+	/* Older systems know no such pipes. */
+	CHECK(preadv2(ends[0], &v, 1, -1, RWF_NOWAIT) == -1);
+	if (errno == EOPNOTSUPP)
+		return;
+	CHECK_EQ(errno, EAGAIN);
 	CHECK_EQ(write(ends[1], "abc", 3), 3);
 	CHECK_EQ(preadv2(ends[0], &v, 1, -1, RWF_NOWAIT), 3);
 }

@@ -75,7 +75,7 @@ TEST(arguments)
 	CHECK_ERR((long)mmap(NULL, ~0ul, RW, ANON, -1, 0), ENOMEM);
 	CHECK_ERR((long)mmap(NULL, 1ul << 47, RW, ANON, -1, 0), ENOMEM);
 	CHECK_ERR((long)mmap(NULL, 1ul << 62, RW, ANON, -1, 0), ENOMEM);
-	CHECK_ERR((long)mmap((void *)(1ul << 47), PAGE, RW, ANON | MAP_FIXED,
+	CHECK_ERR((long)mmap((void *)(1ul << 57), PAGE, RW, ANON | MAP_FIXED,
 			     -1, 0), ENOMEM);
 	CHECK_ERR((long)mmap((void *)0xffffffff80000000, PAGE, RW,
 			     ANON | MAP_FIXED, -1, 0), ENOMEM);
@@ -83,7 +83,7 @@ TEST(arguments)
 			     0), EINVAL);
 	CHECK_ERR(munmap((void *)1, PAGE), EINVAL);
 	CHECK_ERR(munmap((void *)PAGE, 0), EINVAL);
-	CHECK_ERR(munmap((void *)(1ul << 47), PAGE), EINVAL);
+	CHECK_ERR(munmap((void *)(1ul << 57), PAGE), EINVAL);
 	CHECK_ERR(munmap(NULL, ~0ul), EINVAL);
 	CHECK_ERR((long)syscall(SYS_mmap, NULL, PAGE, RW, MAP_SHARED_VALIDATE |
 				0x800000, fd, 0), EOPNOTSUPP);

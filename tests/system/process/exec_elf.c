@@ -208,7 +208,7 @@ TEST(interpreters)
 	CHECK(with_interpreter("/etc/passwd", 12) < 0);
 }
 
-TEST(random_damage)
+TEST_TIMED(random_damage, 60)
 {
 	unsigned state = 12345;
 
