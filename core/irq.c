@@ -65,7 +65,7 @@ static void take_reschedule(bool preemptible)
 	rcu_hurry(preemptible);
 	log_deliver();
 	if (READ_ONCE(current_thread->work) & WORK_RESCHEDULE)
-		this_cpu_write(preempt_word, this_cpu_read(preempt_word) & ~PREEMPT_NOT_DUE);
+		preempt_set_due();
 }
 
 void irq_dispatch(struct trap_frame *frame, unsigned vector)

@@ -67,31 +67,6 @@ static bool handoff_enabled __ro_after_init;
 
 /* ---- levels ---- */
 
-void level_insert(struct run_queue *rq, struct thread *t, unsigned level, bool first)
-{
-	struct list *l = &rq->levels[level];
-
-	if (first)
-		list_push_front(l, &t->sched.run_node);
-	else
-		list_push_back(l, &t->sched.run_node);
-	rq->levels_map[level / 64] |= bit(level % 64);
-	t->sched.level = (u16)level;
-	t->sched.in_level = true;
-}
-
-void level_remove(struct run_queue *rq, struct thread *t)
-{
-	unsigned level = t->sched.level;
-	struct list *n = &t->sched.run_node;
-
-	n->next->prev = n->prev;
-	n->prev->next = n->next;
-	if (rq->levels[level].next == &rq->levels[level])
-		rq->levels_map[level / 64] &= ~bit(level % 64);
-	t->sched.in_level = false;
-}
-
 static void run_queue_remove(struct run_queue *rq, struct thread *t)
 {
 	if (rq->handoff == t) {
@@ -202,7 +177,7 @@ void run_queue_mark(struct run_queue *rq)
 		return;
 	atomic_or(&t->work, WORK_RESCHEDULE);
 	if (rq->cpu == cpu_id())
-		this_cpu_write(preempt_word, this_cpu_read(preempt_word) & ~PREEMPT_NOT_DUE);
+		preempt_set_due();
 	else
 		cpu_send_reschedule(rq->cpu);
 }
@@ -313,6 +288,22 @@ static void put_previous(struct run_queue *rq, struct thread *prev, u64 now_ns, 
 	}
 }
 
+/* A yield among threads of one level; NULL if there is more to it. */
+static struct thread *rotate(struct run_queue *rq, struct thread *prev, u64 now_ns)
+{
+	if (rq->handoff || (rq->levels_map[0] | rq->levels_map[1]) || thread_is_realtime(prev) ||
+	    prev->sched.expired || !(prev->affinity & bit(rq->cpu)))
+		return NULL;
+
+	struct thread *next = sched_policy->rotate(rq, prev);
+
+	if (next) {
+		prev->wait_start_ns = now_ns;
+		rq->slice_start_ns = now_ns;
+	}
+	return next;
+}
+
 static void note_idle(struct run_queue *rq, struct thread *prev, struct thread *next, u64 now_ns)
 {
 	if (next == rq->idle) {
@@ -355,11 +346,16 @@ static void schedule(bool may_sleep, enum insert_reason why)
 	run_queue_charge(rq, now);
 	if (READ_ONCE(prev->work) & WORK_RESCHEDULE)
 		atomic_and(&prev->work, ~WORK_RESCHEDULE);
-	this_cpu_write(preempt_word, this_cpu_read(preempt_word) | PREEMPT_NOT_DUE);
-	if (prev != rq->idle)
-		put_previous(rq, prev, now, sleeps, prev->sched.expired ? INSERT_EXPIRED : why);
+	preempt_clear_due();
 
-	struct thread *next = pick_or_pull(rq, now, sleeps);
+	struct thread *next = why == INSERT_YIELD ? rotate(rq, prev, now) : NULL;
+
+	if (!next) {
+		if (prev != rq->idle)
+			put_previous(rq, prev, now, sleeps,
+				     prev->sched.expired ? INSERT_EXPIRED : why);
+		next = pick_or_pull(rq, now, sleeps);
+	}
 
 	if (next == prev) {
 		raw_spin_unlock(&rq->lock);

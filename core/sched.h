@@ -56,6 +56,9 @@ struct sched_policy {
 	void (*insert)(struct run_queue *rq, struct thread *t, enum insert_reason why);
 	/* The next thread, still on its level; NULL: no normal thread is queued. */
 	struct thread *(*pick)(struct run_queue *rq);
+	/* The running t yields: t to the end of the level whose first thread is next, which is
+	 * taken; NULL: that is not so simple, insert and pick. */
+	struct thread *(*rotate)(struct run_queue *rq, struct thread *t);
 	/* t has run for delta_ns. */
 	void (*charge)(struct run_queue *rq, struct thread *t, u64 delta_ns);
 	/* At the tick: is the running thread's slice over? */
@@ -82,11 +85,35 @@ static inline bool thread_is_realtime(const struct thread *t)
 /* Weight of a nice level, or of SCHED_IDLE; and its inverse. */
 void sched_set_weight(struct thread *t);
 
-void level_insert(struct run_queue *rq, struct thread *t, unsigned level, bool first);
-void level_remove(struct run_queue *rq, struct thread *t);
 static inline bool level_is_used(const struct run_queue *rq, unsigned level)
 {
 	return (rq->levels_map[level / 64] >> (level % 64)) & 1;
+}
+
+static inline void level_insert(struct run_queue *rq, struct thread *t, unsigned level, bool first)
+{
+	struct list *l = &rq->levels[level];
+
+	if (first)
+		list_push_front(l, &t->sched.run_node);
+	else
+		list_push_back(l, &t->sched.run_node);
+	rq->levels_map[level / 64] |= bit(level % 64);
+	t->sched.level = (u16)level;
+}
+
+static inline void level_remove(struct run_queue *rq, struct thread *t)
+{
+	struct list *n = &t->sched.run_node;
+
+	n->next->prev = n->prev;
+	n->prev->next = n->next;
+	if (n->next == n->prev) { /* both are the head: it was the last one */
+		unsigned level = t->sched.level;
+
+		if (list_is_empty(&rq->levels[level]))
+			rq->levels_map[level / 64] &= ~bit(level % 64);
+	}
 }
 
 /* The run queue of t, locked, interrupts off. */

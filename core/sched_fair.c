@@ -35,6 +35,7 @@
 #define BUCKET_SHIFT 22
 #define OVERDRAFT_NS (64 * (s64)SLICE_NS)
 #define WAKE_GRANULARITY_NS (NSEC_PER_MSEC / 2)
+#define YIELD_BUCKETS 4	/* how far a yield goes back, where nobody else is near */
 #define NICE_0_WEIGHT 1024
 #define IDLE_WEIGHT 3
 #define INVERSE_SHIFT 32
@@ -105,6 +106,18 @@ static unsigned last_in_use(unsigned __int128 window)
 	return high ? 64 + log2_floor(high) : low ? log2_floor(low) : 0;
 }
 
+/* Distance from the cursor to the first bucket in use; one is. */
+static u64 first_in_use(const struct run_queue *rq)
+{
+	if (likely(level_is_used(rq, FIRST_FAIR_LEVEL + rq->cursor % NR_FAIR_LEVELS)))
+		return 0;
+
+	unsigned __int128 window = fair_window(rq);
+	u64 low = (u64)window;
+
+	return low ? (u64)__builtin_ctzll(low) : 64 + (u64)__builtin_ctzll((u64)(window >> 64));
+}
+
 /* Makes room for `bucket` before the cursor as far as the window allows; returns where it goes. */
 static u64 window_open(struct run_queue *rq, u64 bucket)
 {
@@ -128,22 +141,31 @@ static void fair_insert(struct run_queue *rq, struct thread *t, enum insert_reas
 	}
 
 	u64 bucket = e->deadline >> BUCKET_SHIFT;
+	s64 ahead = (s64)(bucket - rq->cursor);
 
-	if (!rq->nr_fair) {
+	if (!rq->nr_fair)
 		rq->cursor = bucket;
-	} else {
-		s64 ahead = (s64)(bucket - rq->cursor);
-
-		/* Behind all others that are due in the near future. */
-		if (why == INSERT_YIELD && ahead < 2)
-			bucket = rq->cursor + min(last_in_use(fair_window(rq)), 2u);
-		else if (ahead < 0)
-			bucket = window_open(rq, bucket);
-		else if (ahead >= NR_FAIR_LEVELS)
-			bucket = rq->cursor + NR_FAIR_LEVELS - 1;
-	}
+	else if (why == INSERT_YIELD && ahead < YIELD_BUCKETS)
+		bucket = rq->cursor + min(first_in_use(rq), (u64)YIELD_BUCKETS);
+	else if (ahead < 0)
+		bucket = window_open(rq, bucket);
+	else if (ahead >= NR_FAIR_LEVELS)
+		bucket = rq->cursor + NR_FAIR_LEVELS - 1;
 	rq->nr_fair++;
 	level_insert(rq, t, FIRST_FAIR_LEVEL + bucket % NR_FAIR_LEVELS, why == INSERT_PREEMPTED);
+}
+
+/* Is the deadline of t due when the cursor stands at its bucket? */
+static bool is_due(const struct run_queue *rq, const struct thread *t)
+{
+	return (t->sched.deadline >> BUCKET_SHIFT) <= rq->cursor + 1;
+}
+
+static struct thread *first_at_cursor(const struct run_queue *rq)
+{
+	unsigned level = FIRST_FAIR_LEVEL + rq->cursor % NR_FAIR_LEVELS;
+
+	return list_entry(rq->levels[level].next, struct thread, sched.run_node);
 }
 
 static struct thread *fair_pick(struct run_queue *rq)
@@ -151,25 +173,34 @@ static struct thread *fair_pick(struct run_queue *rq)
 	for (unsigned tries = 0;; tries++) {
 		if (!rq->nr_fair)
 			return NULL;
+		rq->cursor += first_in_use(rq);
 
-		unsigned __int128 window = fair_window(rq);
-		u64 low = (u64)window;
+		struct thread *t = first_at_cursor(rq);
 
-		rq->cursor += low ? (u64)__builtin_ctzll(low)
-				  : 64 + (u64)__builtin_ctzll((u64)(window >> 64));
-
-		unsigned level = FIRST_FAIR_LEVEL + rq->cursor % NR_FAIR_LEVELS;
-		struct thread *t = list_entry(rq->levels[level].next, struct thread,
-					      sched.run_node);
-
-		if (likely((t->sched.deadline >> BUCKET_SHIFT) <= rq->cursor + 1) ||
-		    rq->nr_fair == 1 || tries == 4)
+		if (likely(is_due(rq, t)) || rq->nr_fair == 1 || tries == 4)
 			return t;
 		/* It stood in the last bucket, short of its deadline. */
 		level_remove(rq, t);
 		rq->nr_fair--;
 		fair_insert(rq, t, INSERT_EXPIRED);
 	}
+}
+
+static struct thread *fair_rotate(struct run_queue *rq, struct thread *t)
+{
+	unsigned level = FIRST_FAIR_LEVEL + rq->cursor % NR_FAIR_LEVELS;
+	struct thread *next;
+
+	if (!level_is_used(rq, level) ||
+	    (s64)((t->sched.deadline >> BUCKET_SHIFT) - rq->cursor) >= YIELD_BUCKETS)
+		return NULL;
+	next = first_at_cursor(rq);
+	if (!is_due(rq, next))
+		return NULL;
+	list_push_back(&rq->levels[level], &t->sched.run_node);
+	t->sched.level = (u16)level;
+	level_remove(rq, next);
+	return next;
 }
 
 static void fair_charge(struct run_queue *rq, struct thread *t, u64 delta_ns)
@@ -206,6 +237,7 @@ const struct sched_policy sched_policy_fair = {
 	.deactivate = fair_deactivate,
 	.insert = fair_insert,
 	.pick = fair_pick,
+	.rotate = fair_rotate,
 	.charge = fair_charge,
 	.slice_is_over = fair_slice_is_over,
 	.preempts = fair_preempts,

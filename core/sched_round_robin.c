@@ -27,6 +27,12 @@ static struct thread *round_robin_pick(struct run_queue *rq)
 	return list_first(&rq->levels[FIRST_FAIR_LEVEL], struct thread, sched.run_node);
 }
 
+static struct thread *round_robin_rotate(struct run_queue *rq, struct thread *t)
+{
+	(void)rq, (void)t;
+	return NULL;
+}
+
 static void round_robin_charge(struct run_queue *rq, struct thread *t, u64 delta_ns)
 {
 	(void)rq, (void)t, (void)delta_ns;
@@ -52,6 +58,7 @@ const struct sched_policy sched_policy_round_robin = {
 	.deactivate = round_robin_deactivate,
 	.insert = round_robin_insert,
 	.pick = round_robin_pick,
+	.rotate = round_robin_rotate,
 	.charge = round_robin_charge,
 	.slice_is_over = round_robin_slice_is_over,
 	.preempts = round_robin_preempts,

@@ -53,6 +53,16 @@ static __always_inline void preempt_enable_no_resched(void)
 	__asm__ volatile("decl %%gs:%0" : "+m"(preempt_word)::"cc", "memory");
 }
 
+/* The running thread should (or need no longer) make room: the next preempt_enable looks. */
+static __always_inline void preempt_set_due(void)
+{
+	__asm__ volatile("andl %1, %%gs:%0" : "+m"(preempt_word) : "i"(~PREEMPT_NOT_DUE) : "cc");
+}
+static __always_inline void preempt_clear_due(void)
+{
+	__asm__ volatile("orl %1, %%gs:%0" : "+m"(preempt_word) : "i"(PREEMPT_NOT_DUE) : "cc");
+}
+
 /* How many reasons there are on this CPU; 0: preemptible (if interrupts are on). */
 static inline u32 preempt_count(void)
 {

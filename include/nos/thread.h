@@ -50,7 +50,6 @@ struct sched_entity {
 	u16 level;			/* 0…255: index in the bitmap */
 	u8 handoff_score;		/* how often its synchronous wake-ups were followed by sleep */
 	bool queued;			/* runnable: running, on a level, or handed a CPU */
-	bool in_level;
 	bool expired;			/* the slice ended at the last tick */
 };
 

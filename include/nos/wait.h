@@ -92,6 +92,8 @@ void wait_finish(struct wait_queue *q, struct waiter *w);
 					thread_block();                                            \
 				else                                                               \
 					_late = thread_block_until(deadline_ns);                   \
+				if (condition) /* the usual case: no need to queue again */        \
+					break;                                                     \
 			}                                                                          \
 			wait_finish((q), &_w);                                                     \
 		}                                                                                  \
