@@ -119,8 +119,9 @@ static int map_segment(struct loader *l, struct file *f, const Elf64_Phdr *p, u6
 		result = aspace_map(l->a, &m);
 		if (result < 0)
 			return (int)result;
+		/* To the end of the page: ld.so's first allocations come from behind its .bss. */
 		if ((p->p_flags & PF_W) && p->p_memsz > p->p_filesz &&
-		    zero_tail(l, data_end, min(file_end, p->p_vaddr + p->p_memsz + bias)))
+		    zero_tail(l, data_end, file_end))
 			return -EFAULT;
 	}
 	if (end <= file_end)
