@@ -7,6 +7,7 @@
 
 #define MAX_FRAMES 48
 
+extern const char kernel_init_start[], kernel_init_text_end[];
 extern const u8 eh_frame_hdr_start[], eh_frame_hdr_end[], eh_frame_start[], eh_frame_end[];
 
 static struct unwind_table kernel_unwind_table(void)
@@ -20,6 +21,8 @@ static struct unwind_table kernel_unwind_table(void)
 
 static bool is_kernel_text(u64 pc)
 {
+	if (pc >= (u64)kernel_init_start && pc < (u64)kernel_init_text_end)
+		return true;
 	return pc >= (u64)kernel_text_start && pc < (u64)kernel_text_end;
 }
 
