@@ -302,10 +302,10 @@ trap_return_to_user:
 trap_stubs:
 	.set vector, 0
 	.rept 32
-	.set has_code, (vector == 8) | (vector >= 10 & vector <= 14) | (vector == 17) | \
-		(vector == 21) | (vector == 29) | (vector == 30)
-	.set paranoid, (vector == VECTOR_DB) | (vector == VECTOR_NMI) | \
-		(vector == VECTOR_DF) | (vector == VECTOR_MC)
+	.set has_code, (vector == 8) || ((vector >= 10) && (vector <= 14)) || \
+		(vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
+	.set paranoid, (vector == VECTOR_DB) || (vector == VECTOR_NMI) || \
+		(vector == VECTOR_DF) || (vector == VECTOR_MC)
 	.balign 16
 	.if (has_code == 0)
 	push $0
