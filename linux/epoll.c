@@ -1,6 +1,7 @@
 /* epoll_create(2), epoll_ctl(2), epoll_wait(2). */
 #include "syscalls.h"
 #include "timespec.h"
+#include "user_path.h"
 
 #include <nos/file.h>
 #include <nos/ipc.h>
@@ -46,6 +47,8 @@ static long epoll_wait_until(int epfd, void __user *events, int max, u64 deadlin
 
 	if (max <= 0 || max > EPOLL_MAX_EVENTS)
 		return -EINVAL;
+	if (!user_range_ok((u64)events, (u64)max * sizeof(struct epoll_event)))
+		return -EFAULT;
 	scoped_fd ep = fd_lookup(epfd);
 	if (!ep.file)
 		return -EBADF;

@@ -177,7 +177,7 @@ void file_replace_ops(struct file *f, const struct file_ops *ops)
 struct file *file_open_path(const struct path *p, u32 flags, const struct cred *cred)
 {
 	struct inode *i = p->dentry->inode;
-	struct file *f = file_alloc(flags & ~(u32)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC));
+	struct file *f = file_alloc(flags & ~(u32)(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC));
 	int err = 0;
 
 	if (is_err(f))
@@ -225,6 +225,7 @@ struct file *file_open_path(const struct path *p, u32 flags, const struct cred *
 		file_free(f);
 		return err_ptr(err);
 	}
+	f->flags &= ~(u32)O_NOCTTY; /* until here: for a terminal's open */
 	return f;
 }
 

@@ -6,6 +6,7 @@
 
 #include <nos/file.h>
 #include <nos/iobuf.h>
+#include <nos/socket_abi.h>
 #include <nos/types.h>
 
 struct socket;
@@ -49,13 +50,37 @@ struct socket {
 	u32 family, type, protocol;
 	struct file *file;		/* not counted; NULL before it is one */
 	void *private;
+	/* SOL_SOCKET's options that every family shares (net/socket_option.c) */
+	u32 send_buffer, receive_buffer;
+	u64 send_timeout_ns, receive_timeout_ns;	/* 0: for ever */
+	u32 flags;			/* SOCKET_ */
+	u32 low_water, priority, mark;
+	s32 linger_seconds;
+	s32 error;			/* SO_ERROR: taken by the next call, atomic */
 };
+#define SOCKET_PASS_CREDENTIALS bit(SO_PASSCRED)	/* flag options are bits by their number */
+#define SOCKET_DEFAULT_BUFFER 212992u
+/* Fills in the shared part; the family's ops follow. */
+void socket_init(struct socket *s, const struct socket_ops *ops, u32 family, u32 type, u32 protocol);
+/* Deadlines of calls on s: 0 = do not wait. */
+u64 socket_receive_deadline(const struct socket *s, u32 flags, u32 file_flags);
+u64 socket_send_deadline(const struct socket *s, u32 flags, u32 file_flags);
+/* What an interrupted or late wait returns (signal(7)): -EINTR where a timeout is set, else
+ * -ERESTARTSYS; -EAGAIN for -ETIMEDOUT. */
+int socket_wait_error(int err, u64 deadline_ns);
+static inline int socket_take_error(struct socket *s)
+{
+	return READ_ONCE(s->error) ? -atomic_xchg(&s->error, 0) : 0;
+}
 struct socket_family {
 	u32 family;
 	struct socket *(*create)(u32 type, u32 protocol);	/* ERR */
 };
 #define REGISTER_SOCKET_FAMILY(var)                                                                \
 	static const struct socket_family *const socket_family_##var __section("socket_families") = &(var)
+/* The inner calls of getsockopt and setsockopt. */
+int socket_set_option(struct socket *s, int level, int option, struct user_arg value, u32 len);
+int socket_get_option(struct socket *s, int level, int option, struct user_arg value, u32 *len);
 /* -EAFNOSUPPORT when nobody registered the family. */
 struct socket *socket_create(u32 family, u32 type, u32 protocol);
 void socket_destroy(struct socket *s);		/* not yet a file */
