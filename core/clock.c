@@ -19,7 +19,7 @@
 #include <nos/vdso.h>
 #include <nos/wait.h>
 
-static u64 cycles_per_ns __ro_after_init;	/* 32 bits of fraction */
+static u64 cycles_per_ns __ro_after_init; /* 32 bits of fraction */
 static s64 realtime_offset;
 static u64 coarse_monotonic;
 static u64 set_count;
@@ -35,7 +35,8 @@ u64 clock_cycles_to_ns(u64 cycles)
 
 u64 clock_ns_to_cycles(u64 monotonic_ns)
 {
-	return boot_info.first_cycles + 1 + (u64)(((unsigned __int128)monotonic_ns * cycles_per_ns) >> 32);
+	return boot_info.first_cycles + 1 +
+	       (u64)(((unsigned __int128)monotonic_ns * cycles_per_ns) >> 32);
 }
 
 u64 clock_monotonic_ns(void)

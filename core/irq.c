@@ -103,7 +103,9 @@ static struct irq_action *action_create(irq_fn fn, void *arg, const char *name)
 		struct irq_action *a = &actions[i];
 
 		if (!a->used) {
-			*a = (struct irq_action){ .fn = fn, .arg = arg, .name = name, .used = true };
+			*a = (struct irq_action){
+				.fn = fn, .arg = arg, .name = name, .used = true
+			};
 			return a;
 		}
 	}

@@ -49,8 +49,8 @@ void lock_check_order(const void *lock, u8 rank, bool sleeps)
 	struct thread *t = current_thread;
 
 	if (sleeps && threads_run && unlikely(preempt_count() || !irq_is_enabled()))
-		panic("sleeping lock %p (rank %u) taken in atomic context (preempt %u, irq %d)", lock,
-		      rank, preempt_count(), irq_is_enabled());
+		panic("sleeping lock %p (rank %u) taken in atomic context (preempt %u, irq %d)",
+		      lock, rank, preempt_count(), irq_is_enabled());
 	if (!rank)
 		return;
 	for (unsigned i = t->nr_held; i > this_cpu_read(first_of_context); i--) {

@@ -46,7 +46,7 @@ struct sleeper {
 	struct mutex *mutex;
 	struct thread *thread;
 	u64 since_ns;
-	bool granted;	/* is the owner, and no longer in the bucket */
+	bool granted; /* is the owner, and no longer in the bucket */
 };
 
 struct bucket {
@@ -104,7 +104,7 @@ static void bucket_remove(struct bucket *b, struct sleeper *s, struct thread *ow
 	do {
 		new = (word & ~WAITERS) | (more ? WAITERS : 0);
 		if (owner)
-			new = (u64)owner | (new & FLAGS);
+			new = (u64)owner | (new &FLAGS);
 	} while (!atomic_cas_update(&m->word, &word, new));
 }
 
@@ -114,7 +114,8 @@ static bool take_if_free(struct mutex *m, u64 clear)
 	u64 word = READ_ONCE(m->word);
 
 	while (!owner_of(word))
-		if (atomic_cas_update(&m->word, &word, (u64)current_thread | (word & FLAGS & ~clear)))
+		if (atomic_cas_update(&m->word, &word,
+				      (u64)current_thread | (word & FLAGS & ~clear)))
 			return true;
 	return false;
 }
@@ -172,7 +173,8 @@ static bool announce(struct mutex *m)
 
 	for (;;) {
 		if (!owner_of(word)) {
-			if (atomic_cas_update(&m->word, &word, (u64)current_thread | (word & FLAGS)))
+			if (atomic_cas_update(&m->word, &word,
+					      (u64)current_thread | (word & FLAGS)))
 				return true;
 		} else if (atomic_cas_update(&m->word, &word, word | WAITERS)) {
 			return false;

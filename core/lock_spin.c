@@ -129,7 +129,8 @@ static void check_irq_use(struct spinlock *l)
 	else if (irq_is_enabled())
 		l->irq_unsafe_seen = 1;
 	if (unlikely(l->irq_used && l->irq_unsafe_seen))
-		panic("spinlock %p (rank %u) is used by interrupt handlers, and taken with interrupts on",
+		panic("spinlock %p (rank %u) is used by interrupt handlers, and taken with "
+		      "interrupts on",
 		      (void *)l, l->rank);
 }
 

@@ -30,7 +30,7 @@
 
 struct entry {
 	u64 time_ns;
-	u64 at;		/* position of the text, ever increasing */
+	u64 at; /* position of the text, ever increasing */
 	u16 length;
 	u8 level, facility;
 };
@@ -81,7 +81,11 @@ static void ring_append(u64 now, u8 level, u8 facility, const char *text, size_t
 		first_sequence++;
 	memcpy(text_ring + at % TEXT_SIZE, text, len);
 	entries[next_sequence % NR_RECORDS] = (struct entry){
-		.time_ns = now, .at = at, .length = (u16)len, .level = level, .facility = facility,
+		.time_ns = now,
+		.at = at,
+		.length = (u16)len,
+		.level = level,
+		.facility = facility,
 	};
 	next_sequence++;
 }
@@ -103,8 +107,11 @@ ssize_t log_read(u64 *sequence, struct log_record *record, char *text, size_t si
 		len = (ssize_t)min((size_t)e->length, size);
 		memcpy(text, text_ring + e->at % TEXT_SIZE, (size_t)len);
 		*record = (struct log_record){
-			.sequence = *sequence, .time_ns = e->time_ns, .level = e->level,
-			.facility = e->facility, .length = (u16)len,
+			.sequence = *sequence,
+			.time_ns = e->time_ns,
+			.level = e->level,
+			.facility = e->facility,
+			.length = (u16)len,
 		};
 	}
 	ring_leave();

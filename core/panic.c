@@ -25,9 +25,7 @@ bool panic_is_in_progress(void)
 
 static void stop_others(void)
 {
-	for_each_cpu(cpu)
-		if (cpu != cpu_id())
-			cpu_send_reschedule(cpu);
+	for_each_cpu(cpu) if (cpu != cpu_id()) cpu_send_reschedule(cpu);
 }
 
 void panic(const char *format, ...)

@@ -48,8 +48,8 @@ static DEFINE_PERCPU(u64, rcu_active);
 static DEFINE_PERCPU(struct rcu_head *, rcu_callbacks);
 
 static struct thread *rcu_thread;
-static u32 nr_waiting;		/* threads that wait for a batch: hurry the CPUs */
-static u64 batches_wanted;	/* up to this number even empty ones are made */
+static u32 nr_waiting; /* threads that wait for a batch: hurry the CPUs */
+static u64 batches_wanted; /* up to this number even empty ones are made */
 static u64 batches_started, batches_done;
 static struct wait_queue rcu_batch_queue = WAIT_QUEUE_INIT(rcu_batch_queue);
 
@@ -204,8 +204,8 @@ static struct rcu_head *take_callbacks(void)
 	for (u64 rest = READ_ONCE(sched_online_map); rest; rest &= rest - 1) {
 		struct rcu_head **list =
 			per_cpu_ptr(rcu_callbacks, (unsigned)__builtin_ctzll(rest));
-		struct rcu_head *h = READ_ONCE(*list) ? atomic_xchg(list, (struct rcu_head *)NULL)
-						      : NULL;
+		struct rcu_head *h =
+			READ_ONCE(*list) ? atomic_xchg(list, (struct rcu_head *)NULL) : NULL;
 
 		while (h) {
 			struct rcu_head *next = h->next;

@@ -25,6 +25,6 @@ void rcu_irq_exit(bool was_idle);
 void rcu_tick(bool preemptible);
 /* A CPU comes up: its counter starts as "running". */
 void rcu_cpu_up(unsigned cpu);
-void rcu_start(void);	/* starts the callback thread */
+void rcu_start(void); /* starts the callback thread */
 /* Someone waits for this CPU: reports, or makes the running thread pass its reschedule check. */
 void rcu_hurry(bool preemptible);

@@ -224,8 +224,9 @@ static struct thread *pick_next(struct run_queue *rq, u64 now_ns, bool blocked)
 	}
 	rq->slice_start_ns = now_ns;
 	if (unlikely(realtime)) {
-		unsigned level = rq->levels_map[0] ? (unsigned)__builtin_ctzll(rq->levels_map[0])
-						   : 64 + (unsigned)__builtin_ctzll(rq->levels_map[1]);
+		unsigned level = rq->levels_map[0] ?
+					 (unsigned)__builtin_ctzll(rq->levels_map[0]) :
+					 64 + (unsigned)__builtin_ctzll(rq->levels_map[1]);
 
 		t = list_entry(rq->levels[level].next, struct thread, sched.run_node);
 		level_remove(rq, t);

@@ -7,35 +7,35 @@
 #include <nos/timer.h>
 
 #define NR_LEVELS 256
-#define FIRST_FAIR_LEVEL 128	/* 0…98 are the real-time priorities 99…1 */
+#define FIRST_FAIR_LEVEL 128 /* 0…98 are the real-time priorities 99…1 */
 #define NR_FAIR_LEVELS 128
 
 #define TICK_NS ((u64)(4 * NSEC_PER_MSEC))
-#define SLICE_NS ((u64)(4 * NSEC_PER_MSEC))	/* at least one tick: preemption is by tick */
+#define SLICE_NS ((u64)(4 * NSEC_PER_MSEC)) /* at least one tick: preemption is by tick */
 #define RR_SLICE_NS ((u64)(100 * NSEC_PER_MSEC))
 
 /* Why a runnable thread goes (back) to a level. */
 enum insert_reason {
-	INSERT_WAKE,		/* it slept, is new, or came from another CPU */
-	INSERT_PREEMPTED,	/* its slice is not over */
-	INSERT_EXPIRED,		/* its slice is over */
+	INSERT_WAKE, /* it slept, is new, or came from another CPU */
+	INSERT_PREEMPTED, /* its slice is not over */
+	INSERT_EXPIRED, /* its slice is over */
 	INSERT_YIELD,
 };
 
 struct run_queue {
-	struct spinlock lock;	/* raw: goes from thread to thread in a switch */
+	struct spinlock lock; /* raw: goes from thread to thread in a switch */
 	u32 cpu;
-	u32 nr_running;		/* runnable threads, the running one included, not idle */
-	u32 nr_fair;		/* on fair levels */
+	u32 nr_running; /* runnable threads, the running one included, not idle */
+	u32 nr_fair; /* on fair levels */
 	struct thread *current, *idle;
-	struct thread *handoff;	/* woken by a thread about to block: runs next, on no level */
-	struct thread *push;	/* leaves this CPU when its context is saved (affinity) */
-	u64 slice_start_ns;	/* when the CPU was last given by the order of levels */
+	struct thread *handoff; /* woken by a thread about to block: runs next, on no level */
+	struct thread *push; /* leaves this CPU when its context is saved (affinity) */
+	u64 slice_start_ns; /* when the CPU was last given by the order of levels */
 	u64 levels_map[NR_LEVELS / 64];
-	u64 cursor;		/* fair: absolute number of the first bucket */
-	u64 virtual_time, total_weight;	/* fair threads that are runnable */
+	u64 cursor; /* fair: absolute number of the first bucket */
+	u64 virtual_time, total_weight; /* fair threads that are runnable */
 	u64 nr_switches;
-	s64 nr_uninterruptible;	/* sum over all CPUs is meaningful */
+	s64 nr_uninterruptible; /* sum over all CPUs is meaningful */
 	u64 next_balance_ns, idle_start_ns;
 	struct cpu_times times;
 	struct list levels[NR_LEVELS];

@@ -92,8 +92,7 @@ u64 sched_nr_running(void)
 {
 	u64 sum = 0;
 
-	for_each_cpu(cpu)
-		sum += READ_ONCE(run_queue_of(cpu)->nr_running);
+	for_each_cpu(cpu) sum += READ_ONCE(run_queue_of(cpu)->nr_running);
 	return sum;
 }
 
@@ -101,8 +100,7 @@ u64 sched_nr_switches(void)
 {
 	u64 sum = 0;
 
-	for_each_cpu(cpu)
-		sum += READ_ONCE(run_queue_of(cpu)->nr_switches);
+	for_each_cpu(cpu) sum += READ_ONCE(run_queue_of(cpu)->nr_switches);
 	return sum;
 }
 
@@ -110,8 +108,7 @@ static u64 nr_active(void)
 {
 	s64 sum = 0;
 
-	for_each_cpu(cpu)
-		sum += READ_ONCE(run_queue_of(cpu)->nr_uninterruptible);
+	for_each_cpu(cpu) sum += READ_ONCE(run_queue_of(cpu)->nr_uninterruptible);
 	return sched_nr_running() + (u64)max(sum, (s64)0);
 }
 

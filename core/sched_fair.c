@@ -35,7 +35,7 @@
 #define BUCKET_SHIFT 22
 #define OVERDRAFT_NS (64 * (s64)SLICE_NS)
 #define WAKE_GRANULARITY_NS (NSEC_PER_MSEC / 2)
-#define YIELD_BUCKETS 4	/* how far a yield goes back, where nobody else is near */
+#define YIELD_BUCKETS 4 /* how far a yield goes back, where nobody else is near */
 #define NICE_0_WEIGHT 1024
 #define IDLE_WEIGHT 3
 #define INVERSE_SHIFT 32
@@ -43,15 +43,15 @@
 /* Weight of nice −20…19: 1024 / 1.25^nice, rounded as sched(7)'s proportions ask. */
 static const u32 nice_weights[40] = {
 	88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916,
-	9548,  7620,  6100,  4904,  3906,  3121,  2501,	 1991,	1586,  1277,
-	1024,  820,   655,   526,   423,   335,	  272,	 215,	172,   137,
-	110,   87,    70,    56,    45,	   36,	  29,	 23,	18,    15,
+	9548,  7620,  6100,  4904,  3906,  3121,  2501,  1991,  1586,  1277,
+	1024,  820,   655,   526,   423,   335,   272,   215,   172,   137,
+	110,   87,    70,    56,    45,    36,    29,    23,    18,    15,
 };
 
 void sched_set_weight(struct thread *t)
 {
-	u32 weight = t->params.policy == SCHED_IDLE ? IDLE_WEIGHT
-						    : nice_weights[t->params.nice + 20];
+	u32 weight =
+		t->params.policy == SCHED_IDLE ? IDLE_WEIGHT : nice_weights[t->params.nice + 20];
 
 	t->sched.weight = weight;
 	t->sched.inverse_weight = (u32)((1ull << INVERSE_SHIFT) / weight);

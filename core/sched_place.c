@@ -83,9 +83,9 @@ unsigned sched_select_cpu(struct thread *t)
 	if (!(allowed & bit(here)))
 		return previous;
 	return READ_ONCE(run_queue_of(here)->nr_running) <
-			       READ_ONCE(run_queue_of(previous)->nr_running)
-		       ? here
-		       : previous;
+			       READ_ONCE(run_queue_of(previous)->nr_running) ?
+		       here :
+		       previous;
 }
 
 /* The most loaded other CPU with at least `least` runnable threads; −1 if none. */

@@ -27,10 +27,10 @@ enum timer_state { TIMER_IDLE, TIMER_QUEUED, TIMER_RUNNING };
 struct timer_base {
 	struct spinlock lock;
 	struct rb_root tree;
-	struct timer *first;	/* leftmost */
+	struct timer *first; /* leftmost */
 	struct timer *running;
-	u64 armed_ns;		/* what the hardware is set to */
-	u64 tick_ns;		/* next tick, or TIME_NEVER */
+	u64 armed_ns; /* what the hardware is set to */
+	u64 tick_ns; /* next tick, or TIME_NEVER */
 	bool tick_wanted;
 };
 

@@ -89,9 +89,7 @@ static void worker_main(void *arg)
 
 static bool is_running(const struct work *w)
 {
-	for_each_cpu(cpu)
-		if (atomic_load(&per_cpu_ptr(worker, cpu)->running) == w)
-			return true;
+	for_each_cpu(cpu) if (atomic_load(&per_cpu_ptr(worker, cpu)->running) == w) return true;
 	return false;
 }
 
@@ -102,7 +100,8 @@ void work_flush(struct work *w)
 
 void work_start(void)
 {
-	for_each_cpu(cpu) {
+	for_each_cpu(cpu)
+	{
 		struct worker *k = per_cpu_ptr(worker, cpu);
 
 		if (k->thread)

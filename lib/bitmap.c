@@ -35,6 +35,7 @@ size_t bitmap_count(const u64 *map, size_t nr_bits)
 	for (size_t i = 0; i < nr_bits / 64; i++)
 		sum += (size_t)__builtin_popcountll(map[i]);
 	if (nr_bits % 64)
-		sum += (size_t)__builtin_popcountll(map[nr_bits / 64] & ((1ull << (nr_bits % 64)) - 1));
+		sum += (size_t)__builtin_popcountll(map[nr_bits / 64] &
+						    ((1ull << (nr_bits % 64)) - 1));
 	return sum;
 }

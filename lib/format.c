@@ -3,15 +3,15 @@
 
 struct output {
 	char *to;
-	size_t size;	/* of the buffer */
-	size_t length;	/* of the whole text, even what did not fit */
+	size_t size; /* of the buffer */
+	size_t length; /* of the whole text, even what did not fit */
 };
 
 struct directive {
 	bool left, zero, plus, space, alternate, upper, is_negative;
-	int width, precision;	/* precision −1: none given */
+	int width, precision; /* precision −1: none given */
 	unsigned base;
-	unsigned size;		/* bytes of an integer argument */
+	unsigned size; /* bytes of an integer argument */
 };
 
 static void output_char(struct output *o, char c)
@@ -86,12 +86,23 @@ static const char *parse_flags(const char *f, struct directive *d)
 {
 	for (;; f++) {
 		switch (*f) {
-		case '-': d->left = true; break;
-		case '0': d->zero = true; break;
-		case '+': d->plus = true; break;
-		case ' ': d->space = true; break;
-		case '#': d->alternate = true; break;
-		default: return f;
+		case '-':
+			d->left = true;
+			break;
+		case '0':
+			d->zero = true;
+			break;
+		case '+':
+			d->plus = true;
+			break;
+		case ' ':
+			d->space = true;
+			break;
+		case '#':
+			d->alternate = true;
+			break;
+		default:
+			return f;
 		}
 	}
 }

@@ -15,8 +15,8 @@ TEST(format_integers)
 	EXPECT_FORMAT("-42 42 2a 2A 52", "%d %u %x %X %o", -42, 42u, 42u, 42u, 42u);
 	EXPECT_FORMAT("-9223372036854775808", "%lld", (long long)-0x7fffffffffffffffll - 1);
 	EXPECT_FORMAT("18446744073709551615", "%lu", ~0ul);
-	EXPECT_FORMAT("ff ffff", "%hhx %hx", 0xffffff, 0xffffff);
-	EXPECT_FORMAT("-1 7", "%hhd %zu", 0xff, (size_t)7);
+	EXPECT_FORMAT("ff ffff", "%hhx %hx", (u8)0xff, (u16)0xffff);
+	EXPECT_FORMAT("-1 7", "%hhd %zu", (s8)-1, (size_t)7);
 	EXPECT_FORMAT("0", "%d", 0);
 	EXPECT_FORMAT("", "%.0d", 0);
 }

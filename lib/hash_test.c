@@ -11,12 +11,9 @@ TEST(siphash_1_3_values)
 		size_t len;
 		u64 hash;
 	} expected[] = {
-		{ 0, 0xabac0158050fc4dcull },
-		{ 1, 0xc9f49bf37d57ca93ull },
-		{ 2, 0x82cb9b024dc7d44dull },
-		{ 7, 0xd3927d989bb11140ull },
-		{ 8, 0x369095118d299a8eull },
-		{ 15, 0xd320d86d2a519956ull },
+		{ 0, 0xabac0158050fc4dcull }, { 1, 0xc9f49bf37d57ca93ull },
+		{ 2, 0x82cb9b024dc7d44dull }, { 7, 0xd3927d989bb11140ull },
+		{ 8, 0x369095118d299a8eull }, { 15, 0xd320d86d2a519956ull },
 	};
 	u8 message[16];
 	u64 key[2];

@@ -18,9 +18,9 @@
 #include <nos/string.h>
 
 struct radix_node {
-	u8 shift;	/* bits of the index below this node */
-	u8 offset;	/* slot in the parent */
-	u8 count;	/* slots in use */
+	u8 shift; /* bits of the index below this node */
+	u8 offset; /* slot in the parent */
+	u8 count; /* slots in use */
 	struct radix_node *parent;
 	u64 marks[RADIX_MARKS];
 	void *slots[RADIX_SLOTS];

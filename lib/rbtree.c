@@ -158,8 +158,8 @@ static void fix_remove(struct rb_root *root, struct rb_node *n, struct rb_node *
 			far = sibling;
 			sibling = near;
 		}
-		sibling->parent_color = (sibling->parent_color & ~BLACK) |
-					(parent->parent_color & BLACK);
+		sibling->parent_color =
+			(sibling->parent_color & ~BLACK) | (parent->parent_color & BLACK);
 		set_black(parent);
 		set_black(far);
 		if (is_left)

@@ -24,8 +24,8 @@ static void insert(struct rb_root *root, struct item *it)
 
 	while (*link) {
 		parent = *link;
-		link = it->key < rb_entry(parent, struct item, node)->key ? &parent->left
-									  : &parent->right;
+		link = it->key < rb_entry(parent, struct item, node)->key ? &parent->left :
+									    &parent->right;
 	}
 	rb_insert(root, &it->node, parent, link);
 	it->linked = true;

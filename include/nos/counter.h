@@ -8,11 +8,11 @@
 #include <nos/types.h>
 
 struct counter_info {
-	const char *name;	/* "vfs.path_cache_hits" */
-	u64 *value;		/* per-CPU variable */
+	const char *name; /* "vfs.path_cache_hits" */
+	u64 *value; /* per-CPU variable */
 };
 
-#ifdef NOS_HOST	/* a thread-local copy has no address to register */
+#ifdef NOS_HOST /* a thread-local copy has no address to register */
 #define DEFINE_COUNTER(id, dotted_name) static DEFINE_PERCPU(u64, counter_##id)
 #else
 #define DEFINE_COUNTER(id, dotted_name)                                                            \

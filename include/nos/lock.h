@@ -14,12 +14,14 @@
 #include <nos/assert.h>
 #include <nos/lock_rank.h>
 #include <nos/preempt.h>
+#include <nos/ref.h>
 #include <nos/types.h>
 
 struct thread;
 
-struct __capability("spinlock") spinlock {
-	u32 value;	/* 0 free, else taken (queued form inside core) */
+struct __capability("spinlock") spinlock
+{
+	u32 value; /* 0 free, else taken (queued form inside core) */
 #ifdef DEBUG
 	u8 rank;
 	u8 irq_unsafe_seen, irq_used;
@@ -27,14 +29,16 @@ struct __capability("spinlock") spinlock {
 #endif
 };
 
-struct __capability("mutex") mutex {
-	u64 word;	/* owner pointer | flags */
+struct __capability("mutex") mutex
+{
+	u64 word; /* owner pointer | flags */
 #ifdef DEBUG
 	u8 rank;
 #endif
 };
 
-struct __capability("rwlock") rwlock {
+struct __capability("rwlock") rwlock
+{
 	u64 word;
 	u64 waiters;
 #ifdef DEBUG
@@ -43,13 +47,31 @@ struct __capability("rwlock") rwlock {
 };
 
 #ifdef DEBUG
-#define SPINLOCK_INIT(r) { .rank = (r) }
-#define MUTEX_INIT(r) { .rank = (r) }
-#define RWLOCK_INIT(r) { .rank = (r) }
+#define SPINLOCK_INIT(r)                                                                           \
+	{                                                                                          \
+		.rank = (r)                                                                        \
+	}
+#define MUTEX_INIT(r)                                                                              \
+	{                                                                                          \
+		.rank = (r)                                                                        \
+	}
+#define RWLOCK_INIT(r)                                                                             \
+	{                                                                                          \
+		.rank = (r)                                                                        \
+	}
 #else
-#define SPINLOCK_INIT(r) { 0 }
-#define MUTEX_INIT(r) { 0 }
-#define RWLOCK_INIT(r) { 0 }
+#define SPINLOCK_INIT(r)                                                                           \
+	{                                                                                          \
+		0                                                                                  \
+	}
+#define MUTEX_INIT(r)                                                                              \
+	{                                                                                          \
+		0                                                                                  \
+	}
+#define RWLOCK_INIT(r)                                                                             \
+	{                                                                                          \
+		0                                                                                  \
+	}
 #endif
 #define spin_init(l, r) (*(l) = (struct spinlock)SPINLOCK_INIT(r))
 #define mutex_init(l, r) (*(l) = (struct mutex)MUTEX_INIT(r))
@@ -255,55 +277,4 @@ static inline void seq_write_begin(struct seqlock *s)
 static inline void seq_write_end(struct seqlock *s)
 {
 	atomic_store(&s->sequence, s->sequence + 1);
-}
-
-/* Reference counts that saturate instead of overflowing (Q5). */
-struct ref {
-	u32 count;
-};
-#define REF_SATURATED 0xc0000000u
-static inline void ref_init(struct ref *r, u32 n)
-{
-	WRITE_ONCE(r->count, n);
-}
-/* Another reference; the count must be > 0. */
-static inline void ref_get(struct ref *r)
-{
-	u32 old = __atomic_fetch_add(&r->count, 1, __ATOMIC_RELAXED);
-
-	ASSERT(old != 0);
-	if (unlikely((s32)old < 0))
-		WRITE_ONCE(r->count, REF_SATURATED);
-}
-
-static inline bool __must_check ref_get_unless_zero(struct ref *r)
-{
-	u32 old = READ_ONCE(r->count);
-
-	do {
-		if (old == 0)
-			return false;
-		if (unlikely((s32)old < 0))
-			return true;
-	} while (!__atomic_compare_exchange_n(&r->count, &old, old + 1, true, __ATOMIC_ACQUIRE,
-					      __ATOMIC_RELAXED));
-	return true;
-}
-
-/* Gives one back; true: that was the last one. */
-static inline bool __must_check ref_put(struct ref *r)
-{
-	u32 old = __atomic_fetch_sub(&r->count, 1, __ATOMIC_ACQ_REL);
-
-	ASSERT(old != 0);
-	if (unlikely((s32)old <= 0)) {
-		WRITE_ONCE(r->count, REF_SATURATED);
-		return false;
-	}
-	return old == 1;
-}
-
-static inline u32 ref_read(const struct ref *r)
-{
-	return READ_ONCE(r->count);
 }

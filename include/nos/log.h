@@ -3,7 +3,16 @@
 
 #include <nos/types.h>
 
-enum log_level { LOG_EMERG, LOG_ALERT, LOG_CRIT, LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
+enum log_level {
+	LOG_EMERG,
+	LOG_ALERT,
+	LOG_CRIT,
+	LOG_ERR,
+	LOG_WARNING,
+	LOG_NOTICE,
+	LOG_INFO,
+	LOG_DEBUG
+};
 
 /* Any context.  One record a call; a trailing newline is not needed. */
 void log_write(enum log_level level, const char *format, ...) __printf(2, 3);
@@ -39,6 +48,6 @@ void log_set_console_level(unsigned level);
 unsigned log_console_level(void);
 
 /* Boot options: `name=value` or `name` on the command line. */
-const char *boot_option(const char *name);	/* value, "" for a bare word, NULL if absent */
+const char *boot_option(const char *name); /* value, "" for a bare word, NULL if absent */
 /* opt.NAME=off|on: whether the optimisation is enabled (default on). */
 bool boot_opt_enabled(const char *name);

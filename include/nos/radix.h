@@ -18,13 +18,13 @@ struct radix_node;
 
 struct radix_tree {
 	struct radix_node *root;
-	u8 height;	/* levels; 0 = empty */
-	u64 count;	/* entries */
+	u8 height; /* levels; 0 = empty */
+	u64 count; /* entries */
 };
 
 /* Where nodes come from; NULL members are not allowed. */
 struct radix_allocator {
-	void *(*alloc)(size_t bytes);	/* zeroed, or NULL */
+	void *(*alloc)(size_t bytes); /* zeroed, or NULL */
 	void (*free_deferred)(void *node); /* after all readers are gone */
 };
 extern const struct radix_allocator radix_default_allocator; /* defined by mm */

@@ -31,8 +31,8 @@ static __always_inline void rcu_read_unlock(void)
 #endif
 /* Calls callback(head) after a grace period; any context but NMI.  The callback may not sleep. */
 void rcu_call(struct rcu_head *head, void (*callback)(struct rcu_head *head));
-void rcu_synchronize(void);	/* waits for a grace period; sleeps */
-void rcu_barrier(void);		/* waits until all callbacks queued before have run; sleeps */
+void rcu_synchronize(void); /* waits for a grace period; sleeps */
+void rcu_barrier(void); /* waits until all callbacks queued before have run; sleeps */
 
 #define rcu_load(p) atomic_load_consume(&(p))
 #define atomic_load_consume(p) __atomic_load_n((p), __ATOMIC_CONSUME)

@@ -5,9 +5,9 @@
 
 struct ring {
 	u8 *data;
-	u32 size;	/* power of two */
-	u32 head;	/* bytes ever written, modulo 2^32 */
-	u32 tail;	/* bytes ever read */
+	u32 size; /* power of two */
+	u32 head; /* bytes ever written, modulo 2^32 */
+	u32 tail; /* bytes ever read */
 };
 
 void ring_init(struct ring *r, void *memory, u32 size);

@@ -55,7 +55,7 @@ static inline unsigned log2_ceil(u64 n)
 
 /* SipHash-1-3 with a key chosen at boot: for tables that users can fill. */
 u64 hash_bytes(const void *data, size_t len, u64 seed);
-void hash_set_key(u64 k0, u64 k1);	/* once, before the first table is filled */
+void hash_set_key(u64 k0, u64 k1); /* once, before the first table is filled */
 void hash_get_key(u64 key[2]);
 /* Fast mix of one word. */
 static inline u64 hash_u64(u64 x)

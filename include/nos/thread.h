@@ -20,61 +20,61 @@
 #include <nos/types.h>
 
 enum thread_state {
-	THREAD_RUNNABLE,	/* running or on a run queue */
-	THREAD_INTERRUPTIBLE,	/* asleep; signals wake it */
-	THREAD_KILLABLE,	/* asleep; fatal signals wake it */
+	THREAD_RUNNABLE, /* running or on a run queue */
+	THREAD_INTERRUPTIBLE, /* asleep; signals wake it */
+	THREAD_KILLABLE, /* asleep; fatal signals wake it */
 	THREAD_UNINTERRUPTIBLE,
-	THREAD_STOPPED,		/* job control stop or trace stop */
+	THREAD_STOPPED, /* job control stop or trace stop */
 	THREAD_DEAD,
 };
 
 /* Scheduling parameters, Linux's terms (sched(7)). */
 struct sched_params {
-	u8 policy;	/* SCHED_OTHER, BATCH, IDLE, FIFO, RR of <linux/sched.h> */
-	s8 nice;	/* −20…19 */
-	u8 rt_priority;	/* 1…99 for FIFO and RR, else 0 */
+	u8 policy; /* SCHED_OTHER, BATCH, IDLE, FIFO, RR of <linux/sched.h> */
+	s8 nice; /* −20…19 */
+	u8 rt_priority; /* 1…99 for FIFO and RR, else 0 */
 	bool reset_on_fork;
 };
 
 /* Owned by the scheduler; most of it is the policy's private state. */
 struct sched_entity {
-	struct list run_node;		/* in a level of the run queue, unless running */
-	u64 vruntime;			/* weighted run time, on the scale of its run queue */
-	u64 deadline;			/* virtual time by which the slice is due */
-	s64 lag;			/* while not queued: virtual time − vruntime */
+	struct list run_node; /* in a level of the run queue, unless running */
+	u64 vruntime; /* weighted run time, on the scale of its run queue */
+	u64 deadline; /* virtual time by which the slice is due */
+	s64 lag; /* while not queued: virtual time − vruntime */
 	u64 sleep_start_ns;
-	u64 exec_start_ns;		/* up to here the run time is accounted */
-	u64 slice_end_ns;		/* of sum_exec_ns */
-	u64 sum_exec_ns;		/* run time in all */
-	u32 weight, inverse_weight;	/* inverse: 2^32 / weight */
-	u16 level;			/* 0…255: index in the bitmap */
-	u8 handoff_score;		/* how often its synchronous wake-ups were followed by sleep */
-	bool queued;			/* runnable: running, on a level, or handed a CPU */
-	bool expired;			/* the slice ended at the last tick */
+	u64 exec_start_ns; /* up to here the run time is accounted */
+	u64 slice_end_ns; /* of sum_exec_ns */
+	u64 sum_exec_ns; /* run time in all */
+	u32 weight, inverse_weight; /* inverse: 2^32 / weight */
+	u16 level; /* 0…255: index in the bitmap */
+	u8 handoff_score; /* how often its synchronous wake-ups were followed by sleep */
+	bool queued; /* runnable: running, on a level, or handed a CPU */
+	bool expired; /* the slice ended at the last tick */
 };
 
 struct thread {
 	/* hot: entry code uses the first line; THREAD_*_OFFSET in <nos/arch.h> */
-	u32 work;		/* WORK_ flags, atomic or */
-	u32 cpu;		/* where it runs or last ran */
+	u32 work; /* WORK_ flags, atomic or */
+	u32 cpu; /* where it runs or last ran */
 	struct arch_thread arch;
-	u8 state;		/* enum thread_state */
-	bool on_cpu;		/* context still live on a CPU */
+	u8 state; /* enum thread_state */
+	bool on_cpu; /* context still live on a CPU */
 	bool is_kernel, is_idle;
 	struct sched_entity sched;
 	struct sched_params params;
-	u64 affinity;		/* allowed CPUs */
-	struct spinlock wake_lock;	/* serialises wake-ups and changes of parameters */
-	struct aspace *aspace;	/* NULL for kernel threads (lazy TLB) */
-	void *stack;		/* lowest address of the kernel stack */
+	u64 affinity; /* allowed CPUs */
+	struct spinlock wake_lock; /* serialises wake-ups and changes of parameters */
+	struct aspace *aspace; /* NULL for kernel threads (lazy TLB) */
+	void *stack; /* lowest address of the kernel stack */
 	u64 user_time_ns, system_time_ns, start_time_ns; /* the first two: as last shown */
-	u32 user_ticks, system_ticks;	/* samples that split the exact sum */
+	u32 user_ticks, system_ticks; /* samples that split the exact sum */
 	u64 nr_switches_voluntary, nr_switches_involuntary;
 	u64 wait_start_ns, run_delay_ns;
-	u64 faults_minor, faults_major;	/* counted by mm */
+	u64 faults_minor, faults_major; /* counted by mm */
 	struct mutex *blocked_on;
-	void *wait_link;	/* lock and wait-queue code */
-	const char *name;	/* kernel threads; task->comm for the others */
+	void *wait_link; /* lock and wait-queue code */
+	const char *name; /* kernel threads; task->comm for the others */
 	void (*started)(struct thread *t); /* proc: first thing a new user thread runs */
 	void (*after_exit)(struct thread *dead);
 #ifdef DEBUG
@@ -108,7 +108,7 @@ void thread_exit(void (*after)(struct thread *dead)) __noreturn;
 
 /* ---- sleep and wake ---- */
 
-void thread_set_state(enum thread_state s);	/* of current; full barrier */
+void thread_set_state(enum thread_state s); /* of current; full barrier */
 /* Switches away unless made runnable meanwhile; returns with state RUNNABLE. */
 void thread_block(void);
 /* The same with a limit on CLOCK_MONOTONIC; true if the time was reached. */
@@ -143,7 +143,7 @@ static inline bool fatal_signal_is_pending(void)
 
 /* ---- parameters ---- */
 int thread_set_sched(struct thread *t, const struct sched_params *p);
-int thread_set_affinity(struct thread *t, u64 mask);	/* -EINVAL: no CPU of it is up */
+int thread_set_affinity(struct thread *t, u64 mask); /* -EINVAL: no CPU of it is up */
 u64 thread_rr_interval_ns(const struct thread *t);
 /* CPU time so far, including the running slice. */
 void thread_cpu_times(const struct thread *t, u64 *user_ns, u64 *system_ns);
@@ -154,7 +154,7 @@ struct cpu_times {
 	u64 user_ns, nice_ns, system_ns, idle_ns, iowait_ns, irq_ns, softirq_ns, steal_ns;
 };
 void sched_cpu_times(unsigned cpu, struct cpu_times *out);
-void sched_load_average(u32 out[3]);	/* fixed point, 11 bits fraction */
+void sched_load_average(u32 out[3]); /* fixed point, 11 bits fraction */
 u64 sched_nr_running(void);
 u64 sched_nr_switches(void);
 
@@ -169,4 +169,4 @@ void kernel_stack_free(void *stack);
 void sched_init(void);
 /* Kernel stacks can be allocated: starts the threads of core itself. */
 void sched_start(void);
-void sched_tick(u64 now_ns, bool user);	/* from the timer interrupt */
+void sched_tick(u64 now_ns, bool user); /* from the timer interrupt */

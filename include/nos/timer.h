@@ -10,14 +10,14 @@
 
 struct wait_queue;
 
-u64 clock_monotonic_ns(void);		/* any context */
+u64 clock_monotonic_ns(void); /* any context */
 u64 clock_realtime_ns(void);
 u64 clock_boottime_ns(void);
-u64 clock_coarse_monotonic_ns(void);	/* at the last tick; cheap */
-s64 clock_realtime_offset_ns(void);	/* realtime − monotonic */
+u64 clock_coarse_monotonic_ns(void); /* at the last tick; cheap */
+s64 clock_realtime_offset_ns(void); /* realtime − monotonic */
 /* clock_settime(CLOCK_REALTIME); wakes those who wait for a change (timerfd cancel-on-set). */
 void clock_set_realtime_ns(u64 ns);
-u64 clock_cycles_to_ns(u64 cycles);	/* absolute: same origin as monotonic */
+u64 clock_cycles_to_ns(u64 cycles); /* absolute: same origin as monotonic */
 u64 clock_ns_to_cycles(u64 monotonic_ns);
 /* Inode times: realtime at tick granularity. */
 u64 clock_coarse_realtime_ns(void);
@@ -26,7 +26,7 @@ u64 clock_set_count(void);
 struct wait_queue *clock_set_queue(void);
 /* After the counter's frequency is known and sched_init; starts the tick. */
 void clock_init(void);
-void clock_tick(void);			/* from the timer interrupt: coarse clocks, vDSO page */
+void clock_tick(void); /* from the timer interrupt: coarse clocks, vDSO page */
 
 struct timer;
 /* Runs in the timer interrupt, interrupts off.  Returns the next deadline, or 0 = not again. */
@@ -34,9 +34,9 @@ typedef u64 (*timer_fn)(struct timer *t, u64 now_ns);
 
 struct timer {
 	struct rb_node node;
-	u64 deadline_ns;	/* CLOCK_MONOTONIC */
+	u64 deadline_ns; /* CLOCK_MONOTONIC */
 	u32 cpu;
-	u8 state;		/* idle, queued, running */
+	u8 state; /* idle, queued, running */
 	timer_fn fn;
 };
 
@@ -56,5 +56,5 @@ struct work {
 	void (*fn)(struct work *w);
 };
 void work_init(struct work *w, void (*fn)(struct work *w));
-bool work_queue(struct work *w);	/* any context; false if already queued */
-void work_flush(struct work *w);	/* waits until it is not queued or running; sleeps */
+bool work_queue(struct work *w); /* any context; false if already queued */
+void work_flush(struct work *w); /* waits until it is not queued or running; sleeps */

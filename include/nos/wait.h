@@ -22,18 +22,21 @@ typedef bool (*waiter_fn)(struct waiter *w, u32 key);
 
 struct waiter {
 	struct list node;
-	waiter_fn wake;		/* NULL: wake `thread` */
+	waiter_fn wake; /* NULL: wake `thread` */
 	struct thread *thread;
-	bool exclusive;		/* wake_one stops after it */
+	bool exclusive; /* wake_one stops after it */
 	bool woken;
 };
 
 struct wait_queue {
-	struct spinlock lock;	/* taken with interrupts off */
+	struct spinlock lock; /* taken with interrupts off */
 	struct list waiters;
 };
 
-#define WAIT_QUEUE_INIT(name) { SPINLOCK_INIT(RANK_WAIT_QUEUE), LIST_INIT((name).waiters) }
+#define WAIT_QUEUE_INIT(name)                                                                      \
+	{                                                                                          \
+		SPINLOCK_INIT(RANK_WAIT_QUEUE), LIST_INIT((name).waiters)                          \
+	}
 void wait_queue_init(struct wait_queue *q);
 static inline bool wait_queue_is_active(const struct wait_queue *q)
 {
@@ -45,7 +48,7 @@ void wait_queue_add(struct wait_queue *q, struct waiter *w);
 void wait_queue_remove(struct wait_queue *q, struct waiter *w);
 
 void wake_all_key(struct wait_queue *q, u32 key);
-void wake_one_key(struct wait_queue *q, u32 key);	/* all non-exclusive and one exclusive */
+void wake_one_key(struct wait_queue *q, u32 key); /* all non-exclusive and one exclusive */
 static inline void wake_all(struct wait_queue *q)
 {
 	wake_all_key(q, 0);
@@ -66,7 +69,10 @@ int wait_on_until(struct wait_queue *q, struct mutex *m, u64 deadline_ns) __must
 void wait_prepare(struct wait_queue *q, struct waiter *w, enum thread_state s);
 void wait_finish(struct wait_queue *q, struct waiter *w);
 
-#define WAITER_INIT { .thread = current_thread }
+#define WAITER_INIT                                                                                \
+	{                                                                                          \
+		.thread = current_thread                                                           \
+	}
 
 /* 0 when the condition holds; -ERESTARTSYS on a signal (by state); -ETIMEDOUT at the deadline. */
 #define wait_event_state(q, condition, s, deadline_ns)                                             \
@@ -115,7 +121,7 @@ void wait_finish(struct wait_queue *q, struct waiter *w);
 struct poll_table {
 	/* NULL: the caller only wants the mask. */
 	void (*add)(struct poll_table *t, struct wait_queue *q);
-	u32 key;	/* events of interest */
+	u32 key; /* events of interest */
 };
 static inline void poll_wait(struct poll_table *t, struct wait_queue *q)
 {
