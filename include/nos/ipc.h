@@ -68,6 +68,8 @@ struct futex_owner {
 	struct thread *thread;
 	s32 tid;
 	bool exiting;			/* takes no more locks; under the PI mutex */
+	bool boosted;			/* runs with a waiter's parameters; `own` are its own */
+	struct sched_params own;
 	struct list held;		/* struct futex_pi.owner_node */
 	struct futex_pi *blocked_on;
 };
