@@ -53,6 +53,7 @@ DEFINE_PERCPU(struct run_queue, run_queue);
 static struct thread boot_thread = {
 	.is_kernel = true,
 	.on_cpu = true,
+	.seen_cpu = SEEN_CPU_NONE,
 	.name = "boot",
 	.affinity = U64_MAX,
 	.wake_lock = SPINLOCK_INIT(RANK_THREAD_WAKE),
@@ -324,6 +325,8 @@ static void switch_to(struct run_queue *rq, struct thread *prev, struct thread *
 	rq->nr_switches++;
 	rq->current = next;
 	next->on_cpu = true;
+	if (unlikely(next->seen_cpu != rq->cpu && next->seen_cpu != SEEN_CPU_NONE))
+		atomic_or(&next->work, WORK_TASK);
 	this_cpu_write(this_thread, next);
 	if (prev->aspace != next->aspace)
 		aspace_switch(prev->aspace, next->aspace);
@@ -580,6 +583,8 @@ void sched_tick(u64 now_ns, bool user)
 	raw_spin_lock(&rq->lock);
 	run_queue_charge(rq, now_ns);
 	sched_account_tick(rq, user);
+	if (unlikely(rq->current->wants_tick))
+		atomic_or(&rq->current->work, WORK_TASK);
 	if (rq->current != rq->idle) {
 		if (rq->handoff) {
 			rq->current->sched.handoff_score = 0;
@@ -640,6 +645,7 @@ static void run_queue_init(struct run_queue *rq, unsigned cpu, struct thread *ru
 		list_init(&rq->levels[i]);
 	idle->is_idle = true;
 	idle->is_kernel = true;
+	idle->seen_cpu = SEEN_CPU_NONE;
 	idle->name = "idle";
 	idle->cpu = cpu;
 	idle->affinity = bit(cpu);

@@ -85,6 +85,7 @@ void thread_stack_free(void *stack)
 
 static void inherit(struct thread *t, const struct thread *from)
 {
+	t->seen_cpu = SEEN_CPU_NONE;
 	t->params = from->params;
 	if (from->params.reset_on_fork) {
 		t->params.reset_on_fork = false;

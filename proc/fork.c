@@ -218,6 +218,7 @@ static void copy_state(struct task *t, const struct clone_request *r,
 		if (t->rseq_area)
 			t->thread.work |= WORK_TASK;
 	}
+	t->thread.wants_tick = t->process->cpu_timers;
 	if (r->flags & CLONE_CHILD_CLEARTID)
 		t->clear_tid = r->child_tid;
 	t->exit_signal = r->flags & CLONE_THREAD ? 0 : r->exit_signal;

@@ -58,6 +58,8 @@ void signal_kill_group_locked(struct process *p, s32 status);
 u32 signal_kill_others_locked(struct process *p);
 /* Delivers on the way to user mode. */
 void signal_deliver(struct trap_frame *frame);
+/* Takes an entry of a timer out of whichever queue of p it is in. */
+void signal_entry_withdraw_locked(struct process *p, struct signal_entry *e);
 int signal_send_queued(struct process *p, struct task *t, struct signal_entry *e, int signo);
 #define SIGNALS_STOP                                                                               \
 	(signal_bit(SIGSTOP) | signal_bit(SIGTSTP) | signal_bit(SIGTTIN) | signal_bit(SIGTTOU))
@@ -120,6 +122,8 @@ void itimer_exit(struct process *p);
 void posix_timers_exit(struct process *p);
 void posix_timer_delivered(struct posix_timer *t, struct signal_info *info);
 void cpu_timers_check(struct task *t);
+void cpu_timers_want(struct process *p, bool want);
+bool posix_timers_check_cpu(struct process *p);
 
 /* ---- namespace.c ---- */
 int task_unshare_files(struct task *t);

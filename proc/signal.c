@@ -146,6 +146,38 @@ void signal_queue_remove_locked(struct signal_queue *q, signal_set_t set)
 	}
 }
 
+/* True if e was in q. */
+static bool queue_withdraw(struct signal_queue *q, struct signal_entry *e)
+{
+	struct signal_entry *other;
+	bool found = false, more = false;
+
+	list_for_each(other, &q->entries, node) {
+		if (other == e)
+			found = true;
+		else if (other->info.signo == e->info.signo)
+			more = true;
+	}
+	if (!found)
+		return false;
+	list_remove(&e->node);
+	if (!more)
+		q->set &= ~signal_bit(e->info.signo);
+	return true;
+}
+
+void signal_entry_withdraw_locked(struct process *p, struct signal_entry *e)
+{
+	struct task *t;
+
+	if (!list_is_linked(&e->node) || queue_withdraw(&p->pending, e))
+		return;
+	list_for_each(t, &p->threads, thread_node) {
+		if (queue_withdraw(&t->pending, e))
+			return;
+	}
+}
+
 /* The first queued information of signo; clears the bit when it was the last one. */
 static void take_info(struct signal_queue *q, int signo, struct signal_info *info)
 {

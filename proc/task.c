@@ -74,39 +74,9 @@ void task_free_now(struct task *t)
 	slab_free(task_cache, t);
 }
 
-/* Tasks whose grace period is over; giving a stack back may sleep. */
-static struct task *dead_tasks;
-static void free_dead_tasks(struct work *w);
-static struct work free_work;
-
-static void free_dead_tasks(struct work *w)
-{
-	struct task *t = atomic_xchg(&dead_tasks, NULL);
-
-	while (t) {
-		struct task *next = (struct task *)t->rcu.next;
-
-		task_free_now(t);
-		t = next;
-	}
-}
-
-static int free_work_init(void)
-{
-	work_init(&free_work, free_dead_tasks);
-	return 0;
-}
-INIT_STEP(INIT_CORE, free_work_init);
-
 static void task_free_deferred(struct rcu_head *head)
 {
-	struct task *t = container_of(head, struct task, rcu);
-	struct task *old = atomic_load_relaxed(&dead_tasks);
-
-	do
-		t->rcu.next = (struct rcu_head *)old;
-	while (!atomic_cas_update(&dead_tasks, &old, t));
-	work_queue(&free_work);
+	task_free_now(container_of(head, struct task, rcu));
 }
 
 void task_get_ref(struct task *t)

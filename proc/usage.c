@@ -70,10 +70,10 @@ int process_change_limit(struct process *p, unsigned what, const struct rlimit_p
 			err = -EPERM;
 		else
 			p->limits[what] = *new;
-		if (!err && what == RLIMIT_CPU)
-			p->cpu_timers = true;
 	}
 	process_unlock_signals(h, flags);
+	if (!err && new && what == RLIMIT_CPU)
+		cpu_timers_want(p, true);
 	return err;
 }
 
@@ -95,8 +95,8 @@ void task_usage(struct task *t, struct usage *u)
 	struct aspace *a = task_get_aspace(t);
 
 	*u = (struct usage){
-		.faults_minor = t->faults_minor,
-		.faults_major = t->faults_major,
+		.faults_minor = t->thread.faults_minor,
+		.faults_major = t->thread.faults_major,
 		.switches_voluntary = t->thread.nr_switches_voluntary,
 		.switches_involuntary = t->thread.nr_switches_involuntary,
 		.in_blocks = t->io_read_bytes / 512,

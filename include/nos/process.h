@@ -106,5 +106,6 @@ int posix_timer_delete(s32 id);
 int cpu_clock_read(int clock, u64 *ns);
 
 /* ---- the rest ---- */
+u64 process_badness(struct process *p);	/* pages, adjusted; 0: never killed for memory */
 int rseq_register(u64 area, u32 length, u32 flags, u32 signature);
 int membarrier_command(int command, u32 flags, int cpu);

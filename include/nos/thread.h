@@ -73,8 +73,10 @@ struct thread {
 	u64 wait_start_ns, run_delay_ns;
 	u64 faults_minor, faults_major; /* counted by mm */
 	struct mutex *blocked_on;
-	void *wait_link; /* lock and wait-queue code */
-	const char *name; /* kernel threads; task->comm for the others */
+	void *wait_link;	/* lock and wait-queue code */
+	u32 seen_cpu;		/* the CPU that rseq told the user; differs after a move: WORK_TASK */
+	bool wants_tick;	/* WORK_TASK at each tick: CPU timers */
+	const char *name;	/* kernel threads; task->comm for the others */
 	void (*started)(struct thread *t); /* proc: first thing a new user thread runs */
 	void (*after_exit)(struct thread *dead);
 #ifdef DEBUG
@@ -85,6 +87,8 @@ struct thread {
 };
 static_assert(offsetof(struct thread, work) == THREAD_WORK_OFFSET, "entry code");
 static_assert(offsetof(struct thread, arch) == THREAD_ARCH_OFFSET, "entry code");
+
+#define SEEN_CPU_NONE U32_MAX	/* seen_cpu of a thread without rseq */
 
 #define KERNEL_STACK_SIZE (16 * 1024ul)
 

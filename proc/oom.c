@@ -1,0 +1,80 @@
+/*
+ * Out of memory: which process dies.
+ *
+ * The one with the most resident memory, moved by what it was told to count
+ * for (oom_score_adj, proc(5)); never init, never one at −1000.  One victim at
+ * a time: while one is on its way out the caller only waits, for its memory is
+ * about to be free.
+ */
+#include "internal.h"
+
+#define ADJUST_MIN (-1000)
+
+static struct mutex oom_lock = MUTEX_INIT(RANK_NONE);
+
+/* Pages; 0 = not to be killed. */
+u64 process_badness(struct process *p)
+{
+	struct memory_stats m;
+	struct aspace *a;
+	s64 points;
+
+	if (p->is_init || p->oom_adjust == ADJUST_MIN || (p->state & PROCESS_ZOMBIE))
+		return 0;
+	a = task_get_aspace(p->leader);
+	if (!a)
+		return 0;
+	points = a->resident_anon + a->resident_file + a->resident_shmem +
+		 (s64)(a->page_table_bytes / PAGE_SIZE);
+	aspace_put(a);
+	memory_stats_read(&m);
+	points += (s64)p->oom_adjust * (s64)(m.total / 1000);
+	return points > 0 ? (u64)points : 1;
+}
+
+/* The worst process, counted; *dying: one that was chosen has not ended yet. */
+static struct process *choose(bool *dying)
+{
+	struct process *p, *worst = NULL;
+	u64 most = 0;
+
+	*dying = false;
+	for (s32 from = 1; (p = process_next(from));) {
+		u64 badness = process_badness(p);
+
+		from = p->tgid + 1;
+		if ((p->leader->flags & TASK_OOM_VICTIM) && !(p->state & PROCESS_ZOMBIE))
+			*dying = true;
+		if (badness <= most) {
+			process_put(p);
+			continue;
+		}
+		if (worst)
+			process_put(worst);
+		worst = p;
+		most = badness;
+	}
+	return worst;
+}
+
+bool process_kill_for_memory(void)
+{
+	struct process *p;
+	char comm[16];
+	bool dying;
+
+	scoped_mutex(&oom_lock);
+	p = choose(&dying);
+	if (dying || !p) {
+		if (p)
+			process_put(p);
+		return dying;
+	}
+	task_get_comm(p->leader, comm);
+	log_err("out of memory: killed process %d (%s), %llu pages", p->tgid, comm,
+		(unsigned long long)process_badness(p));
+	p->leader->flags |= TASK_OOM_VICTIM;
+	signal_send_process(p, SIGKILL, NULL);
+	process_put(p);
+	return true;
+}
