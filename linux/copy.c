@@ -54,12 +54,10 @@ long sys_copy_file_range(int in_fd, void __user *in_arg, int out_fd, void __user
 
 	if (!in.file || !out.file)
 		return -EBADF;
-	if (in_arg)
-		n = position_get(&in_pos, in_arg);
-	if (!n && out_arg)
-		n = position_get(&out_pos, out_arg);
-	if (n)
-		return n;
+	/* Negative ones are for the range check there: EOVERFLOW. */
+	if ((in_arg && copy_from_user(&in_pos, in_arg, sizeof(in_pos))) ||
+	    (out_arg && copy_from_user(&out_pos, out_arg, sizeof(out_pos))))
+		return -EFAULT;
 	n = vfs_copy_file_range(in.file, in_arg ? &in_pos : NULL, out.file,
 				out_arg ? &out_pos : NULL, min(len, MAX_RW_BYTES), flags);
 	if (n > 0 && ((in_arg && copy_to_user(in_arg, &in_pos, sizeof(in_pos))) ||

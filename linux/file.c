@@ -1,35 +1,37 @@
 /* Reading, writing, opening and closing files. */
 #include <nos/file.h>
 #include <nos/string.h>
+#include <nos/task.h>
 #include <nos/vfs.h>
 #include <nos/wait.h>
 #include "user_path.h"
 
+#include <linux/close_range.h>
 #include <linux/falloc.h>
 #include <linux/fadvise.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/memfd.h>
 #include <linux/openat2.h>
+#include <linux/sched.h>
 #include <linux/stat.h>
 #include <asm/ioctls.h>
 
 /* ---- read and write ---- */
 
-/* The buffer of a plain call, or -EFAULT. */
+/* The buffer of a plain call: 0, -EFAULT, -EINVAL. */
 static inline int buffer_init(struct iobuf *b, const void __user *buf, size_t count)
 {
-	if (unlikely(count > MAX_RW_BYTES)) {
-		if ((ssize_t)count < 0)
-			return -EINVAL;
-		if (!user_range_ok((u64)buf, count))
-			return -EFAULT;
-		count = MAX_RW_BYTES;
-	} else if (unlikely(!user_range_ok((u64)buf, count))) {
+	if (unlikely(!user_range_ok((u64)buf, count)))
 		return -EFAULT;
-	}
-	iobuf_init_user(b, (u64)buf, count);
+	iobuf_init_user(b, (u64)buf, min(count, MAX_RW_BYTES));
 	return 0;
+}
+
+/* A transfer may not reach past the largest offset (pread(2), EINVAL). */
+static inline bool is_past_end(u64 pos, size_t count)
+{
+	return (s64)(pos + count) < 0;
 }
 
 __hot long sys_read(int fd, void __user *buf, size_t count)
@@ -77,6 +79,8 @@ __hot long sys_pread64(int fd, void __user *buf, size_t count, s64 pos)
 	err = buffer_init(&b, buf, count);
 	if (unlikely(err))
 		return err;
+	if (unlikely(is_past_end(at, b.remaining)))
+		return -EINVAL;
 	return file_read(r.file, &b, &at);
 }
 
@@ -97,6 +101,8 @@ __hot long sys_pwrite64(int fd, const void __user *buf, size_t count, s64 pos)
 	err = buffer_init(&b, buf, count);
 	if (unlikely(err))
 		return err;
+	if (unlikely(is_past_end(at, b.remaining)))
+		return -EINVAL;
 	return file_write(r.file, &b, &at);
 }
 
@@ -116,6 +122,8 @@ static long vector_call(int fd, const void __user *vec, unsigned long nr, u64 *p
 	err = user_vec_get(&v, &b, vec, nr);
 	if (err)
 		return err;
+	if (pos && is_past_end(*pos, b.remaining))
+		return -EINVAL;
 	b.flags = (u8)flags;
 	return write ? file_write(r.file, &b, pos) : file_read(r.file, &b, pos);
 }
@@ -351,8 +359,14 @@ __hot long sys_close(int fd)
 
 long sys_close_range(unsigned int first, unsigned int last, unsigned int flags)
 {
-	if (flags & ~3u)
+	if ((flags & ~(unsigned int)(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) || first > last)
 		return -EINVAL;
+	if (flags & CLOSE_RANGE_UNSHARE) {
+		int err = process_unshare(CLONE_FILES);
+
+		if (err)
+			return err;
+	}
 	return fd_close_range(first, last, flags);
 }
 

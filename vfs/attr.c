@@ -478,9 +478,50 @@ int vfs_set_xattr(const struct path *p, const char *name, const void *value, siz
 	return err;
 }
 
+/* Takes the names of trusted attributes out of a list, in place; the length that is left. */
+static size_t hide_trusted(char *list, size_t len)
+{
+	size_t kept = 0;
+
+	for (size_t at = 0, n; at < len; at += n) {
+		n = strlen(list + at) + 1;
+		if (!strncmp(list + at, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN))
+			continue;
+		memmove(list + kept, list + at, n);
+		kept += n;
+	}
+	return kept;
+}
+
+/* Only the privileged see that there are trusted attributes (xattr(7)). */
+static ssize_t list_visible(struct inode *i, char *to, size_t size)
+{
+	ssize_t n = i->ops->list_xattr(i, NULL, 0);
+	char *all;
+
+	if (n <= 0)
+		return n;
+	all = kmalloc((size_t)n, 0);
+	if (!all)
+		return -ENOMEM;
+	n = i->ops->list_xattr(i, all, (size_t)n);
+	if (n > 0)
+		n = (ssize_t)hide_trusted(all, (size_t)n);
+	if (n > 0 && size) {
+		if ((size_t)n <= size)
+			memcpy(to, all, (size_t)n);
+		else
+			n = -ERANGE;
+	}
+	kfree(all);
+	return n;
+}
+
 ssize_t vfs_list_xattr(const struct path *p, char *to, size_t size)
 {
 	struct inode *i = p->dentry->inode;
 
-	return i->ops->list_xattr ? i->ops->list_xattr(i, to, size) : 0;
+	if (!i->ops->list_xattr)
+		return 0;
+	return capable(CAP_SYS_ADMIN) ? i->ops->list_xattr(i, to, size) : list_visible(i, to, size);
 }

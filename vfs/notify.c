@@ -234,7 +234,7 @@ void notify_unlinked(struct inode *i)
 	}
 	if ((i->mode & S_IFMT) != S_IFDIR)
 		tell(i, IN_ATTRIB, 0, NULL);
-	tell(i, IN_DELETE_SELF | ((i->mode & S_IFMT) == S_IFDIR ? IN_ISDIR : 0), 0, NULL);
+	tell(i, IN_DELETE_SELF, 0, NULL);
 	forget_all(i, 0);
 }
 
