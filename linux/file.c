@@ -1,7 +1,7 @@
 /* Reading, writing, opening and closing files. */
 #include <nos/file.h>
 #include <nos/string.h>
-#include <nos/task.h>
+#include <nos/process.h>
 #include <nos/vfs.h>
 #include <nos/wait.h>
 #include "user_path.h"

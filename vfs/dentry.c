@@ -651,6 +651,7 @@ struct dentry *dentry_lookup_any(struct dentry *dir, const char *name, u32 len, 
 	for (;;) {
 		struct dentry *d = dentry_find(dir, name, len, hash);
 		const struct inode_ops *ops = dir->sb->dentry_ops;
+		bool cached = d != NULL;
 
 		if (!d) {
 			if (!locked)
@@ -676,7 +677,7 @@ struct dentry *dentry_lookup_any(struct dentry *dir, const char *name, u32 len, 
 				continue;
 			}
 		}
-		if (ops && ops->revalidate && !ops->revalidate(d)) {
+		if (cached && ops && ops->revalidate && !ops->revalidate(d)) {
 			dentry_drop(d);
 			dentry_put(d);
 			continue;
