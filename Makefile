@@ -49,8 +49,7 @@ WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes \
 ASFLAGS  := -g -D__ASSEMBLY__ -mcmodel=kernel -fno-pic -fno-pie \
 	-ffile-prefix-map=$(CURDIR)=. -Wa,--fatal-warnings
 LDFLAGS  := -nostdlib -static -no-pie -z max-page-size=0x1000 \
-	-z noexecstack --build-id=none --no-warn-rwx-segments --eh-frame-hdr \
-	--warn-unresolved-symbols
+	-z noexecstack --build-id=none --no-warn-rwx-segments --eh-frame-hdr
 
 VARIANT_release := -O2
 VARIANT_debug   := -Og -DDEBUG -Wno-maybe-uninitialized
