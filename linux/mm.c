@@ -35,6 +35,8 @@ static long map_file(struct file *f, struct map_request *r)
 		return -EOPNOTSUPP;
 	if (!(f->mode & FILE_READ))
 		return -EACCES;
+	if (type != MAP_PRIVATE && (r->prot & PROT_WRITE) && !(f->mode & FILE_WRITE))
+		return -EACCES;
 	r->file = f;
 	r->file_may_write = f->mode & FILE_WRITE;
 	r->file_may_exec = true;
