@@ -320,10 +320,37 @@ def app_program(report, name, path, kernel):
                time.monotonic() - start)
 
 
+# What tests/apps/programs is built into: name, source, command.
+PROGRAMS = (
+    ("libc-dynamic", "libc", "gcc -O1 -pthread"),
+    ("libc-static", "libc", "gcc -O1 -pthread -static"),
+    ("libc-static-pie", "libc", "gcc -O1 -pthread -static-pie"),
+    ("libc-no-pie", "libc", "gcc -O1 -pthread -no-pie"),
+    ("libc-musl-static", "libc", "musl-gcc -O1 -static"),
+    ("libc-musl-dynamic", "libc", "musl-gcc -O1"),
+    ("many", "many", "gcc -O1 -pthread"),
+    ("eat", "eat", "gcc -O0"),
+    ("deep", "deep", "gcc -O0 -w"),
+    ("wild", "wild", "gcc -O0"),
+)
+
+
+def build_programs(report):
+    folder = os.path.join(ROOT, "build/apps")
+    os.makedirs(folder, exist_ok=True)
+    for name, source, command in PROGRAMS:
+        path = os.path.join(folder, name)
+        source = os.path.join(ROOT, f"tests/apps/programs/{source}.c")
+        if os.path.exists(path) and os.stat(path).st_mtime > os.stat(source).st_mtime:
+            continue
+        status, output = run_text([*command.split(), "-o", path, source], 60)
+        if status:
+            report.add(f"app program {name}", 0, 1, output)
+
+
 def build_go(report):
     """The Go program, static and linked with libc, which has no place in a guest's time."""
     folder = os.path.join(ROOT, "build/apps")
-    os.makedirs(folder, exist_ok=True)
     with open(os.path.join(ROOT, "tests/apps/go/main.go"), encoding="utf-8") as file:
         source = file.read()
     dynamic = source.replace("package main\n", "package main\n\n// #include <stdlib.h>\n"
@@ -344,6 +371,7 @@ def build_go(report):
 
 def level_apps(report, kernel):
     folder = os.path.join(ROOT, "tests/apps")
+    build_programs(report)
     if report.wants("app go"):
         build_go(report)
     for entry in sorted(os.listdir(folder)):
