@@ -236,6 +236,9 @@ const struct inode_ops p9_file_inode_ops = {
 
 static const char *get_link(struct inode *i, char **to_free)
 {
+	/* A walk that may not sleep asks for what is at hand: nothing. */
+	if (!to_free)
+		return NULL;
 	char *target = kmalloc(PAGE_SIZE, 0);
 
 	if (!target)

@@ -72,7 +72,8 @@ struct inode_ops {
 	int (*rename)(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
 		      struct dentry *new, u32 flags);				/* EPERM */
 	int (*tmpfile)(struct inode *dir, struct inode **made, u32 mode);	/* EOPNOTSUPP */
-	/* Symlink: the target, valid under the inode's life, or a kmalloc'ed copy in *to_free. */
+	/* Symlink: the target, valid under the inode's life, or a kmalloc'ed copy in *to_free.
+	 * With to_free NULL it may not sleep: NULL if it would have to. */
 	const char *(*get_link)(struct inode *i, char **to_free);
 	/* Magic links (/proc/PID/exe, fd/N): the place itself, referenced. Instead of get_link. */
 	int (*follow)(struct inode *i, struct path *to);
