@@ -21,7 +21,7 @@
  *       about to ask it under the mutex; a wake-up that comes meanwhile links
  *       it again.
  *   (4) epolls that watch epolls form no cycle, and no chain longer than
- *       EPOLL_MAX_NESTS + 1 watches.
+ *       EPOLL_MAX_NESTS watches.
  *
  * Locking.  epoll_nest_lock (changes of who watches whom among epolls), then
  * the mutex (rank EPOLL, outer before inner), then file->lock for the file's
@@ -336,7 +336,7 @@ static int epoll_check_nesting(struct epoll *ep, struct epoll *target)
 
 	if (below < 0)
 		return below;
-	if (below + epoll_depth_above(ep) > EPOLL_MAX_NESTS)
+	if (below + epoll_depth_above(ep) >= EPOLL_MAX_NESTS)
 		return -ELOOP;
 	ep->watches_epolls = true;
 	return 0;

@@ -10,6 +10,7 @@
 #include <nos/task.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
+#include <linux/uio.h>
 
 #define CONTROL_MAX 20480u	/* net.core.optmem_max */
 #define CMSG_HEADER sizeof(struct user_cmsghdr)
@@ -121,6 +122,8 @@ long socket_send_header(struct socket *s, u32 file_flags, const struct user_msgh
 	struct iobuf data;
 	long n = 0;
 
+	if (h->nr_vec > UIO_MAXIOV)
+		return -EMSGSIZE;
 	if (h->name && h->name_len) {
 		n = socket_name_from_user(&name, (const void __user *)h->name, h->name_len);
 		m.name = name.bytes;
@@ -243,6 +246,8 @@ long socket_receive_header(struct socket *s, u32 file_flags, struct user_msghdr 
 
 	if (h->name_len < 0)
 		return -EINVAL;
+	if (h->nr_vec > UIO_MAXIOV)
+		return -EMSGSIZE;
 	n = user_vec_get(&vec, &data, (const void __user *)h->vec, h->nr_vec);
 	if (n)
 		return n;

@@ -95,6 +95,11 @@ static void pty_flush(struct tty *t)
 	pty_add_events(p, TIOCPKT_FLUSHWRITE, 0);
 }
 
+static void pty_input_flushed(struct tty *t)
+{
+	pty_add_events(pty_of(t), TIOCPKT_FLUSHREAD, 0);
+}
+
 static void pty_flow(struct tty *t, bool stopped)
 {
 	pty_add_events(pty_of(t), stopped ? TIOCPKT_STOP : TIOCPKT_START,
@@ -136,6 +141,7 @@ static const struct tty_driver_ops pty_driver_ops = {
 	.throttle = pty_throttle,
 	.hang_up = pty_slave_closed,
 	.flush = pty_flush,
+	.input_flushed = pty_input_flushed,
 	.flow = pty_flow,
 	.destroy = pty_destroy,
 	.is_pty = true,

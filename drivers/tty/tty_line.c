@@ -30,6 +30,8 @@ static void tty_settle_locked(struct tty *t, const struct n_tty_events *e)
 {
 	if (e->flush_output && t->ops->flush)
 		t->ops->flush(t);
+	if (e->flush_output && t->ops->input_flushed)
+		t->ops->input_flushed(t);
 	if ((e->stop || e->start) && t->ops->flow)
 		t->ops->flow(t, e->stop);
 	tty_flush_echo_locked(t);
@@ -159,6 +161,8 @@ void tty_flush_input(struct tty *t)
 	t->input_blocked = false;
 	if (blocked && t->ops->is_pty)
 		t->ops->throttle(t, false);
+	if (t->ops->input_flushed)
+		t->ops->input_flushed(t);
 	mutex_unlock(&t->line_lock);
 	if (!t->input.data)
 		return;

@@ -20,6 +20,7 @@ struct tty_driver_ops {
 	void (*drain)(struct tty *t);
 	void (*destroy)(struct tty *t);
 	void (*flush)(struct tty *t);			/* drops what was not sent; may be NULL */
+	void (*input_flushed)(struct tty *t);		/* for packet mode; may be NULL */
 	void (*flow)(struct tty *t, bool stopped);	/* STOP or START was typed; may be NULL */
 	bool is_pty;	/* slave: no input ring of its own, signals by the master's rules */
 };

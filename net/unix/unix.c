@@ -319,7 +319,7 @@ static int unix_get_option(struct socket *sock, int level, int option, struct us
 	s32 v;
 
 	if (level != SOL_SOCKET)
-		return -ENOPROTOOPT;
+		return -EOPNOTSUPP;
 	switch (option) {
 	case SO_PEERCRED:
 		return unix_get_peer_cred(s, value, len);

@@ -500,8 +500,10 @@ ssize_t unix_receive(struct socket *sock, struct socket_message *m, u32 file_fla
 {
 	struct unix_socket *s = unix_of(sock);
 
-	if (m->flags & (MSG_OOB | MSG_ERRQUEUE))
-		return m->flags & MSG_OOB ? -EOPNOTSUPP : -EAGAIN;
+	if (m->flags & MSG_OOB)
+		return unix_is_stream(s) ? -EINVAL : -EOPNOTSUPP; /* none was ever sent */
+	if (m->flags & MSG_ERRQUEUE)
+		return -EAGAIN;
 	if (READ_ONCE(s->state) == UNIX_LISTENING)
 		return unix_is_stream(s) ? -EINVAL : -ENOTCONN;
 	if (!unix_is_stream(s))
