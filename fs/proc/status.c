@@ -49,8 +49,8 @@ static void add_thread(struct snapshot *s, struct task *t)
 	thread_cpu_times(&t->thread, &user, &system);
 	s->user_ns += user;
 	s->system_ns += system;
-	s->faults_minor += t->faults_minor;
-	s->faults_major += t->faults_major;
+	s->faults_minor += t->thread.faults_minor;
+	s->faults_major += t->thread.faults_major;
 	s->voluntary += t->thread.nr_switches_voluntary;
 	s->involuntary += t->thread.nr_switches_involuntary;
 }
