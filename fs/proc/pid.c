@@ -32,6 +32,7 @@ static const struct pid_file pid_files[] = {
 	F("smaps", 0444, .show = pid_show_smaps, .flags = PID_FILE_INSPECT),
 	F("smaps_rollup", 0444, .show = pid_show_smaps_rollup, .flags = PID_FILE_INSPECT),
 	F("pagemap", 0400, .ops = &proc_pagemap_ops, .flags = PID_FILE_INSPECT),
+	F("stack", 0400, .show = pid_show_stack, .flags = PID_FILE_INSPECT),
 	F("wchan", 0444, .show = pid_show_wchan, .flags = PID_FILE_INSPECT),
 	F("schedstat", 0444, .show = pid_show_schedstat),
 	F("cgroup", 0444, .show = pid_show_cgroup),

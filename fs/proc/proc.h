@@ -67,6 +67,7 @@ int pid_show_limits(struct text_out *out, struct task *t);
 int pid_show_io(struct text_out *out, struct task *t);
 int pid_show_sched(struct text_out *out, struct task *t);
 int pid_show_schedstat(struct text_out *out, struct task *t);
+int pid_show_stack(struct text_out *out, struct task *t);
 int pid_show_wchan(struct text_out *out, struct task *t);
 int pid_show_personality(struct text_out *out, struct task *t);
 int pid_show_oom_score(struct text_out *out, struct task *t);

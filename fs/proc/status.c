@@ -433,6 +433,22 @@ int pid_show_schedstat(struct text_out *out, struct task *t)
 	return 0;
 }
 
+/* Return addresses of a sleeping thread; a running one has none to show. */
+int pid_show_stack(struct text_out *out, struct task *t)
+{
+	u64 addresses[32];
+	unsigned nr;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EACCES;
+	if (READ_ONCE(t->thread.on_cpu))
+		return 0;
+	nr = arch_stack_trace(&t->thread.arch, addresses, ARRAY_SIZE(addresses));
+	for (unsigned n = 0; n < nr; n++)
+		text_printf(out, "[<%016llx>]\n", (ull)addresses[n]);
+	return 0;
+}
+
 /* There is no symbol table in the kernel: like a Linux without one, 0 or the address's absence. */
 int pid_show_wchan(struct text_out *out, struct task *t)
 {
