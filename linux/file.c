@@ -1,4 +1,5 @@
 /* Reading, writing, opening and closing files. */
+#include <nos/task.h>
 #include <nos/file.h>
 #include <nos/string.h>
 #include <nos/process.h>
@@ -28,6 +29,27 @@ static inline int buffer_init(struct iobuf *b, const void __user *buf, size_t co
 	return 0;
 }
 
+/* For /proc/PID/io: what the call moved; passes the result on. */
+static inline long count_read(ssize_t n)
+{
+	struct task *t = task_current();
+
+	t->io_read_calls++;
+	if (likely(n > 0))
+		t->io_read_chars += (u64)n;
+	return n;
+}
+
+static inline long count_write(ssize_t n)
+{
+	struct task *t = task_current();
+
+	t->io_write_calls++;
+	if (likely(n > 0))
+		t->io_write_chars += (u64)n;
+	return n;
+}
+
 /* A transfer may not reach past the largest offset (pread(2), EINVAL). */
 static inline bool is_past_end(u64 pos, size_t count)
 {
@@ -45,7 +67,7 @@ __hot long sys_read(int fd, void __user *buf, size_t count)
 	err = buffer_init(&b, buf, count);
 	if (unlikely(err))
 		return r.file->mode & FILE_READ ? err : -EBADF;
-	return file_read(r.file, &b, NULL);
+	return count_read(file_read(r.file, &b, NULL));
 }
 
 __hot long sys_write(int fd, const void __user *buf, size_t count)
@@ -59,7 +81,7 @@ __hot long sys_write(int fd, const void __user *buf, size_t count)
 	err = buffer_init(&b, buf, count);
 	if (unlikely(err))
 		return r.file->mode & FILE_WRITE ? err : -EBADF;
-	return file_write(r.file, &b, NULL);
+	return count_write(file_write(r.file, &b, NULL));
 }
 
 __hot long sys_pread64(int fd, void __user *buf, size_t count, s64 pos)
@@ -81,7 +103,7 @@ __hot long sys_pread64(int fd, void __user *buf, size_t count, s64 pos)
 		return err;
 	if (unlikely(is_past_end(at, b.remaining)))
 		return -EINVAL;
-	return file_read(r.file, &b, &at);
+	return count_read(file_read(r.file, &b, &at));
 }
 
 __hot long sys_pwrite64(int fd, const void __user *buf, size_t count, s64 pos)
@@ -103,7 +125,7 @@ __hot long sys_pwrite64(int fd, const void __user *buf, size_t count, s64 pos)
 		return err;
 	if (unlikely(is_past_end(at, b.remaining)))
 		return -EINVAL;
-	return file_write(r.file, &b, &at);
+	return count_write(file_write(r.file, &b, &at));
 }
 
 /* pos NULL: the file's own position. */
@@ -125,7 +147,8 @@ static long vector_call(int fd, const void __user *vec, unsigned long nr, u64 *p
 	if (pos && is_past_end(*pos, b.remaining))
 		return -EINVAL;
 	b.flags = (u8)flags;
-	return write ? file_write(r.file, &b, pos) : file_read(r.file, &b, pos);
+	return write ? count_write(file_write(r.file, &b, pos)) :
+		       count_read(file_read(r.file, &b, pos));
 }
 
 long sys_readv(int fd, const void __user *vec, unsigned long nr)

@@ -262,5 +262,13 @@ static ssize_t store_pid_max(const char *text, size_t len, void *arg)
 	return (ssize_t)len;
 }
 
+/* Numbers are the only limit on threads that is the system's own. */
+static int show_threads_max(struct text_out *out, void *arg)
+{
+	text_printf(out, "%u\n", pid_max - 1);
+	return 0;
+}
+
+PSEUDO_FILE(threads_max_file, .path = "proc/sys/kernel/threads-max", .show = show_threads_max);
 PSEUDO_FILE(pid_max_file, .path = "proc/sys/kernel/pid_max", .mode = 0644, .show = show_pid_max,
 	    .store = store_pid_max);

@@ -60,6 +60,15 @@ PSEUDO_FILE(osrelease_file, .path = "proc/sys/kernel/osrelease", .show = show_co
 PSEUDO_FILE(version_file, .path = "proc/sys/kernel/version", .show = show_constant,
 	    .arg = (void *)uts_version);
 
+static int show_banner(struct text_out *out, void *arg)
+{
+	text_printf(out, "%s version %s (gcc %s) %s\n", uts_system, uts_release, __VERSION__,
+		    uts_version);
+	return 0;
+}
+
+PSEUDO_FILE(banner_file, .path = "proc/version", .show = show_banner);
+
 /* arg: offset of the name in the namespace. */
 static int show_name(struct text_out *out, void *arg)
 {

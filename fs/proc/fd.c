@@ -3,11 +3,20 @@
 
 #include "proc.h"
 
-static struct file *file_of(const struct inode *i)
+/* The open file, counted, or NULL; *cloexec if the descriptor goes at exec. */
+static struct file *file_of(const struct inode *i, bool *cloexec)
 {
 	struct task *t = proc_task(i);
+	u32 fd = (u32)proc_node(i)->fd;
 	struct fd_table *table = t ? task_get_fds(t) : NULL;
-	struct file *f = table ? fd_table_get_file(table, (u32)proc_node(i)->fd) : NULL;
+	struct file *f = table ? fd_table_get_file(table, fd) : NULL;
+
+	if (f && cloexec) {
+		scoped_rcu();
+		const struct fd_array *a = rcu_load(table->array);
+
+		*cloexec = fd < a->size && bitmap_test(a->close_on_exec, fd);
+	}
 
 	if (table)
 		fd_table_put(table);
@@ -35,7 +44,7 @@ static int fd_follow(struct inode *i, struct path *to)
 
 	if (err)
 		return err;
-	f = file_of(i);
+	f = file_of(i, NULL);
 	if (!f)
 		return -ENOENT;
 	*to = f->path;
@@ -98,12 +107,13 @@ static int fdinfo_show(struct text_out *out, struct file *f, bool cloexec)
 static ssize_t fdinfo_read(struct file *info, struct iobuf *to, u64 *pos)
 {
 	struct text_out text = { 0 };
-	struct file *f = file_of(info->inode);
+	bool cloexec = false;
+	struct file *f = file_of(info->inode, &cloexec);
 	ssize_t n = 0;
 
 	if (!f)
 		return -ENOENT;
-	fdinfo_show(&text, f, false);
+	fdinfo_show(&text, f, cloexec);
 	file_put(f);
 	if (text.failed) {
 		n = -ENOMEM;
@@ -139,7 +149,7 @@ static struct inode *make_entry(struct inode *dir, s32 fd, bool info)
 	const struct proc_node *n = proc_node(dir);
 	struct inode *i = proc_inode_create(dir->sb, n->pid, n->is_thread, NULL, fd,
 					    info ? S_IFREG | 0444 : S_IFLNK);
-	struct file *f = i ? file_of(i) : NULL;
+	struct file *f = i ? file_of(i, NULL) : NULL;
 
 	if (!i)
 		return err_ptr(-ENOMEM);
