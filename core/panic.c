@@ -1,8 +1,7 @@
 /*
  * Panic: the kernel can't go on.
  *
- * One CPU reports; the others stop when they take their next interrupt.  The
- * report goes through the log to the console, without locks.  Under QEMU the
+ * One CPU reports; the others are stopped by NMI.  The report goes through the log to the console, without locks.  Under QEMU the
  * machine then ends through the debug-exit device; on a machine without it
  * the CPU stops, or the machine restarts if the boot option panic=SECONDS asks for it.
  */
@@ -21,11 +20,6 @@ static u32 panic_cpu; /* cpu + 1 */
 bool panic_is_in_progress(void)
 {
 	return READ_ONCE(panic_cpu) != 0;
-}
-
-static void stop_others(void)
-{
-	for_each_cpu(cpu) if (cpu != cpu_id()) cpu_send_reschedule(cpu);
 }
 
 void panic(const char *format, ...)
@@ -51,7 +45,7 @@ void panic(const char *format, ...)
 
 	log_write(LOG_EMERG, "cpu %u, thread %p (%s), kernel stack %p", cpu_id(), (void *)t,
 		  t->name ? t->name : "user", t->stack);
-	stop_others();
+	cpu_stop_others();
 	arch_backtrace(NULL);
 	log_write(LOG_EMERG, "end of panic");
 	arch_debug_exit(EXIT_CODE_PANIC);

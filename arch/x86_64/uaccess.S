@@ -65,37 +65,48 @@ FUNCTION copy_to_user
 copy_masked:
 	mov %rdx, %rcx
 	USER_OPEN
-	cmp $8, %rcx
+	cmp $16, %rcx
 	jb 3f
 	cmp $128, %rcx
 	jae 6f
-	/* 8 to 127 bytes: whole words, then the rest. */
+	/* 16 to 127 bytes: two words at a time, then the rest. */
 1:	mov (%rsi), %rax
+10:	mov 8(%rsi), %r8
 2:	mov %rax, (%rdi)
+20:	mov %r8, 8(%rdi)
+	add $16, %rsi
+	add $16, %rdi
+	sub $16, %rcx
+	cmp $16, %rcx
+	jae 1b
+3:	cmp $1, %ecx
+	jb 5f
+	je 43f
+	/* 2 to 15 bytes. */
+	test $8, %cl
+	jz 31f
+28:	mov (%rsi), %rax
+29:	mov %rax, (%rdi)
+	sub $8, %rcx
+	jz 5f
 	add $8, %rsi
 	add $8, %rdi
-	sub $8, %rcx
-	cmp $8, %rcx
-	jae 1b
-3:	test %ecx, %ecx
-	jz 5f
-	/* 1 to 7 bytes. */
-	test $4, %cl
-	jz 31f
+31:	test $4, %cl
+	jz 32f
 30:	mov (%rsi), %eax
 40:	mov %eax, (%rdi)
+	sub $4, %rcx
+	jz 5f
 	add $4, %rsi
 	add $4, %rdi
-	sub $4, %rcx
-31:	test $2, %cl
-	jz 32f
+32:	test $2, %cl
+	jz 43f
 41:	movzwl (%rsi), %eax
 42:	mov %ax, (%rdi)
+	sub $2, %rcx
+	jz 5f
 	add $2, %rsi
 	add $2, %rdi
-	sub $2, %rcx
-32:	test $1, %cl
-	jz 5f
 43:	movzbl (%rsi), %eax
 44:	mov %al, (%rdi)
 	dec %rcx
@@ -123,7 +134,11 @@ copy_masked:
 	dec %rcx
 	jmp 91b
 	FAULT 1b, 91b
+	FAULT 10b, 91b
 	FAULT 2b, 91b
+	FAULT 20b, 91b
+	FAULT 28b, 91b
+	FAULT 29b, 91b
 	FAULT 30b, 91b
 	FAULT 40b, 91b
 	FAULT 41b, 91b
@@ -236,6 +251,19 @@ END \name
 	.endm
 	USER_STORE user_store_u32 %esi
 	USER_STORE user_store_u64 %rsi
+
+/* int user_store_pair(void *to, u64 first, u64 second): 0 or −EFAULT */
+FUNCTION user_store_pair
+	MASK %rdi, %rax
+	USER_OPEN
+1:	mov %rsi, (%rdi)
+2:	mov %rdx, 8(%rdi)
+	USER_CLOSE
+	xor %eax, %eax
+	ret
+	FAULT 1b, user_fault
+	FAULT 2b, user_fault
+END user_store_pair
 
 FUNCTION user_fault
 	USER_CLOSE

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <nos/errno.h>
 #include <nos/types.h>
 
 /* Bytes NOT copied: 0 is success.  copy_from_user does not zero the rest. */
@@ -29,11 +30,39 @@ void user_fault_disable(void);
 void user_fault_enable(void);
 bool user_fault_is_disabled(void);
 
-/* One object. */
-#define get_user(object, from)                                                                     \
-	(copy_from_user(&(object), (from), sizeof(object)) ? -EFAULT : 0)
+/* Sixteen bytes as two words. */
+int user_store_pair(void __user *to, u64 first, u64 second) __must_check;
+
+/* One object: 0 or -EFAULT.  The sizes that calls use most take one step. */
+static __always_inline int user_get_object(void *to, const void __user *from, size_t n)
+{
+	if (n == sizeof(u32))
+		return user_load_u32(to, (const u32 __user *)from);
+	if (n == sizeof(u64))
+		return user_load_u64(to, (const u64 __user *)from);
+	return copy_from_user(to, from, n) ? -EFAULT : 0;
+}
+static __always_inline int user_put_object(void __user *to, const void *from, size_t n)
+{
+	u64 words[2];
+
+	if (n == sizeof(u32)) {
+		__builtin_memcpy(words, from, sizeof(u32));
+		return user_store_u32((u32 __user *)to, (u32)words[0]);
+	}
+	if (n == sizeof(u64)) {
+		__builtin_memcpy(words, from, sizeof(u64));
+		return user_store_u64((u64 __user *)to, words[0]);
+	}
+	if (n == 2 * sizeof(u64)) {
+		__builtin_memcpy(words, from, 2 * sizeof(u64));
+		return user_store_pair(to, words[0], words[1]);
+	}
+	return copy_to_user(to, from, n) ? -EFAULT : 0;
+}
+#define get_user(object, from) user_get_object(&(object), (from), sizeof(object))
 #define put_user(object, to)                                                                       \
 	({                                                                                         \
 		__auto_type _put_value = (object);                                                 \
-		copy_to_user((to), &_put_value, sizeof(_put_value)) ? -EFAULT : 0;                 \
+		user_put_object((to), &_put_value, sizeof(_put_value));                            \
 	})
