@@ -12,19 +12,6 @@
 #include <nos/string.h>
 #include <nos/uaccess.h>
 
-void iobuf_init_user(struct iobuf *b, u64 base, u64 len)
-{
-	*b = (struct iobuf){ .kind = IOBUF_USER, .nr_segments = 1, .remaining = len };
-	b->single = (struct iobuf_segment){ base, len };
-	b->segment = &b->single;
-}
-
-void iobuf_init_kernel(struct iobuf *b, void *base, u64 len)
-{
-	iobuf_init_user(b, (u64)base, len);
-	b->kind = IOBUF_KERNEL;
-}
-
 void iobuf_init_segments(struct iobuf *b, enum iobuf_kind kind, const struct iobuf_segment *s,
 			 u32 nr)
 {

@@ -231,8 +231,7 @@ int thread_set_affinity(struct thread *t, u64 mask)
 	t->affinity = mask;
 	if (t->sched.queued && !(mask & bit(rq->cpu))) {
 		if (rq->current == t) {
-			t->sched.special |= SPECIAL_MOVE; /* the switch takes it away */
-			run_queue_mark(rq);
+			run_queue_mark(rq); /* the switch takes it away */
 		} else {
 			run_queue_take(rq, t, clock_monotonic_ns());
 			moved = true;

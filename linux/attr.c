@@ -25,25 +25,26 @@ static u32 stat_dev(u64 dev)
 
 static int put_stat(const struct stat_info *s, void __user *to)
 {
-	struct stat st = {
-		.st_dev = stat_dev(s->dev),
-		.st_ino = s->ino,
-		.st_nlink = s->nlink,
-		.st_mode = s->mode,
-		.st_uid = s->uid,
-		.st_gid = s->gid,
-		.st_rdev = stat_dev(s->rdev),
-		.st_size = (long)s->size,
-		.st_blksize = s->blksize,
-		.st_blocks = (long)s->blocks,
-		.st_atime = (unsigned long)s->atime.sec,
-		.st_atime_nsec = s->atime.nsec,
-		.st_mtime = (unsigned long)s->mtime.sec,
-		.st_mtime_nsec = s->mtime.nsec,
-		.st_ctime = (unsigned long)s->ctime.sec,
-		.st_ctime_nsec = s->ctime.nsec,
-	};
+	struct stat st; /* every field below: an initializer would clear it all first */
 
+	st.st_dev = stat_dev(s->dev);
+	st.st_ino = s->ino;
+	st.st_nlink = s->nlink;
+	st.st_mode = s->mode;
+	st.st_uid = s->uid;
+	st.st_gid = s->gid;
+	st.st_rdev = stat_dev(s->rdev);
+	st.st_size = (long)s->size;
+	st.st_blksize = s->blksize;
+	st.st_blocks = (long)s->blocks;
+	st.st_atime = (unsigned long)s->atime.sec;
+	st.st_atime_nsec = s->atime.nsec;
+	st.st_mtime = (unsigned long)s->mtime.sec;
+	st.st_mtime_nsec = s->mtime.nsec;
+	st.st_ctime = (unsigned long)s->ctime.sec;
+	st.st_ctime_nsec = s->ctime.nsec;
+	st.__pad0 = 0;
+	st.__unused[0] = st.__unused[1] = st.__unused[2] = 0;
 	return copy_to_user(to, &st, sizeof(st)) ? -EFAULT : 0;
 }
 

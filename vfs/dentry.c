@@ -93,9 +93,10 @@ static inline u64 zero_bytes(u64 w)
 	return (w - BYTES(1)) & ~w & BYTES(0x80);
 }
 
+/* nr < 8 */
 static inline u64 low_bytes(u64 w, unsigned nr)
 {
-	return nr ? w & (~0ull >> (64 - 8 * nr)) : 0;
+	return w & ~(~0ull << (8 * nr));
 }
 
 u64 dentry_hash_component(const struct dentry *parent, const char *name, u32 *len)
@@ -147,6 +148,45 @@ static inline struct spinlock *bucket_lock_of(size_t bucket)
 }
 
 /* ---- finding ---- */
+
+/*
+ * dentry_hash_component and dentry_find_rcu in one, for the walk's loop: a name of less than eight
+ * bytes is in one register for both.
+ */
+struct dentry *dentry_find_component_rcu(const struct dentry *parent, const char *name, u32 *len,
+					 u32 *seq)
+{
+	u64 w = load_word(name);
+	u64 end = zero_bytes(w) | zero_bytes(w ^ BYTES('/'));
+	struct dentry *d;
+	unsigned nr;
+	u64 hash;
+
+	if (unlikely(!end)) {
+		hash = dentry_hash_component(parent, name, len);
+		return dentry_find_rcu(parent, name, *len, hash, seq);
+	}
+	nr = (unsigned)__builtin_ctzll(end) / 8;
+	w = low_bytes(w, nr);
+	*len = nr;
+	hash = fold((u64)(uintptr_t)parent ^ hash_key[0] ^ w, hash_key[1] ^ nr);
+	for (d = rcu_load(buckets[bucket_of(hash)]); d; d = rcu_load(d->hash_next)) {
+		u32 s;
+
+		if (READ_ONCE(d->hash) != hash)
+			continue;
+		s = seq_read_begin(&d->sequence);
+		if (READ_ONCE(d->parent) != parent || READ_ONCE(d->name_len) != nr ||
+		    !(READ_ONCE(d->flags) & DENTRY_HASHED))
+			continue;
+		/* Short names are inline, padded with zeros. */
+		if (*(const u64 __attribute__((may_alias)) *)d->inline_name != w)
+			continue;
+		*seq = s;
+		return d;
+	}
+	return NULL;
+}
 
 struct dentry *dentry_find_rcu(const struct dentry *parent, const char *name, u32 len, u64 hash,
 			       u32 *seq)
@@ -248,6 +288,8 @@ struct dentry *dentry_alloc(struct dentry *parent, const char *name, u32 len)
 		dentry_get(parent);
 		d->parent = parent;
 		d->sb = parent->sb;
+		if (d->sb->dentry_ops && d->sb->dentry_ops->revalidate)
+			d->flags = DENTRY_REVALIDATE;
 		d->hash = dentry_hash_name(parent, name, len);
 	}
 	return d;

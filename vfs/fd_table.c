@@ -18,8 +18,8 @@
  *   (2) no slot below next_hint is free.
  *   (3) bit w of full_words is set only if word w of `used` is all ones.
  *
- * Locking.  `lock` (rank FD_TABLE) serialises changes; a table of one thread
- * takes it too, for /proc readers of other processes grow nothing but copy.
+ * Locking.  `lock` (rank FD_TABLE) serialises changes of a shared table; the
+ * owner of an unshared one is alone, and does without.
  *
  * Rejected.  A reference count for every lookup (two locked instructions on
  * each call); a hash; tiers by descriptor number.
@@ -32,6 +32,24 @@
 #define INITIAL_SLOTS 64
 
 u32 sysctl_nr_open = 1024 * 1024;
+
+/*
+ * Only the thread that owns an unshared table changes it, and the readers of /proc look under RCU:
+ * then there is nothing to lock out.  It cannot become shared meanwhile.
+ */
+static inline bool table_lock(struct fd_table *t)
+{
+	if (likely(ref_read(&t->refs) == 1))
+		return false;
+	spin_lock(&t->lock);
+	return true;
+}
+
+static inline void table_unlock(struct fd_table *t, bool locked)
+{
+	if (unlikely(locked))
+		spin_unlock(&t->lock);
+}
 
 /* ---- arrays ---- */
 
@@ -87,16 +105,17 @@ static void table_init_first(struct fd_table *t)
 }
 
 /* At least `need` slots.  The lock is held and given up meanwhile: the caller looks again. */
-static int grow_locked(struct fd_table *t, u32 need)
+static int grow_locked(struct fd_table *t, u32 need, bool locked)
 {
 	struct fd_array *old = t->array, *a;
 	u32 size = old->size;
 
 	while (size < need)
 		size *= 2;
-	spin_unlock(&t->lock);
+	table_unlock(t, locked);
 	a = array_alloc(size);
-	spin_lock(&t->lock);
+	if (locked)
+		spin_lock(&t->lock);
 	if (!a)
 		return -ENOMEM;
 	if (t->array->size >= need) { /* someone else did */
@@ -140,7 +159,7 @@ static struct file *lookup_counted(struct fd_table *t, u32 fd)
 	return f;
 }
 
-static inline __always_inline struct fd_ref lookup(int fd, u32 refuse)
+static struct fd_ref lookup(int fd, u32 refuse)
 {
 	struct fd_table *t = fd_table_current();
 	struct fd_ref r = { 0 };
@@ -163,12 +182,12 @@ static inline __always_inline struct fd_ref lookup(int fd, u32 refuse)
 	return r;
 }
 
-__hot struct fd_ref fd_lookup(int fd)
+struct fd_ref fd_lookup_shared(int fd)
 {
 	return lookup(fd, FILE_PATH);
 }
 
-__hot struct fd_ref fd_lookup_any(int fd)
+struct fd_ref fd_lookup_shared_any(int fd)
 {
 	return lookup(fd, 0);
 }
@@ -227,7 +246,7 @@ static inline void mark_free(struct fd_table *t, u32 fd)
 		t->next_hint = fd;
 }
 
-static int allocate_locked(struct fd_table *t, u32 first, u32 limit, u32 flags)
+static int allocate_locked(struct fd_table *t, u32 first, u32 limit, u32 flags, bool locked)
 {
 	for (;;) {
 		u32 fd = find_free(t, max(first, t->next_hint));
@@ -241,7 +260,7 @@ static int allocate_locked(struct fd_table *t, u32 first, u32 limit, u32 flags)
 				t->next_hint = fd + 1;
 			return (int)fd;
 		}
-		err = grow_locked(t, fd + 1);
+		err = grow_locked(t, fd + 1, locked);
 		if (err)
 			return err;
 	}
@@ -254,43 +273,48 @@ static u32 fd_limit(void)
 
 int fd_allocate(u32 first, u32 flags)
 {
-	struct fd_table *t = fd_table_current();
+	struct fd_table *t = fd_table_here();
 	u32 limit = fd_limit();
+	bool locked;
+	int fd;
 
 	if (first >= limit)
 		return -EINVAL;
-	scoped_spin(&t->lock);
-	return allocate_locked(t, first, limit, flags);
+	locked = table_lock(t);
+	fd = allocate_locked(t, first, limit, flags, locked);
+	table_unlock(t, locked);
+	return fd;
 }
 
 void fd_install(int fd, struct file *f)
 {
-	struct fd_table *t = fd_table_current();
+	struct fd_table *t = fd_table_here();
+	bool locked = table_lock(t);
 
-	scoped_spin(&t->lock);
 	ASSERT(bitmap_test(t->array->used, (u32)fd) && !t->array->files[fd]);
 	rcu_store(t->array->files[fd], f);
+	table_unlock(t, locked);
 }
 
 void fd_cancel(int fd)
 {
-	struct fd_table *t = fd_table_current();
+	struct fd_table *t = fd_table_here();
+	bool locked = table_lock(t);
 
-	scoped_spin(&t->lock);
 	mark_free(t, (u32)fd);
+	table_unlock(t, locked);
 }
 
 int fd_add(struct file *f, u32 flags)
 {
-	struct fd_table *t = fd_table_current();
+	struct fd_table *t = fd_table_here();
 	u32 limit = fd_limit();
-	int fd;
+	bool locked = table_lock(t);
+	int fd = allocate_locked(t, 0, limit, flags, locked);
 
-	spin_lock(&t->lock);
-	fd = allocate_locked(t, 0, limit, flags);
 	if (fd >= 0)
 		rcu_store(t->array->files[fd], f);
-	spin_unlock(&t->lock);
+	table_unlock(t, locked);
 	if (fd < 0)
 		file_put(f);
 	return fd;
@@ -324,12 +348,11 @@ static struct file *take_locked(struct fd_table *t, u32 fd)
 
 int fd_close(int fd)
 {
-	struct fd_table *t = fd_table_current();
-	struct file *f;
+	struct fd_table *t = fd_table_here();
+	bool locked = table_lock(t);
+	struct file *f = take_locked(t, (u32)fd);
 
-	spin_lock(&t->lock);
-	f = take_locked(t, (u32)fd);
-	spin_unlock(&t->lock);
+	table_unlock(t, locked);
 	return f ? close_file(f, t) : -EBADF;
 }
 
@@ -363,24 +386,25 @@ int fd_close_range(u32 first, u32 last, u32 flags)
 
 int fd_dup(int old, u32 first, u32 flags)
 {
-	struct fd_table *t = fd_table_current();
+	struct fd_table *t = fd_table_here();
 	u32 limit = fd_limit();
 	struct file *f;
+	bool locked;
 	int fd;
 
 	if (unlikely(first >= limit))
 		return (u32)old < t->array->size && t->array->files[old] ? -EINVAL : -EBADF;
-	spin_lock(&t->lock);
+	locked = table_lock(t);
 	f = (u32)old < t->array->size ? t->array->files[old] : NULL;
 	if (!f) {
-		spin_unlock(&t->lock);
+		table_unlock(t, locked);
 		return -EBADF;
 	}
 	file_get(f);
-	fd = allocate_locked(t, first, limit, flags);
+	fd = allocate_locked(t, first, limit, flags, locked);
 	if (fd >= 0)
 		rcu_store(t->array->files[fd], f);
-	spin_unlock(&t->lock);
+	table_unlock(t, locked);
 	if (fd < 0)
 		file_put(f);
 	return fd;
@@ -401,7 +425,7 @@ int fd_dup_to(int old, int new, u32 flags)
 			spin_unlock(&t->lock);
 			return -EBADF;
 		}
-		err = grow_locked(t, (u32)new + 1);
+		err = grow_locked(t, (u32)new + 1, true);
 		if (err) {
 			spin_unlock(&t->lock);
 			return err;
@@ -425,9 +449,9 @@ int fd_dup_to(int old, int new, u32 flags)
 
 bool fd_is_cloexec(int fd)
 {
-	struct fd_table *t = fd_table_current();
+	struct fd_table *t = fd_table_here();
 
-	scoped_spin(&t->lock);
+	scoped_rcu();
 	return (u32)fd < t->array->size && bitmap_test(t->array->close_on_exec, (u32)fd);
 }
 

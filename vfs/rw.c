@@ -21,6 +21,21 @@ static inline bool lock_position(struct file *f)
 	return true;
 }
 
+/* Apart, so that the callers need no local that is passed on. */
+static __noinline ssize_t read_stream(struct file *f, struct iobuf *to)
+{
+	u64 none = 0;
+
+	return f->ops->read(f, to, &none);
+}
+
+static __noinline ssize_t write_stream(struct file *f, struct iobuf *from)
+{
+	u64 none = 0;
+
+	return f->ops->write(f, from, &none);
+}
+
 __hot ssize_t file_read(struct file *f, struct iobuf *to, u64 *pos)
 {
 	ssize_t n;
@@ -32,9 +47,7 @@ __hot ssize_t file_read(struct file *f, struct iobuf *to, u64 *pos)
 	if (pos) {
 		n = f->ops->read(f, to, pos);
 	} else if (f->mode & FILE_STREAM) {
-		u64 none = 0;
-
-		n = f->ops->read(f, to, &none);
+		n = read_stream(f, to);
 	} else {
 		bool locked = lock_position(f);
 
@@ -58,9 +71,7 @@ __hot ssize_t file_write(struct file *f, struct iobuf *from, u64 *pos)
 	if (pos) {
 		n = f->ops->write(f, from, pos);
 	} else if (f->mode & FILE_STREAM) {
-		u64 none = 0;
-
-		n = f->ops->write(f, from, &none);
+		n = write_stream(f, from);
 	} else {
 		bool locked = lock_position(f);
 

@@ -437,6 +437,66 @@ static int walk_last_of_parent(struct walk *w, const char *name, u32 len, u64 ha
 }
 
 /*
+ * Goes as far as plain names lead through cached directories that everyone may search, mounts
+ * crossed, and to a last component that is there: the case that is common, in one loop.  Returns
+ * the rest of the name, w standing before it: whatever is not plain is walk_run's.  NULL: a
+ * component is certainly missing.
+ */
+static inline __always_inline const char *walk_plain(struct walk *w, const char *name)
+{
+	bool to_parent = w->flags & LOOKUP_PARENT;
+
+	for (;;) {
+		struct inode *i = w->inode;
+		struct dentry *d;
+		const char *next;
+		u32 len, seq;
+
+		if (unlikely((READ_ONCE(i->mode) & (S_IFMT | 0111)) != (S_IFDIR | 0111) ||
+			     i->ops->permission || *name == '.' || !*name))
+			return name;
+		d = dentry_find_component_rcu(w->path.dentry, name, &len, &seq);
+		next = name + len;
+		if (*next == '/') {
+			next++;
+			if (unlikely(*next == '/' || !*next))
+				return name;
+		} else if (to_parent) {
+			return name;
+		}
+		if (unlikely(!d)) {
+			if ((READ_ONCE(i->flags) & INODE_COMPLETE) && len <= NAME_MAX &&
+			    !seq_read_retry(&dentry_rename_sequence, w->rename_seq) &&
+			    !seq_read_retry(&w->path.dentry->sequence, w->seq) && !to_parent)
+				return NULL;
+			return name;
+		}
+		i = READ_ONCE(d->inode);
+		if (unlikely((READ_ONCE(d->flags) & (DENTRY_LOOKING | DENTRY_REVALIDATE)) || !i ||
+			     is_link(i) || seq_read_retry(&d->sequence, seq) ||
+			     seq_read_retry(&w->path.dentry->sequence, w->seq)))
+			return name;
+		w->path.dentry = d;
+		w->seq = seq;
+		w->inode = i;
+		if (unlikely(READ_ONCE(d->nr_mounts)) && quick_follow_mounts(w))
+			return name; /* the sequence is stale: found at the end */
+		name = next;
+		if (!*name)
+			return name;
+	}
+}
+
+#define LOOKUP_CONFINED                                                                            \
+	(LOOKUP_NO_XDEV | LOOKUP_BENEATH | LOOKUP_IN_ROOT | LOOKUP_NO_SYMLINKS | LOOKUP_NO_MAGICLINKS)
+
+/* Back to the plain loop behind a component that was not. */
+static __noinline const char *walk_plain_on(struct walk *w, const char *name)
+{
+	return w->flags & LOOKUP_CONFINED ? name : walk_plain(w, name);
+}
+
+/*
  * Walks `name` from w->path.  The result is in w->path and w->inode; with LOOKUP_PARENT the
  * directory, and the last component in w->last.
  */
@@ -533,12 +593,20 @@ static int walk_run(struct walk *w, const char *name)
 				if (err)
 					return err;
 			}
-			name = skip_slashes(text);
+			name = w->quick ? walk_plain_on(w, skip_slashes(text)) :
+					  skip_slashes(text);
+			if (!name)
+				return -ENOENT;
 			continue;
 		}
-		if (!w->quick)
+		if (!w->quick) {
 			path_put(&dir);
-		name = next;
+			name = next;
+			continue;
+		}
+		name = walk_plain_on(w, next);
+		if (!name)
+			return -ENOENT;
 	}
 	if (w->flags & LOOKUP_PARENT) {
 		w->last = "";
@@ -570,7 +638,7 @@ static void get_path(struct fs_context *fs, const struct path *of, struct path *
 }
 
 /* Where the walk of `name` begins, referenced unless quick; for a descriptor through *fd. */
-static int walk_start(struct walk *w, int dirfd, const struct path *base, const char *name,
+static __always_inline int walk_start(struct walk *w, int dirfd, const struct path *base, const char *name,
 		      struct fd_ref *fd)
 {
 	struct fs_context *fs = fs_context_current();
@@ -604,15 +672,31 @@ static int walk_start(struct walk *w, int dirfd, const struct path *base, const 
 		w->root = start;
 		if (!w->quick)
 			path_get(&start);
-	} else if (w->quick) {
-		quick_get_path(fs, &fs->root, &w->root);
-	} else {
+	} else if (!w->quick) {
 		get_path(fs, &fs->root, &w->root);
 	}
 	if (w->quick)
 		return quick_set(w, start.mount, start.dentry);
 	walk_set(w, &start);
 	return 0;
+}
+
+/* The quick walk from its start: plain as far as that goes, then with all the rules. */
+static inline __always_inline int walk_quick_run(struct walk *w, const char *name)
+{
+	if (likely(!(w->flags & LOOKUP_CONFINED))) {
+		name = walk_plain(w, skip_slashes(name)); /* the start was chosen by the first slash */
+		if (!name)
+			return -ENOENT;
+		if (likely(!*name && !(w->flags & (LOOKUP_PARENT | LOOKUP_DIRECTORY))))
+			return 0;
+	}
+	if (!(w->flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT))) {
+		struct fs_context *fs = fs_context_current();
+
+		quick_get_path(fs, &fs->root, &w->root);
+	}
+	return walk_run(w, name);
 }
 
 /* Turns the quick walk's place into a referenced path; -ECHILD if it changed meanwhile. */
@@ -663,7 +747,7 @@ static int walk_quick(struct walk *w, int dirfd, const struct path *base, const 
 	rcu_read_lock();
 	err = walk_start(w, dirfd, base, name, &fd);
 	if (!err)
-		err = walk_run(w, name);
+		err = walk_quick_run(w, name);
 	if (!err)
 		err = quick_take(w, out);
 	else if (err != -ECHILD && w->path.dentry &&
@@ -788,7 +872,7 @@ int path_lookup_quick(int dirfd, const char *name, u32 flags,
 	rcu_read_lock();
 	err = walk_start(&w, dirfd, NULL, name, &fd);
 	if (!err)
-		err = walk_run(&w, name);
+		err = walk_quick_run(&w, name);
 	if (!err)
 		err = fn(&w.path, w.inode, arg);
 	if (w.path.dentry && (seq_read_retry(&w.path.dentry->sequence, w.seq) ||

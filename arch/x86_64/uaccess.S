@@ -192,12 +192,19 @@ FUNCTION string_from_user
 	not %r11
 	and %r11, %rdx
 	and %r10, %rdx
-	jnz 3f
 	mov %rax, (%rdi)
+	jnz 8f
 	add $8, %rsi
 	add $8, %rdi
 	sub $8, %rcx
 	jmp 1b
+8:	USER_CLOSE			/* the lowest bit set is in the first zero byte */
+	bsf %rdx, %rdx
+	shr $3, %rdx
+	mov %r8, %rax
+	sub %rcx, %rax
+	add %rdx, %rax
+	ret
 3:	test %rcx, %rcx
 	jz 6f
 4:	movzbl (%rsi), %eax

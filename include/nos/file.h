@@ -4,6 +4,7 @@
 #pragma once
 
 #include <nos/iobuf.h>
+#include <nos/thread.h>
 #include <nos/vfs.h>
 
 struct file;
@@ -159,8 +160,51 @@ struct fd_ref {
 	struct file *file;	/* NULL: EBADF */
 	bool counted;
 };
-struct fd_ref fd_lookup(int fd);		/* O_PATH files are EBADF here */
-struct fd_ref fd_lookup_any(int fd);		/* O_PATH allowed */
+/* Slow forms: shared tables, and what is refused. */
+struct fd_ref fd_lookup_shared(int fd);
+struct fd_ref fd_lookup_shared_any(int fd);
+
+/* The current task's table: its offset in struct task is a link-time constant that proc defines. */
+#ifdef NOS_HOST
+#define fd_table_here() fd_table_current()
+#else
+extern char task_fds_offset[];
+static inline struct fd_table *fd_table_here(void)
+{
+	return *(struct fd_table **)((char *)current_thread + (uintptr_t)task_fds_offset);
+}
+#endif
+
+/* The file of a table that one thread owns, without a reference; NULL: use the slow form. */
+static inline struct file *fd_light(int fd)
+{
+	const struct fd_table *t = fd_table_here();
+	const struct fd_array *a;
+
+	if (unlikely(ref_read(&t->refs) != 1))
+		return NULL;
+	a = t->array;
+	return likely((u32)fd < a->size) ? a->files[fd] : NULL;
+}
+
+/* O_PATH files are EBADF here. */
+static inline struct fd_ref fd_lookup(int fd)
+{
+	struct file *f = fd_light(fd);
+
+	if (likely(f && !(f->mode & FILE_PATH)))
+		return (struct fd_ref){ f, false };
+	return fd_lookup_shared(fd);
+}
+/* O_PATH allowed. */
+static inline struct fd_ref fd_lookup_any(int fd)
+{
+	struct file *f = fd_light(fd);
+
+	if (likely(f))
+		return (struct fd_ref){ f, false };
+	return fd_lookup_shared_any(fd);
+}
 static inline void fd_release(struct fd_ref r)
 {
 	if (unlikely(r.counted))

@@ -35,8 +35,22 @@ struct iobuf {
 #define IOBUF_HIPRI 8u
 
 /* One range.  The caller has checked the user range (linux/), or owns the kernel memory. */
-void iobuf_init_user(struct iobuf *b, u64 base, u64 len);
-void iobuf_init_kernel(struct iobuf *b, void *base, u64 len);
+static inline void iobuf_init_user(struct iobuf *b, u64 base, u64 len)
+{
+	b->kind = IOBUF_USER;
+	b->flags = 0;
+	b->nr_segments = 1;
+	b->segment = &b->single;
+	b->segment_offset = 0;
+	b->remaining = len;
+	b->single.base = base;
+	b->single.len = len;
+}
+static inline void iobuf_init_kernel(struct iobuf *b, void *base, u64 len)
+{
+	iobuf_init_user(b, (u64)(uintptr_t)base, len);
+	b->kind = IOBUF_KERNEL;
+}
 void iobuf_init_segments(struct iobuf *b, enum iobuf_kind kind, const struct iobuf_segment *s,
 			 u32 nr);
 

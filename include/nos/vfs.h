@@ -159,7 +159,7 @@ struct dentry {
 	u32 flags;			/* DENTRY_; atomic */
 	u32 nr_mounts;			/* mounts on it, any namespace */
 	struct super_block *sb;
-	char inline_name[DENTRY_INLINE];
+	char inline_name[DENTRY_INLINE] __aligned(8);
 	struct ref refs;		/* one is the cache's while hashed; children hold their parent */
 	struct spinlock lock;
 	struct list children, sibling;	/* under parent's lock */
@@ -174,6 +174,7 @@ struct dentry {
 #define DENTRY_LOOKING 8u		/* the file system's lookup is under way */
 #define DENTRY_REFERENCED 16u		/* used since the evictor last came by */
 #define DENTRY_DELETED 32u		/* its name was removed */
+#define DENTRY_REVALIDATE 64u		/* the super block's dentry_ops has revalidate */
 
 void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
