@@ -82,6 +82,9 @@ NUMBER32(protected_symlinks, "fs/protected_symlinks", sysctl_protected_symlinks,
 NUMBER32(protected_hardlinks, "fs/protected_hardlinks", sysctl_protected_hardlinks, 0, 1);
 NUMBER32(protected_fifos, "fs/protected_fifos", sysctl_protected_fifos, 0, 2);
 NUMBER32(protected_regular, "fs/protected_regular", sysctl_protected_regular, 0, 2);
+NUMBER32(overcommit, "vm/overcommit_memory", vm_overcommit_memory, 0, 2);
+NUMBER32(overcommit_ratio, "vm/overcommit_ratio", vm_overcommit_ratio, 0, U32_MAX);
+NUMBER64(overcommit_kbytes, "vm/overcommit_kbytes", vm_overcommit_kbytes, 0, U64_MAX);
 
 /* No core files are written: the pattern is the default one, and stays. */
 static int show_core_pattern(struct text_out *out, void *arg)
