@@ -166,6 +166,8 @@ static int fifo_open_locked(struct pipe *p, struct file *f)
 	if ((f->mode & FILE_WRITE) && p->writers == 1)
 		wake_all(&p->readable);
 
+	if (p->is_anonymous)
+		return 0;
 	if (!(f->mode & FILE_WRITE) && !p->writers) {
 		f->position = p->writers_ever;
 		if (!nonblocking) {
@@ -245,6 +247,7 @@ int pipe_create_files(struct file *ends[2], u32 flags)
 	p->nr_files = 2;
 	p->readers = p->writers = 1;
 	p->readers_ever = p->writers_ever = 1;
+	p->is_anonymous = true;
 	in->inode->pipe = p;
 	ends[0] = in;
 	ends[1] = out;

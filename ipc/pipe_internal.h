@@ -29,6 +29,7 @@ struct pipe {
 	struct wait_queue writable;		/* not full, or readers == 0, or a reader came */
 	u32 readers_ever, writers_ever;		/* opens so far: FIFO partners and POLLHUP */
 	u32 nr_files;				/* under the inode's spin lock */
+	bool is_anonymous;	/* pipe(2): opened again through /proc/PID/fd it waits for nobody */
 	struct pipe_slot first_slots[PIPE_DEFAULT_SLOTS];
 };
 

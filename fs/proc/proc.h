@@ -25,6 +25,7 @@ struct pid_file {
 	const struct inode_ops *dir_ops;/* S_IFDIR, with `ops` */
 };
 #define PID_FILE_PROCESS 1u	/* not below task/ */
+#define PID_FILE_ASPACE 4u	/* of the address space that the process had at open */
 #define PID_FILE_INSPECT 2u	/* only who may ptrace the task may open it */
 
 /* In the private data of every inode below /proc/PID; the others are plain pseudo-tree inodes. */

@@ -3,14 +3,25 @@
 
 struct text_file {
 	struct mutex lock;
+	const void *aspace;	/* at open, only to compare: after an exec the file shows nothing */
 	struct text_out text;
 	bool shown;
 };
+
+static const void *aspace_of(struct task *t)
+{
+	struct aspace *a = task_get_aspace(t);
+
+	if (a)
+		aspace_put(a);
+	return a;
+}
 
 static int text_open(struct inode *i, struct file *f)
 {
 	const struct pid_file *file = proc_node(i)->file;
 	struct task *t = proc_task(i);
+	const void *aspace = t ? aspace_of(t) : NULL;
 	int err = t ? 0 : -ESRCH;
 
 	if (!err && (file->flags & PID_FILE_INSPECT))
@@ -25,6 +36,7 @@ static int text_open(struct inode *i, struct file *f)
 	if (!x)
 		return -ENOMEM;
 	mutex_init(&x->lock, RANK_NONE);
+	x->aspace = aspace;
 	f->private = x;
 	return 0;
 }
@@ -46,7 +58,10 @@ static int fill(struct file *f, struct text_file *x)
 	if (!t)
 		return -ESRCH;
 	text_free(&x->text);
-	err = file->show ? file->show(&x->text, t) : -EINVAL;
+	if ((file->flags & PID_FILE_ASPACE) && aspace_of(t) != x->aspace)
+		err = 0;
+	else
+		err = file->show ? file->show(&x->text, t) : -EINVAL;
 	task_put(t);
 	if (!err && x->text.failed)
 		err = -ENOMEM;

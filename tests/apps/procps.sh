@@ -1,5 +1,5 @@
 # procps and util-linux: what they print is the guest's, so only its shape is compared.
-shape() { sed 's/[0-9][0-9.,:]*/N/g; s/  */ /g; s/ $//'; }
+shape() { sed 's/^ *//; s/[0-9][0-9.,:]*/N/g; s/  */ /g; s/ $//'; }
 ps -o pid=,comm= -p $$ | shape
 ps -eo pid,ppid,stat,comm | head -1; ps aux | head -1 | tr -s ' '; ps -ef | grep -c '[s]h tests' | shape
 free -m | head -1 | tr -s ' '; free | awk 'NR == 2 { print ($2 > 0 && $3 < $2) }'

@@ -1,5 +1,6 @@
 # Shells: expansion, pipelines, here documents, traps, jobs, arithmetic.
 set -e
+exec 2>&1 # one stream: the order of two is not fixed
 cd "$(mktemp -d)"
 for shell in dash bash "busybox sh"; do
 	echo "-- $shell"
@@ -26,6 +27,6 @@ done
 bash -c 'a=(one two three); echo ${a[1]} ${#a[@]}; declare -A m=([k]=v); echo ${m[k]}'
 bash -c '[[ abcd =~ b(.) ]] && echo ${BASH_REMATCH[1]}; diff <(echo a) <(echo b)' || true
 bash -c 'coproc cat; echo through >&${COPROC[1]}; read -u ${COPROC[0]} line; echo $line'
-bash -c 'set -m; sleep 5 & jobs -l | sed "s/[0-9]\{2,\}/PID/"; kill %1; wait; echo done' 2>/dev/null
+bash -c 'set -m; sleep 5 & jobs -l | sed "s/ *[0-9]\{1,\} Running/ PID Running/"; kill %1; wait; echo done' 2>/dev/null
 bash -c 'echo {1..5} {a,b}{x,y}; printf "%05.2f|%-5s|%x\n" 3.14159 ab 255'
 bash -c 'time -p true' 2>&1 | wc -l
