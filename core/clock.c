@@ -27,10 +27,15 @@ static struct seqlock clock_sequence;
 static struct spinlock clock_lock = SPINLOCK_INIT(RANK_NONE);
 static struct wait_queue set_queue = WAIT_QUEUE_INIT(set_queue);
 
+/* The shift is below 64, which the compiler can't know. */
 u64 clock_cycles_to_ns(u64 cycles)
 {
-	return (u64)(((unsigned __int128)(cycles - boot_info.first_cycles) * clock_tsc_mult) >>
-		     clock_tsc_shift);
+	unsigned __int128 product =
+		(unsigned __int128)(cycles - boot_info.first_cycles) * clock_tsc_mult;
+	u64 low = (u64)product, high = (u64)(product >> 64);
+
+	__asm__("shrd %%cl, %1, %0" : "+r"(low) : "r"(high), "c"(clock_tsc_shift) : "cc");
+	return low;
 }
 
 u64 clock_ns_to_cycles(u64 monotonic_ns)

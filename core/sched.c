@@ -134,19 +134,6 @@ void run_queue_join(struct run_queue *rq, struct thread *t, u64 now_ns)
 		run_queue_insert(rq, t, INSERT_WAKE);
 }
 
-void run_queue_charge(struct run_queue *rq, u64 now_ns)
-{
-	struct thread *t = rq->current;
-	u64 delta = now_ns - t->sched.exec_start_ns;
-
-	t->sched.exec_start_ns = now_ns;
-	if (t == rq->idle)
-		return;
-	t->sched.sum_exec_ns += delta;
-	if (likely(!thread_is_realtime(t)))
-		sched_policy->charge(rq, t, delta);
-}
-
 struct run_queue *run_queue_lock_of(const struct thread *t, u64 *flags)
 {
 	*flags = irq_save();
@@ -254,7 +241,7 @@ static struct thread *pick_or_pull(struct run_queue *rq, u64 now_ns, bool blocke
 }
 
 /* Interrupts off; the thread switched away from has its context saved, and the lock is ours. */
-static void finish_switch(struct thread *prev)
+static __always_inline void finish_switch(struct thread *prev)
 {
 	struct run_queue *rq = this_cpu_ptr(run_queue);
 	void (*after)(struct thread *) = prev->state == THREAD_DEAD ? prev->after_exit : NULL;
@@ -273,7 +260,9 @@ static void finish_switch(struct thread *prev)
 static void put_previous(struct run_queue *rq, struct thread *prev, u64 now_ns, bool sleeps,
 			 enum insert_reason why)
 {
-	prev->sched.expired = false;
+	u8 special = prev->sched.special;
+
+	prev->sched.special = special & (u8) ~(SPECIAL_EXPIRED | SPECIAL_MOVE);
 	if (sleeps) {
 		if (prev->state == THREAD_UNINTERRUPTIBLE)
 			rq->nr_uninterruptible++;
@@ -281,29 +270,13 @@ static void put_previous(struct run_queue *rq, struct thread *prev, u64 now_ns, 
 		prev->nr_switches_voluntary++;
 		if (prev->sched.handoff_score < 3 && rq->handoff)
 			prev->sched.handoff_score++;
-	} else if (unlikely(!(prev->affinity & bit(rq->cpu)))) {
+	} else if (unlikely((special & SPECIAL_MOVE) && !(prev->affinity & bit(rq->cpu)))) {
 		deactivate(rq, prev, now_ns);
 		rq->push = prev;
 	} else {
 		prev->nr_switches_involuntary += why != INSERT_YIELD;
-		run_queue_insert(rq, prev, why);
+		run_queue_insert(rq, prev, special & SPECIAL_EXPIRED ? INSERT_EXPIRED : why);
 	}
-}
-
-/* A yield among threads of one level; NULL if there is more to it. */
-static struct thread *rotate(struct run_queue *rq, struct thread *prev, u64 now_ns)
-{
-	if (rq->handoff || (rq->levels_map[0] | rq->levels_map[1]) || thread_is_realtime(prev) ||
-	    prev->sched.expired || !(prev->affinity & bit(rq->cpu)))
-		return NULL;
-
-	struct thread *next = sched_policy->rotate(rq, prev);
-
-	if (next) {
-		prev->wait_start_ns = now_ns;
-		rq->slice_start_ns = now_ns;
-	}
-	return next;
 }
 
 static void note_idle(struct run_queue *rq, struct thread *prev, struct thread *next, u64 now_ns)
@@ -333,10 +306,12 @@ static void switch_to(struct run_queue *rq, struct thread *prev, struct thread *
 	finish_switch(arch_switch(prev, next));
 }
 
-/* Runs the next thread; returns when this one is chosen again.  Preemption is off (count 1). */
+/*
+ * Runs the next thread; returns when this one is chosen again.  Preemption is off (count 1),
+ * interrupts are off.
+ */
 static void schedule(bool may_sleep, enum insert_reason why)
 {
-	u64 flags = irq_save();
 	struct run_queue *rq = this_cpu_ptr(run_queue);
 	struct thread *prev = rq->current;
 
@@ -352,14 +327,10 @@ static void schedule(bool may_sleep, enum insert_reason why)
 		atomic_and(&prev->work, ~WORK_RESCHEDULE);
 	preempt_clear_due();
 
-	struct thread *next = why == INSERT_YIELD ? rotate(rq, prev, now) : NULL;
+	if (prev != rq->idle)
+		put_previous(rq, prev, now, sleeps, why);
 
-	if (!next) {
-		if (prev != rq->idle)
-			put_previous(rq, prev, now, sleeps,
-				     prev->sched.expired ? INSERT_EXPIRED : why);
-		next = pick_or_pull(rq, now, sleeps);
-	}
+	struct thread *next = pick_or_pull(rq, now, sleeps);
 
 	if (next == prev) {
 		raw_spin_unlock(&rq->lock);
@@ -368,16 +339,54 @@ static void schedule(bool may_sleep, enum insert_reason why)
 			note_idle(rq, prev, next, now);
 		switch_to(rq, prev, next, now);
 	}
-	irq_restore(flags);
+}
+
+/*
+ * A yield among normal threads of one level: this one goes to the end of it, and the first runs.
+ * False: there is more to it.  Preemption and interrupts are off.
+ */
+static bool yield_within_level(void)
+{
+	struct run_queue *rq = this_cpu_ptr(run_queue);
+	struct thread *prev = rq->current, *next;
+
+	if (prev->sched.special)
+		return false;
+	rcu_note_switch();
+	raw_spin_lock(&rq->lock);
+	if (rq->handoff || (rq->levels_map[0] | rq->levels_map[1]) ||
+	    !(next = sched_policy->rotate(rq, prev))) {
+		raw_spin_unlock(&rq->lock);
+		return false;
+	}
+
+	u64 now = clock_monotonic_ns();
+
+	run_queue_charge(rq, now);
+	if (READ_ONCE(prev->work) & WORK_RESCHEDULE)
+		atomic_and(&prev->work, ~WORK_RESCHEDULE);
+	preempt_clear_due();
+	prev->wait_start_ns = now;
+	rq->slice_start_ns = now;
+	switch_to(rq, prev, next, now);
+	return true;
+}
+
+/* From a context in which interrupts are on. */
+static void schedule_now(bool may_sleep, enum insert_reason why)
+{
+	preempt_disable();
+	irq_disable();
+	schedule(may_sleep, why);
+	irq_enable();
 }
 
 void thread_block(void)
 {
 	if (READ_ONCE(current_thread->state) == THREAD_RUNNABLE)
 		return;
-	ASSERT(preempt_count() == 0);
-	preempt_disable();
-	schedule(true, INSERT_PREEMPTED);
+	ASSERT(preempt_count() == 0 && irq_is_enabled());
+	schedule_now(true, INSERT_PREEMPTED);
 	preempt_enable();
 }
 
@@ -389,15 +398,17 @@ void thread_yield(void)
 	if (READ_ONCE(rq->nr_running) == 1 && !(READ_ONCE(current_thread->work) & WORK_RESCHEDULE))
 		return;
 	preempt_disable();
-	schedule(false, INSERT_YIELD);
+	irq_disable();
+	if (!yield_within_level())
+		schedule(false, INSERT_YIELD);
+	irq_enable();
 	preempt_enable();
 }
 
 void thread_reschedule(void)
 {
 	while (READ_ONCE(current_thread->work) & WORK_RESCHEDULE) {
-		preempt_disable();
-		schedule(false, INSERT_PREEMPTED);
+		schedule_now(false, INSERT_PREEMPTED);
 		preempt_enable_no_resched();
 	}
 }
@@ -407,8 +418,7 @@ void preempt_reschedule(void)
 	if (!irq_is_enabled())
 		return;
 	do {
-		preempt_disable();
-		schedule(false, INSERT_PREEMPTED);
+		schedule_now(false, INSERT_PREEMPTED);
 		preempt_enable_no_resched();
 	} while (this_cpu_read(preempt_word) == 0);
 }
@@ -438,9 +448,8 @@ void thread_exit(void (*after)(struct thread *dead))
 	struct thread *t = current_thread;
 
 	t->after_exit = after;
-	preempt_disable();
 	thread_set_state(THREAD_DEAD);
-	schedule(true, INSERT_PREEMPTED);
+	schedule_now(true, INSERT_PREEMPTED);
 	panic("a dead thread runs");
 }
 
@@ -590,7 +599,7 @@ void sched_tick(u64 now_ns, bool user)
 			rq->current->sched.handoff_score = 0;
 			run_queue_mark(rq);
 		} else if (slice_is_over(rq, rq->current)) {
-			rq->current->sched.expired = true;
+			rq->current->sched.special |= SPECIAL_EXPIRED;
 			run_queue_mark(rq);
 		}
 	}
@@ -619,9 +628,9 @@ void sched_idle_loop(void)
 			irq_disable();
 			rcu_idle_exit();
 		}
-		irq_enable();
 		if (READ_ONCE(me->work) & WORK_RESCHEDULE)
 			schedule(false, INSERT_PREEMPTED);
+		irq_enable();
 	}
 }
 
@@ -644,6 +653,7 @@ static void run_queue_init(struct run_queue *rq, unsigned cpu, struct thread *ru
 	for (unsigned i = 0; i < NR_LEVELS; i++)
 		list_init(&rq->levels[i]);
 	idle->is_idle = true;
+	idle->sched.special = SPECIAL_IDLE;
 	idle->is_kernel = true;
 	idle->seen_cpu = SEEN_CPU_NONE;
 	idle->name = "idle";

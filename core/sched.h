@@ -14,6 +14,12 @@
 #define SLICE_NS ((u64)(4 * NSEC_PER_MSEC)) /* at least one tick: preemption is by tick */
 #define RR_SLICE_NS ((u64)(100 * NSEC_PER_MSEC))
 
+/* sched_entity.special: what the common case of a switch need not look at one by one. */
+#define SPECIAL_REALTIME 1u
+#define SPECIAL_IDLE 2u
+#define SPECIAL_EXPIRED 4u /* the slice ended at the last tick */
+#define SPECIAL_MOVE 8u /* affinity changed while it ran: may have to leave its CPU */
+
 /* Why a runnable thread goes (back) to a level. */
 enum insert_reason {
 	INSERT_WAKE, /* it slept, is new, or came from another CPU */
@@ -79,7 +85,19 @@ static inline struct run_queue *run_queue_of(unsigned cpu)
 
 static inline bool thread_is_realtime(const struct thread *t)
 {
-	return t->params.rt_priority != 0;
+	return t->sched.special & SPECIAL_REALTIME;
+}
+
+/* Puts the run time of the running thread on its account. */
+static inline void run_queue_charge(struct run_queue *rq, u64 now_ns)
+{
+	struct thread *t = rq->current;
+	u64 delta = now_ns - t->sched.exec_start_ns;
+
+	t->sched.exec_start_ns = now_ns;
+	t->sched.sum_exec_ns += delta;
+	if (likely(!(t->sched.special & (SPECIAL_REALTIME | SPECIAL_IDLE))))
+		sched_policy->charge(rq, t, delta);
 }
 
 /* Weight of a nice level, or of SCHED_IDLE; and its inverse. */
@@ -127,8 +145,6 @@ void run_queue_take(struct run_queue *rq, struct thread *t, u64 now_ns);
 void run_queue_leave(struct run_queue *rq, struct thread *t, u64 now_ns);
 void run_queue_join(struct run_queue *rq, struct thread *t, u64 now_ns);
 void run_queue_insert(struct run_queue *rq, struct thread *t, enum insert_reason why);
-/* Puts the run time of the running thread on its account. */
-void run_queue_charge(struct run_queue *rq, u64 now_ns);
 /* Marks the running thread of rq (locked) for rescheduling. */
 void run_queue_mark(struct run_queue *rq);
 void run_queue_check_preempt(struct run_queue *rq, struct thread *t);

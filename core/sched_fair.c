@@ -48,11 +48,15 @@ static const u32 nice_weights[40] = {
 	110,   87,    70,    56,    45,    36,    29,    23,    18,    15,
 };
 
+/* Also notes whether t is a real-time thread. */
 void sched_set_weight(struct thread *t)
 {
 	u32 weight =
 		t->params.policy == SCHED_IDLE ? IDLE_WEIGHT : nice_weights[t->params.nice + 20];
 
+	t->sched.special &= (u8)~SPECIAL_REALTIME;
+	if (t->params.rt_priority)
+		t->sched.special |= SPECIAL_REALTIME;
 	t->sched.weight = weight;
 	t->sched.inverse_weight = (u32)((1ull << INVERSE_SHIFT) / weight);
 }
@@ -197,9 +201,11 @@ static struct thread *fair_rotate(struct run_queue *rq, struct thread *t)
 	next = first_at_cursor(rq);
 	if (!is_due(rq, next))
 		return NULL;
+	/* The level stays in use: no bit changes. */
 	list_push_back(&rq->levels[level], &t->sched.run_node);
 	t->sched.level = (u16)level;
-	level_remove(rq, next);
+	next->sched.run_node.next->prev = &rq->levels[level];
+	rq->levels[level].next = next->sched.run_node.next;
 	return next;
 }
 

@@ -231,7 +231,8 @@ int thread_set_affinity(struct thread *t, u64 mask)
 	t->affinity = mask;
 	if (t->sched.queued && !(mask & bit(rq->cpu))) {
 		if (rq->current == t) {
-			run_queue_mark(rq); /* the switch takes it away */
+			t->sched.special |= SPECIAL_MOVE; /* the switch takes it away */
+			run_queue_mark(rq);
 		} else {
 			run_queue_take(rq, t, clock_monotonic_ns());
 			moved = true;

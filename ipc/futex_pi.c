@@ -34,7 +34,7 @@
 #include <linux/sched.h>
 
 #define CHAIN_MAX 64		/* owners followed: longer is taken for a deadlock */
-#define NO_PRIORITY 1000
+#define HELD_BY_OTHER 1		/* a try fails, which is no reason to look again */
 
 struct futex_pi {
 	struct list node;		/* in `states` */
@@ -228,7 +228,7 @@ static struct futex_pi *acquire_or_state(u64 address, const struct futex_key *k,
 		return NULL;
 	}
 	if (try_only) {
-		*err = -EWOULDBLOCK;
+		*err = HELD_BY_OTHER;
 		return NULL;
 	}
 	if (!(word & FUTEX_WAITERS)) {
@@ -355,7 +355,7 @@ long futex_lock_pi(u64 address, u64 deadline_ns, bool try_only, u32 flags)
 		}
 		mutex_unlock(&pi_lock);
 		if (err != -EAGAIN && err != -EBUSY)
-			return err == -EWOULDBLOCK ? -EAGAIN : err;
+			return err == HELD_BY_OTHER ? -EAGAIN : err;
 		if (try_only && err == -EBUSY)
 			return -EAGAIN;
 		if (signal_is_pending())

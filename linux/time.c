@@ -311,10 +311,8 @@ long sys_clock_nanosleep(int clock, int flags, const void __user *request, void 
 	u64 ns;
 	int err;
 
-	if (clock == CLOCK_THREAD_CPUTIME_ID)
-		return -EINVAL;
-	if (clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_REALTIME_COARSE ||
-	    clock == CLOCK_MONOTONIC_RAW)
+	if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_MONOTONIC_COARSE ||
+	    clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_RAW)
 		return -EOPNOTSUPP;
 	err = clock_read(clock, &ns);
 	if (err)

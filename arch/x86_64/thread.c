@@ -51,18 +51,36 @@ static void user_gs_base_write(u64 v)
 		wrmsr(MSR_KERNEL_GS_BASE, v);
 }
 
+/* Both are user threads, and the bases have instructions. */
+static inline void user_bases_switch(struct arch_thread *from, struct arch_thread *to)
+{
+	u64 gs;
+
+	__asm__ volatile("rdfsbase %0" : "=r"(from->fs_base));
+	__asm__ volatile("wrfsbase %0" ::"r"(to->fs_base) : "memory");
+	__asm__ volatile("swapgs; rdgsbase %0" : "=r"(gs)::"memory");
+	if (unlikely(gs != to->gs_base))
+		__asm__ volatile("wrgsbase %0" ::"r"(to->gs_base) : "memory");
+	__asm__ volatile("swapgs" ::: "memory");
+	from->gs_base = gs;
+}
+
 struct thread *arch_switch(struct thread *prev, struct thread *next)
 {
 	struct arch_thread *from = thread_arch(prev), *to = thread_arch(next);
 
-	if (from->fpu) {
-		from->fs_base = fs_base_read();
-		from->gs_base = user_gs_base_read();
-	}
-	if (to->fpu) {
-		fs_base_write(to->fs_base);
-		if (!from->fpu || from->gs_base != to->gs_base)
-			user_gs_base_write(to->gs_base);
+	if (likely(from->fpu && to->fpu && cpu_has(CPU_FSGSBASE))) {
+		user_bases_switch(from, to);
+	} else {
+		if (from->fpu) {
+			from->fs_base = fs_base_read();
+			from->gs_base = user_gs_base_read();
+		}
+		if (to->fpu) {
+			fs_base_write(to->fs_base);
+			if (!from->fpu || from->gs_base != to->gs_base)
+				user_gs_base_write(to->gs_base);
+		}
 	}
 	fpu_switch(from, to);
 	tss_set_stack(to->stack_top);

@@ -50,7 +50,7 @@ struct sched_entity {
 	u16 level; /* 0…255: index in the bitmap */
 	u8 handoff_score; /* how often its synchronous wake-ups were followed by sleep */
 	bool queued; /* runnable: running, on a level, or handed a CPU */
-	bool expired; /* the slice ended at the last tick */
+	u8 special; /* SPECIAL_ of core/sched.h; 0: nothing to look at */
 };
 
 struct thread {

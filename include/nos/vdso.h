@@ -15,6 +15,7 @@ struct vdso_data {
 	u32 shift;
 	u32 nr_cpus;
 	u64 monotonic_ns;	/* CLOCK_MONOTONIC at cycles_base */
+	u64 no_offset_ns;	/* always 0 */
 	u64 realtime_offset_ns;	/* realtime − monotonic */
 	u64 boottime_offset_ns;
 	u64 coarse_monotonic_ns;/* at the last tick */

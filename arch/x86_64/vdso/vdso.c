@@ -57,20 +57,20 @@ static __always_inline bool precise_ns(const u64 *offset, u64 *ns)
 {
 	const struct vdso_data *d = &vvar_page;
 	u32 sequence;
+	u64 value;
 
 	do {
 		sequence = READ_ONCE(d->sequence);
 		barrier();
-		if (unlikely(sequence & 1))
-			continue;
 		if (unlikely(!d->tsc_usable))
 			return false;
-		u64 delta = cycles_ordered() - d->cycles_base;
-
-		*ns = d->monotonic_ns + (offset ? *offset : 0) +
-		      (u64)((unsigned __int128)delta * d->mult >> (d->shift & 63));
-		barrier();
+		value = cycles_ordered() - d->cycles_base;
+		value = (u64)((unsigned __int128)value * d->mult >> (d->shift & 63));
+		value += d->monotonic_ns + *offset;
+		/* Finished before the second look at the sequence, which frees registers. */
+		__asm__ volatile("" : "+r"(value)::"memory");
 	} while (unlikely(sequence & 1 || READ_ONCE(d->sequence) != sequence));
+	*ns = value;
 	return true;
 }
 
@@ -83,7 +83,7 @@ static __always_inline u64 coarse_ns(const u64 *offset)
 	do {
 		sequence = READ_ONCE(d->sequence);
 		barrier();
-		ns = d->coarse_monotonic_ns + (offset ? *offset : 0);
+		ns = d->coarse_monotonic_ns + *offset;
 		barrier();
 	} while (unlikely(sequence & 1 || READ_ONCE(d->sequence) != sequence));
 	return ns;
@@ -91,36 +91,29 @@ static __always_inline u64 coarse_ns(const u64 *offset)
 
 int __vdso_clock_gettime(int clock, struct vdso_timespec *to)
 {
+	const u64 *offset = &vvar_page.no_offset_ns;
 	u64 ns;
 
-	switch (clock) {
-	case CLOCK_REALTIME:
-		if (!precise_ns(&vvar_page.realtime_offset_ns, &ns))
-			goto slow;
-		break;
-	case CLOCK_MONOTONIC:
-	case CLOCK_MONOTONIC_RAW:
-		if (!precise_ns(NULL, &ns))
-			goto slow;
-		break;
-	case CLOCK_BOOTTIME:
-		if (!precise_ns(&vvar_page.boottime_offset_ns, &ns))
-			goto slow;
-		break;
-	case CLOCK_REALTIME_COARSE:
-		ns = coarse_ns(&vvar_page.realtime_offset_ns);
-		break;
-	case CLOCK_MONOTONIC_COARSE:
-		ns = coarse_ns(NULL);
-		break;
-	default:
-		goto slow;
+	if (likely(clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW))
+		goto precise;
+	offset = &vvar_page.realtime_offset_ns;
+	if (clock == CLOCK_REALTIME)
+		goto precise;
+	if (clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE) {
+		ns = coarse_ns(clock == CLOCK_REALTIME_COARSE ? offset : &vvar_page.no_offset_ns);
+		goto done;
 	}
+	offset = &vvar_page.boottime_offset_ns;
+	if (clock == CLOCK_BOOTTIME) {
+precise:
+		if (precise_ns(offset, &ns))
+			goto done;
+	}
+	return (int)call2(__NR_clock_gettime, clock, (long)to);
+done:
 	to->seconds = (s64)(ns / NSEC_PER_SEC);
 	to->nanoseconds = (s64)(ns % NSEC_PER_SEC);
 	return 0;
-slow:
-	return (int)call2(__NR_clock_gettime, clock, (long)to);
 }
 
 int __vdso_clock_getres(int clock, struct vdso_timespec *to)
