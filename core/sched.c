@@ -448,8 +448,11 @@ void thread_exit(void (*after)(struct thread *dead))
 	struct thread *t = current_thread;
 
 	t->after_exit = after;
+	/* Not to be preempted once it is dead: the next switch is taken for the last one. */
+	preempt_disable();
+	irq_disable();
 	thread_set_state(THREAD_DEAD);
-	schedule_now(true, INSERT_PREEMPTED);
+	schedule(true, INSERT_PREEMPTED);
 	panic("a dead thread runs");
 }
 
