@@ -67,7 +67,9 @@ void __init arch_init_early(void)
 void __init arch_init_interrupts(void)
 {
 	if (!acpi_init(boot_info.rsdp))
-		log_info("acpi: no tables; one CPU, default addresses");
+		log_info("acpi: no tables");
+	if (!acpi_info.has_madt)
+		mp_table_read();
 	apic_init_boot();
 	ioapic_init();
 	clock_hardware_init();

@@ -69,7 +69,7 @@ void ioapic_init(void)
 	pic_disable();
 	for (unsigned i = 0; i < acpi_info.nr_ioapics; i++)
 		ioapic_add(acpi_info.ioapics[i].address, acpi_info.ioapics[i].first_gsi);
-	if (!acpi_info.has_madt)
+	if (nr_ioapics == 0)
 		ioapic_add(DEFAULT_ADDRESS, 0);
 }
 

@@ -198,6 +198,9 @@ extern u32 cpu_apic_ids[];		/* by CPU number */
 #define ICR_NMI 0x4400u
 void ioapic_init(void);
 
+/* ---- mp_table.c ---- */
+void mp_table_read(void);
+
 /* ---- smp.c ---- */
 void cpu_call_handle(void);
 
