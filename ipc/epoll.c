@@ -430,14 +430,31 @@ int epoll_control(struct file *epoll, int op, int fd, struct file *f, struct epo
 
 /* ---- epoll_wait ---- */
 
-/* Reports one item if it has something: 1, 0, -EFAULT. */
+static void epoll_take_off(struct epoll_item *item)
+{
+	scoped_spin_irq(&item->epoll->lock);
+	list_remove(&item->ready);
+}
+
+/*
+ * Reports one item of the ready list if it has something: 1, 0, -EFAULT.  A
+ * level-triggered one that has stays where it is; any other is taken off before
+ * it is asked for good, so that a wake-up after the question links it again.
+ */
 static int epoll_report(struct epoll_item *item, struct iobuf *to)
 {
+	bool stays = !(item->events & (EPOLLET | EPOLLONESHOT));
+	u32 events = stays ? epoll_ask(item, NULL) : 0;
 	struct epoll_event e;
-	u32 events = epoll_ask(item, NULL);
 
-	if (!events)
-		return 0;
+	if (!events) {
+		epoll_take_off(item);
+		events = epoll_ask(item, NULL);
+		if (!events)
+			return 0;
+		if (stays)
+			epoll_make_ready(item);
+	}
 	e.events = events;
 	e.data = item->data;
 	if (iobuf_put(to, &e, sizeof(e)) != sizeof(e)) {
@@ -446,32 +463,48 @@ static int epoll_report(struct epoll_item *item, struct iobuf *to)
 	}
 	if (item->events & EPOLLONESHOT)
 		WRITE_ONCE(item->events, item->events & EPOLL_PRIVATE);
-	else if (!(item->events & EPOLLET))
-		epoll_make_ready(item);
 	return 1;
+}
+
+/* The items up to `last` were reported: the others come first next time. */
+static void epoll_rotate(struct epoll *ep, struct epoll_item *last)
+{
+	struct list *first;
+
+	scoped_spin_irq(&ep->lock);
+	if (!list_is_linked(&last->ready))
+		return;
+	first = last->ready.next;
+	if (first == &ep->ready)
+		return;
+	/* The head moves behind `last`. */
+	list_remove(&ep->ready);
+	list_insert_between(&ep->ready, &last->ready, first);
 }
 
 /* Asks the items that are ready now, each once: how many were reported, or -EFAULT. */
 static int epoll_scan(struct epoll *ep, struct iobuf *to, int max)
 {
-	struct epoll_item *item, *last;
+	struct list *next, *last;
+	struct epoll_item *item;
 	int count = 0, got = 0;
 
 	scoped_mutex(&ep->mutex);
-	u64 flags = spin_lock_irq(&ep->lock);
-
-	last = list_is_empty(&ep->ready) ? NULL :
-					   list_entry(ep->ready.prev, struct epoll_item, ready);
-	spin_unlock_irq(&ep->lock, flags);
-	if (!last)
+	/* Wake-ups append behind `last`; only the mutex's holder takes items off. */
+	next = READ_ONCE(ep->ready.next);
+	last = READ_ONCE(ep->ready.prev);
+	if (next == &ep->ready || last == &ep->ready)
 		return 0;
 	do {
-		item = epoll_pop_ready(ep);
+		item = list_entry(next, struct epoll_item, ready);
+		next = READ_ONCE(item->ready.next);
 		got = epoll_report(item, to);
 		if (got > 0)
 			count += got;
-	} while (got >= 0 && item != last && count < max);
+	} while (got >= 0 && &item->ready != last && count < max);
 
+	if (count == max && &item->ready != last)
+		epoll_rotate(ep, item);
 	/* What is left is for the next in line. */
 	if (!list_is_empty(&ep->ready) && !list_is_empty(&ep->waiters.waiters))
 		wake_one(&ep->waiters);

@@ -35,9 +35,8 @@ static ssize_t pipe_file_write(struct file *f, struct iobuf *from, u64 *pos)
  * POLLHUP for a reader only if a writer was there since its open: f->position,
  * unused in a stream, holds how many had come by then.
  */
-static u32 pipe_file_poll(struct file *f, struct poll_table *t)
+static u32 pipe_poll_slow(struct file *f, struct pipe *p, struct poll_table *t)
 {
-	struct pipe *p = f->private;
 	u32 mask = 0;
 
 	if (f->mode & FILE_READ) {
@@ -55,6 +54,16 @@ static u32 pipe_file_poll(struct file *f, struct poll_table *t)
 			mask |= EPOLLERR;
 	}
 	return mask;
+}
+
+static u32 pipe_file_poll(struct file *f, struct poll_table *t)
+{
+	struct pipe *p = f->private;
+
+	/* The usual question: has this read end, whose writers live, something? */
+	if (!t && (f->mode & (FILE_READ | FILE_WRITE)) == FILE_READ && READ_ONCE(p->writers))
+		return pipe_is_empty(p) ? 0 : EPOLLIN | EPOLLRDNORM;
+	return pipe_poll_slow(f, p, t);
 }
 
 static long pipe_file_ioctl(struct file *f, u32 cmd, struct user_arg arg)

@@ -118,25 +118,39 @@ static void poll_session_end(struct poll_session *s, u32 nr)
 		kfree(s->refs);
 }
 
+static __noinline u16 poll_ask_slow(const struct poll_item *item, u16 always)
+{
+	u16 got;
+
+	if (item->fd < 0)
+		return 0;
+	struct fd_ref r = fd_lookup(item->fd);
+	if (!r.file)
+		return POLLNVAL;
+	got = (u16)file_poll(r.file, NULL) & (item->wanted | always);
+	fd_release(r);
+	return got;
+}
+
 /* Asks every file, without waiting: items that have something. */
 static int poll_scan_once(struct poll_item *items, u32 nr, u16 always)
 {
+	const struct fd_table *t = fd_table_here();
+	const struct fd_array *a = t->array;
+	u32 size = ref_read(&t->refs) == 1 ? a->size : 0; /* one thread's own: no references */
 	int count = 0;
 
-	for (u32 i = 0; i < nr; i++) {
-		struct poll_item *item = &items[i];
+	for (struct poll_item *item = items, *end = items + nr; item < end; item++) {
+		struct file *f = likely((u32)item->fd < size) ? a->files[item->fd] : NULL;
+		u16 got;
 
-		item->got = 0;
-		if (item->fd < 0)
-			continue;
-		struct fd_ref r = fd_lookup(item->fd);
-		if (likely(r.file)) {
-			item->got = (u16)file_poll(r.file, NULL) & (item->wanted | always);
-			fd_release(r);
-		} else {
-			item->got = POLLNVAL;
-		}
-		count += item->got != 0;
+		if (likely(f && !(f->mode & FILE_PATH) && f->ops->poll))
+			got = (u16)f->ops->poll(f, NULL) & (item->wanted | always);
+		else
+			got = poll_ask_slow(item, always);
+		item->got = got;
+		if (unlikely(got))
+			count++;
 	}
 	return count;
 }

@@ -12,7 +12,7 @@
 
 static_assert(sizeof(struct pollfd) == sizeof(struct poll_item), "struct pollfd");
 
-#define POLL_INLINE 32u		/* descriptors handled on the stack */
+#define POLL_INLINE 128u	/* descriptors handled on the stack */
 
 static int signal_mask_from_user(const void __user *mask, size_t size)
 {
@@ -34,7 +34,7 @@ static long poll_until(struct pollfd __user *fds, u32 nr, u64 deadline_ns)
 {
 	struct poll_item first[POLL_INLINE], *items = first;
 	scoped_kfree struct poll_item *many = NULL;
-	u16 before[POLL_INLINE];
+	u64 before = 0;
 	int count;
 
 	if (nr > process_nofile_limit())
@@ -46,16 +46,15 @@ static long poll_until(struct pollfd __user *fds, u32 nr, u64 deadline_ns)
 	}
 	if (copy_from_user(items, fds, nr * sizeof(*items)))
 		return -EFAULT;
-	for (u32 i = 0; i < min(nr, POLL_INLINE); i++)
-		before[i] = items[i].got;
+	for (u32 i = 0; i < nr; i++)
+		before |= *(const u64 *)&items[i];
 
 	count = poll_items(items, nr, POLLERR | POLLHUP, deadline_ns);
-	if (count < 0)
-		return count;
-	/* Only `revents` is the kernel's to write, and only where it changes. */
-	for (u32 i = 0; i < nr; i++)
-		if ((i >= POLL_INLINE || items[i].got != before[i]) &&
-		    put_user(items[i].got, &fds[i].revents))
+	/* Only `revents` is the kernel's to write.  Mostly none was set, and few are now. */
+	if (count == 0 && before >> 48 == 0)
+		return 0;
+	for (u32 i = 0; i < nr && count >= 0; i++)
+		if ((items[i].got || before >> 48) && put_user(items[i].got, &fds[i].revents))
 			return -EFAULT;
 	return count;
 }
