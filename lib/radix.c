@@ -54,6 +54,21 @@ void *radix_find(const struct radix_tree *t, u64 index)
 	}
 }
 
+void *const *radix_find_slots(const struct radix_tree *t, u64 index, unsigned *nr)
+{
+	struct radix_node *n = __atomic_load_n(&t->root, __ATOMIC_CONSUME);
+
+	if (!n || !root_covers(n, index))
+		return NULL;
+	while (n->shift) {
+		n = __atomic_load_n(&n->slots[slot_of(n, index)], __ATOMIC_CONSUME);
+		if (!n)
+			return NULL;
+	}
+	*nr = RADIX_SLOTS - index % RADIX_SLOTS;
+	return &n->slots[index % RADIX_SLOTS];
+}
+
 /* First slot ≥ `from` that is in use (mark < 0) or marked; RADIX_SLOTS if none. */
 static unsigned next_slot(const struct radix_node *n, unsigned from, int mark)
 {

@@ -194,13 +194,8 @@ static int fork_mapping(struct aspace *from, struct aspace *to, struct mapping *
 		mapping_free(c);
 		return -ENOMEM;
 	}
-	c->start = m->start;
-	c->end = m->end;
-	c->flags = m->flags & ~MAPPING_LOCKED;
-	c->file = m->file;
-	c->cache = m->cache;
-	c->page_offset = m->page_offset;
-	c->name = m->name;
+	mapping_copy(c, m);
+	c->flags &= ~MAPPING_LOCKED;
 	mapping_hold_object(m);
 	aspace_account(to, c->flags, (s64)nr);
 	mapping_insert(to, c);

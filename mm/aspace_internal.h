@@ -25,6 +25,17 @@ static inline u64 mapping_page_index(const struct mapping *m, u64 address)
 	return m->page_offset + ((address - m->start) >> PAGE_SHIFT);
 }
 
+/* What a mapping shows, without its place in tree and lists. */
+static inline void mapping_copy(struct mapping *to, const struct mapping *from)
+{
+	to->start = from->start;
+	to->end = from->end;
+	to->flags = from->flags;
+	to->file = from->file;
+	to->cache = from->cache;
+	to->page_offset = from->page_offset;
+	to->name = from->name;
+}
 void mapping_init(void);
 struct mapping *mapping_alloc(void);
 void mapping_free(struct mapping *m);
@@ -36,6 +47,9 @@ struct mapping *mapping_prev(const struct mapping *m);
 struct mapping *mapping_find_rcu(struct aspace *a, u64 address);
 /* Into and out of the tree and the cache's list. */
 void mapping_insert(struct aspace *a, struct mapping *m);
+/* The same between its neighbours (NULL: none on that side). */
+void mapping_insert_between(struct aspace *a, struct mapping *m, struct mapping *low,
+			    struct mapping *high);
 void mapping_remove(struct aspace *a, struct mapping *m);
 /* New bounds; the tree's order must not change. */
 void mapping_resize(struct aspace *a, struct mapping *m, u64 start, u64 end);
@@ -178,7 +192,7 @@ enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access);
 /* ---- map.c: with the lock held for writing ---- */
 int unmap_locked(struct aspace *a, u64 start, u64 end);
 /* The page-table side of it: the range is out of the tree. */
-void unmap_pages_locked(struct aspace *a, u64 start, u64 end);
+void unmap_pages_locked(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling);
 /* Can `nr` pages with these flags be added: limits of address space, data, count. */
 int aspace_may_expand(struct aspace *a, u32 flags, u64 nr_pages);
 int aspace_may_lock(struct aspace *a, u64 nr_pages);

@@ -50,6 +50,7 @@ DEFINE_COUNTER(slow, "fault.slow");
 DEFINE_COUNTER(spurious, "fault.spurious");
 
 #define AROUND_PAGES 16u
+#define AROUND_SCAN_PAGES 64u
 
 static bool fault_around __ro_after_init = true;
 static DEFINE_PERCPU(u64, faults_all);
@@ -255,53 +256,72 @@ static inline pte_t file_page_entry(const struct site *s, const struct folio *f,
 	       (site_is_private(s) ? PTE_SOFT_COW : 0);
 }
 
-/* References and counts for n entries that now map f; one reference is there already. */
-static void run_end(struct site *s, struct folio *f, u32 n)
+/* One reference is there already: makes it those of n entries that now map f. */
+static inline void run_end(struct folio *f, u32 n)
 {
-	if (!f)
-		return;
-	if (n == 0) {
-		folio_put(f);
-		return;
-	}
 	if (n > 1)
 		atomic_add(&f->refs.count, n - 1);
 	atomic_add(&f->map_count, n);
-	aspace_count_resident(s->a, f, n);
+}
+
+static void count_mapped(struct site *s, struct folio *f, u32 nr)
+{
+	aspace_count_resident(s->a, f, nr);
+	table_folio(s->table)->nr_present += nr;
 	if (!folio_has_flag(f, FOLIO_REFERENCED))
 		folio_set_flag(f, FOLIO_REFERENCED);
 }
 
+/* The stretch to map at once: 16 pages, 64 where a scan comes from the stretch before. */
+static void around_range(const struct site *s, u64 size_pages, u64 *start, u64 *stop)
+{
+	u64 window = AROUND_PAGES * PAGE_SIZE;
+	u64 va = align_down(s->address, window);
+
+	if (va % HUGE_SIZE && s->address == va && s->entry[-1])
+		window = AROUND_SCAN_PAGES * PAGE_SIZE;
+	*start = max(va, s->start);
+	*stop = min(min(va + window, s->end), align_down(va, HUGE_SIZE) + HUGE_SIZE);
+	/* not past the end of the file */
+	u64 last = s->address + ((size_pages - s->index) << PAGE_SHIFT);
+
+	*stop = min(*stop, last);
+}
+
 /*
  * Maps what is in the cache around the page asked for, which `f` holds (with a
- * reference for it), within 64 KiB and the mapping; the leaf lock is held.
+ * reference for it); the leaf lock is held.
  */
 static void map_around_locked(struct site *s, struct folio *f, u64 size_pages)
 {
-	u64 va = max(align_down(s->address, AROUND_PAGES * PAGE_SIZE), s->start);
-	u64 stop = min(align_down(s->address, AROUND_PAGES * PAGE_SIZE) + AROUND_PAGES * PAGE_SIZE,
-		       s->end);
-	u64 index = s->index - ((s->address - va) >> PAGE_SHIFT);
 	struct folio *run = f;
 	u32 n = 1, mapped = 0;
+	unsigned left = 0;
+	void *const *slot = NULL;
+	u64 va, stop;
 
-	if (stop > va && index + ((stop - va) >> PAGE_SHIFT) > size_pages)
-		stop = va + ((size_pages - index) << PAGE_SHIFT);
-	for (; va < stop; va += PAGE_SIZE, index++) {
-		pte_t *entry = &s->table[PTE_INDEX(va, 1)];
+	around_range(s, size_pages, &va, &stop);
+	u64 index = s->index - ((s->address - va) >> PAGE_SHIFT);
+	pte_t *entry = &s->table[PTE_INDEX(va, 1)];
 
-		if (*entry)
+	for (; va < stop; va += PAGE_SIZE, index++, entry++, slot++, left--) {
+		if (unlikely(left == 0)) {
+			slot = radix_find_slots(&s->cache->tree, index, &left);
+			if (!slot)
+				break;
+		}
+		struct folio *next = READ_ONCE(*slot);
+
+		if (!next || *entry)
 			continue;
-		if (index - run->index >= folio_nr_pages(run)) {
-			struct folio *next = radix_find(&s->cache->tree, index);
-
-			if (!next || !page_cache_try_get(s->cache, index, next))
+		if (next != run) {
+			if (!page_cache_try_get(s->cache, index, next))
 				continue;
 			if (!folio_has_flag(next, FOLIO_UPTODATE)) {
 				folio_put(next);
 				continue;
 			}
-			run_end(s, run, n);
+			run_end(run, n);
 			run = next;
 			n = 0;
 		}
@@ -309,8 +329,8 @@ static void map_around_locked(struct site *s, struct folio *f, u64 size_pages)
 		n++;
 		mapped++;
 	}
-	run_end(s, run, n);
-	table_folio(s->table)->nr_present += mapped;
+	run_end(run, n);
+	count_mapped(s, f, mapped + 1);
 	counter_add(around, mapped);
 }
 
@@ -374,11 +394,12 @@ static int fault_file(struct site *s)
 		return clean ? TRY_SLOW : TRY_AGAIN;
 	}
 	WRITE_ONCE(*s->entry, file_page_entry(s, f, s->index));
-	table_folio(s->table)->nr_present++;
-	if (fault_around)
+	if (fault_around) {
 		map_around_locked(s, f, size_pages);
-	else
-		run_end(s, f, 1);
+	} else {
+		run_end(f, 1);
+		count_mapped(s, f, 1);
+	}
 	site_unlock(s);
 	counter_inc(file);
 	return FAULT_DONE;

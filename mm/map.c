@@ -109,14 +109,23 @@ static int unmap_middle(struct aspace *a, struct mapping *m, u64 start, u64 end)
 	return 0;
 }
 
+/* What the neighbours of a range leave free around it. */
+struct free_edges {
+	u64 floor, ceiling;
+};
+
 /* The mappings of [start, end) leave the tree; *gone is a list of whole ones to release. */
 static int unmap_tree(struct aspace *a, struct mapping *m, u64 start, u64 end,
-		      struct mapping **gone)
+		      struct mapping **gone, struct free_edges *edges)
 {
+	struct mapping *below = mapping_prev(m);
+
+	edges->floor = m->start < start ? start : below ? below->end : 0;
+	edges->ceiling = end;
 	if (m->start < start && m->end > end)
 		return unmap_middle(a, m, start, end);
 	while (m && m->start < end) {
-		struct mapping *next = m->end < end ? mapping_next(m) : NULL;
+		struct mapping *next = m->end <= end ? mapping_next(m) : NULL;
 
 		if (m->start < start) {
 			account_removal(a, m->flags, start, m->end);
@@ -124,6 +133,7 @@ static int unmap_tree(struct aspace *a, struct mapping *m, u64 start, u64 end,
 		} else if (m->end > end) {
 			account_removal(a, m->flags, m->start, end);
 			mapping_resize(a, m, end, m->end);
+			return 0;
 		} else {
 			account_removal(a, m->flags, m->start, m->end);
 			mapping_remove(a, m);
@@ -132,37 +142,36 @@ static int unmap_tree(struct aspace *a, struct mapping *m, u64 start, u64 end,
 		}
 		m = next;
 	}
+	edges->ceiling = m ? m->start : USER_ADDRESS_END;
 	return 0;
 }
 
 /* Also drops page-table pages that no mapping needs any more, and notes the new gap. */
-void unmap_pages_locked(struct aspace *a, u64 start, u64 end)
+void unmap_pages_locked(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling)
 {
-	struct mapping *above = mapping_find(a, end), *below = above ? mapping_prev(above) : NULL;
 	struct tlb_batch b;
 
-	if (!above)
-		below = mapping_find_below(a, end);
 	tlb_batch_init(&b, a);
 	zap_range(a, start, end, NULL, &b);
-	zap_tables(a, start, end, below ? below->end : 0, above ? above->start : USER_ADDRESS_END,
-		   &b);
+	if (ceiling - floor >= HUGE_SIZE)
+		zap_tables(a, start, end, floor, ceiling, &b);
 	tlb_batch_finish(&b);
 	if (a->gap_from && end > a->gap_from && start < a->mmap_base)
-		a->gap_from = min(above ? above->start : a->mmap_base, a->mmap_base);
+		a->gap_from = min(ceiling, a->mmap_base);
 }
 
 int unmap_locked(struct aspace *a, u64 start, u64 end)
 {
 	struct mapping *m = mapping_find(a, start), *gone = NULL;
+	struct free_edges edges;
 
 	if (!m || m->start >= end)
 		return 0;
-	int err = unmap_tree(a, m, start, end, &gone);
+	int err = unmap_tree(a, m, start, end, &gone, &edges);
 
 	if (err)
 		return err;
-	unmap_pages_locked(a, start, end);
+	unmap_pages_locked(a, start, end, edges.floor, edges.ceiling);
 	while (gone) {
 		m = gone;
 		gone = (struct mapping *)m->rcu.next;
@@ -246,23 +255,17 @@ static s64 request_place(struct aspace *a, const struct map_request *r, u64 leng
 }
 
 /* An anonymous mapping beside one of its kind just makes that one longer. */
-static bool map_extend(struct aspace *a, u64 start, u64 end, u32 flags, const char *name)
+static bool map_extend(struct aspace *a, const struct mapping *probe, struct mapping *low,
+		       struct mapping *high)
 {
-	struct mapping probe = {
-		.start = start, .end = end, .flags = flags, .page_offset = start >> PAGE_SHIFT,
-		.name = name,
-	};
-	struct mapping *high = mapping_find(a, start);
-	struct mapping *low = high ? mapping_prev(high) : mapping_find_below(a, start);
-
-	if (low && mapping_can_join(low, &probe)) {
-		mapping_resize(a, low, low->start, end);
+	if (low && mapping_can_join(low, probe)) {
+		mapping_resize(a, low, low->start, probe->end);
 		if (high && mapping_can_join(low, high))
 			mapping_merge(a, low);
 		return true;
 	}
-	if (high && mapping_can_join(&probe, high)) {
-		mapping_resize(a, high, start, high->end);
+	if (high && mapping_can_join(probe, high)) {
+		mapping_resize(a, high, probe->start, high->end);
 		return true;
 	}
 	return false;
@@ -272,36 +275,35 @@ static bool map_extend(struct aspace *a, u64 start, u64 end, u32 flags, const ch
 static int map_insert(struct aspace *a, const struct map_request *r, u64 start, u64 length,
 		      u32 flags)
 {
-	bool shared_anonymous = !r->file && !r->cache && !r->special && (flags & MAPPING_SHARED);
-	struct mapping *m;
+	bool has_object = r->file || r->cache || r->special;
+	struct mapping *high = mapping_find(a, start), *m;
+	struct mapping *low = high ? mapping_prev(high) : mapping_find_below(a, start);
+	struct mapping new = {
+		.start = start, .end = start + length, .flags = flags, .file = r->file,
+		.cache = r->cache, .name = r->name,
+		.page_offset = has_object ? r->page_offset : start >> PAGE_SHIFT,
+	};
 
-	if (!r->file && !r->cache && !r->special && !shared_anonymous &&
-	    map_extend(a, start, start + length, flags, r->name))
+	if (!has_object && !(flags & MAPPING_SHARED) && map_extend(a, &new, low, high))
 		return 0;
 	if (a->nr_mappings >= vm_max_map_count)
 		return -ENOMEM;
 	m = mapping_alloc();
 	if (!m)
 		return -ENOMEM;
-	m->start = start;
-	m->end = start + length;
-	m->flags = flags;
-	m->file = r->file;
-	m->cache = r->cache;
-	m->name = r->name;
-	m->page_offset = r->file || r->cache || r->special ? r->page_offset : start >> PAGE_SHIFT;
-	if (shared_anonymous) {
-		m->page_offset = 0;
-		m->name = "/dev/zero (deleted)";
-		m->cache = shared_memory_create(length);
-		if (!m->cache) {
+	if (!has_object && (flags & MAPPING_SHARED)) {
+		new.page_offset = 0;
+		new.name = "/dev/zero (deleted)";
+		new.cache = shared_memory_create(length);
+		if (!new.cache) {
 			mapping_free(m);
 			return -ENOMEM;
 		}
 	} else {
-		mapping_hold_object(m);
+		mapping_hold_object(&new);
 	}
-	mapping_insert(a, m);
+	mapping_copy(m, &new);
+	mapping_insert_between(a, m, low, high);
 	if (m->file)
 		mapping_merge(a, m);
 	return 0;
@@ -348,7 +350,7 @@ s64 aspace_map(struct aspace *a, const struct map_request *r)
 		return -EINVAL;
 	if (length == 0 || length > USER_ADDRESS_END)
 		return -ENOMEM;
-	if (r->page_offset + (length >> PAGE_SHIFT) < r->page_offset)
+	if (r->file && !r->special && r->page_offset > ((u64)S64_MAX - length) >> PAGE_SHIFT)
 		return -EOVERFLOW;
 	s64 start = request_flags(r, &flags);
 

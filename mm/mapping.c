@@ -6,9 +6,12 @@
  * notices.  A mapping of a cache changes its bounds under the cache's
  * mappings_lock too: whoever walks the list of mappings relies on them.
  *
- * The memory of a struct mapping stays of that type for a grace period
- * (rcu_typed), so a reader without the lock may follow stale links; it bounds
- * its steps and checks the sequence.
+ * The memory of a struct mapping stays of that type for ever (type_stable), so
+ * a reader without the lock may follow stale links; it bounds its steps and
+ * checks the sequence.  aspace->hint may be stale too, even stored late by a
+ * reader: m->aspace is set and cleared inside the write sections that put m into
+ * the tree and take it out, so a hint with the right aspace and an unchanged
+ * sequence is in the tree.
  */
 #include "aspace_internal.h"
 
@@ -29,7 +32,8 @@ void mapping_init(void)
 {
 	static const struct slab_cache_info info = {
 		.name = "mapping", .size = sizeof(struct mapping), .align = CACHE_LINE,
-		.rcu_typed = true, .account = true, .construct = mapping_construct,
+		.rcu_typed = true, .type_stable = true, .account = true,
+		.construct = mapping_construct,
 	};
 
 	mapping_cache = slab_cache_create(&info);
@@ -70,11 +74,24 @@ static inline struct mapping *node_mapping(const struct rb_node *n)
 	return n ? rb_entry(n, struct mapping, node) : NULL;
 }
 
+/* The hint, if it holds the address. */
+static inline struct mapping *hint_find(struct aspace *a, u64 address)
+{
+	struct mapping *m = READ_ONCE(a->hint);
+
+	if (m && READ_ONCE(m->start) <= address && address < READ_ONCE(m->end) &&
+	    READ_ONCE(m->aspace) == a)
+		return m;
+	return NULL;
+}
+
 struct mapping *mapping_find(struct aspace *a, u64 address)
 {
 	struct rb_node *n = a->mappings.node;
-	struct mapping *best = NULL;
+	struct mapping *best = hint_find(a, address);
 
+	if (best)
+		return best;
 	while (n) {
 		struct mapping *m = rb_entry(n, struct mapping, node);
 
@@ -92,6 +109,10 @@ struct mapping *mapping_find(struct aspace *a, u64 address)
 
 struct mapping *mapping_find_rcu(struct aspace *a, u64 address)
 {
+	struct mapping *found = hint_find(a, address);
+
+	if (likely(found))
+		return found;
 	struct rb_node *n = READ_ONCE(a->mappings.node);
 
 	for (unsigned steps = 0; n && steps < MAX_STEPS; steps++) {
@@ -99,10 +120,12 @@ struct mapping *mapping_find_rcu(struct aspace *a, u64 address)
 
 		if (READ_ONCE(m->end) <= address)
 			n = READ_ONCE(n->right);
-		else if (READ_ONCE(m->start) <= address)
-			return m;
-		else
+		else if (READ_ONCE(m->start) > address)
 			n = READ_ONCE(n->left);
+		else {
+			WRITE_ONCE(a->hint, m);
+			return m;
+		}
 	}
 	return NULL;
 }
@@ -180,6 +203,7 @@ static void unlink_cache_locked(struct mapping *m)
 
 static void tree_link(struct aspace *a, struct mapping *m)
 {
+	m->aspace = a;
 	struct rb_node **link = &a->mappings.node, *parent = NULL;
 
 	while (*link) {
@@ -193,18 +217,39 @@ static void tree_link(struct aspace *a, struct mapping *m)
 
 void mapping_insert(struct aspace *a, struct mapping *m)
 {
-	m->aspace = a;
 	change_begin(a, m->cache);
 	tree_link(a, m);
 	link_cache_locked(m);
 	change_end(a, m->cache);
 }
 
+void mapping_insert_between(struct aspace *a, struct mapping *m, struct mapping *low,
+			    struct mapping *high)
+{
+	change_begin(a, m->cache);
+	m->aspace = a;
+	if (low && !low->node.right)
+		rb_insert(&a->mappings, &m->node, &low->node, &low->node.right);
+	else if (high)
+		rb_insert(&a->mappings, &m->node, &high->node, &high->node.left);
+	else
+		rb_insert(&a->mappings, &m->node, NULL, &a->mappings.node);
+	a->nr_mappings++;
+	link_cache_locked(m);
+	change_end(a, m->cache);
+}
+
+static void tree_unlink(struct aspace *a, struct mapping *m)
+{
+	rb_remove(&a->mappings, &m->node);
+	m->aspace = NULL;
+	a->nr_mappings--;
+}
+
 void mapping_remove(struct aspace *a, struct mapping *m)
 {
 	change_begin(a, m->cache);
-	rb_remove(&a->mappings, &m->node);
-	a->nr_mappings--;
+	tree_unlink(a, m);
 	unlink_cache_locked(m);
 	change_end(a, m->cache);
 }
@@ -234,13 +279,7 @@ void mapping_set_flags(struct aspace *a, struct mapping *m, u32 flags)
 void mapping_split(struct aspace *a, struct mapping *m, u64 address, struct mapping *upper)
 {
 	ASSERT(m->start < address && address < m->end);
-	upper->start = m->start;
-	upper->flags = m->flags;
-	upper->aspace = a;
-	upper->file = m->file;
-	upper->cache = m->cache;
-	upper->name = m->name;
-	upper->page_offset = m->page_offset;
+	mapping_copy(upper, m);
 	set_bounds(upper, address, m->end);
 	mapping_hold_object(m);
 	change_begin(a, m->cache);
@@ -282,8 +321,7 @@ bool mapping_can_join(const struct mapping *low, const struct mapping *high)
 static void mapping_join(struct aspace *a, struct mapping *low, struct mapping *high)
 {
 	change_begin(a, low->cache);
-	rb_remove(&a->mappings, &high->node);
-	a->nr_mappings--;
+	tree_unlink(a, high);
 	unlink_cache_locked(high);
 	low->end = high->end;
 	change_end(a, low->cache);

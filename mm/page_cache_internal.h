@@ -13,7 +13,7 @@ static inline bool page_cache_is_memory(const struct page_cache *c)
 /* Takes a reference on what was found at `index`; false: look again.  Under RCU. */
 static inline bool page_cache_try_get(struct page_cache *c, u64 index, struct folio *f)
 {
-	if (!folio_get_unless_zero(f))
+	if (!ref_get_unless_zero(&f->refs))
 		return false;
 	if (likely(READ_ONCE(f->cache) == c && index - f->index < folio_nr_pages(f)))
 		return true;

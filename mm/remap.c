@@ -86,12 +86,9 @@ static struct mapping *moved_copy(const struct mapping *m, u64 from, u64 to, u64
 
 	if (!n)
 		return NULL;
+	mapping_copy(n, m);
 	n->start = to;
 	n->end = to + new_length;
-	n->flags = m->flags;
-	n->file = m->file;
-	n->cache = m->cache;
-	n->name = m->name;
 	n->page_offset = mapping_page_index(m, from);
 	mapping_hold_object(n);
 	return n;
@@ -130,7 +127,11 @@ static int move_locked(struct aspace *a, struct mapping *m, u64 from, u64 length
 		tlb_batch_init(&b, a);
 		moved = move_pages(a, from, to, length, &b);
 		tlb_batch_finish(&b);
-		unmap_pages_locked(a, from, from + length);
+		struct mapping *above = mapping_find(a, from);
+		struct mapping *below = mapping_find_below(a, from);
+
+		unmap_pages_locked(a, from, from + length, below ? below->end : 0,
+				   above ? above->start : USER_ADDRESS_END);
 	}
 	if (!n->cache && moved == 0)	/* never touched: as if mapped here */
 		n->page_offset = to >> PAGE_SHIFT;

@@ -127,7 +127,7 @@ static void slab_give(struct slab_cache *c, void *object)
 	if (--f->slab_in_use > 0)
 		return;
 	c->nr_idle++;
-	if (c->nr_idle > IDLE_MAX) {
+	if (c->nr_idle > IDLE_MAX && !c->info.type_stable) {
 		slab_release(c, f);
 	} else {	/* last to be taken from */
 		list_remove(&f->slab_node);
@@ -501,7 +501,7 @@ static u64 cache_shrink(struct slab_cache *c)
 		drop = s;
 	}
 	list_for_each_safe(f, tmp, &c->partial, slab_node)
-		if (f->slab_in_use == 0)
+		if (f->slab_in_use == 0 && !c->info.type_stable)
 			slab_release(c, f);
 	u64 freed = (u64)(before - c->nr_slabs) << c->order;
 

@@ -18,6 +18,21 @@ static bool zap_skips(const struct zap_filter *filter, const struct folio *f)
 	       (f->kind != FOLIO_FILE || f->cache != filter->only_cache);
 }
 
+/* What a pass over a leaf table took out, by sort. */
+struct zap_count {
+	s64 anon, file, shmem;
+};
+
+static inline void zap_count_apply(struct aspace *a, const struct zap_count *n)
+{
+	if (n->anon)
+		atomic_sub(&a->resident_anon, n->anon);
+	if (n->file)
+		atomic_sub(&a->resident_file, n->file);
+	if (n->shmem)
+		atomic_sub(&a->resident_shmem, n->shmem);
+}
+
 /*
  * Entries [first, last) of one leaf table, its lock held, until the batch is
  * full; returns the index reached.
@@ -25,43 +40,44 @@ static bool zap_skips(const struct zap_filter *filter, const struct folio *f)
 static u32 zap_leaf_locked(struct aspace *a, pte_t *table, u32 first, u32 last, u64 base,
 			   const struct zap_filter *filter, struct tlb_batch *b)
 {
-	u32 i, cleared = 0;
-	s64 anon = 0, start_index = -1;
+	struct folio *tf = table_folio(table);
+	struct folio **to = b->folios + b->nr, **full = b->folios + TLB_BATCH_FOLIOS;
+	struct zap_count n = { 0 };
+	u32 i, left = tf->nr_present, low = last, high = first;
 
-	for (i = first; i < last && b->nr < TLB_BATCH_FOLIOS; i++) {
+	for (i = first; i < last && left && to < full; i++) {
 		pte_t e = table[i];
 
 		if (e == 0)
 			continue;
+		left--;
 		if (!pte_is_special(e)) {
 			struct folio *f = phys_to_folio(pte_phys(e));
 
-			if (unlikely(zap_skips(filter, f)))
+			if (unlikely(filter && zap_skips(filter, f)))
 				continue;
-			if (f->kind == FOLIO_ANON) {
-				anon++;
-			} else {
-				aspace_count_resident(a, f, -1);
-				/* what the hardware noted belongs to the folio now */
-				if ((e & PTE_DIRTY) && (e & PTE_WRITE))
-					folio_set_flag(f, FOLIO_REFERENCED);
-			}
+			if (f->kind == FOLIO_ANON)
+				n.anon++;
+			else if (folio_has_flag(f, FOLIO_UNEVICTABLE))
+				n.shmem++;
+			else
+				n.file++;
 			atomic_sub(&f->map_count, 1);
-			b->folios[b->nr++] = f;
+			*to++ = f;
 		} else if (filter && filter->only_cache) {
 			continue;
 		}
 		/* the processor may set bits in a present entry at any time */
 		atomic_xchg(&table[i], 0);
-		cleared++;
-		if (start_index < 0)
-			start_index = i;
-		tlb_batch_add_range(b, base + (u64)i * PAGE_SIZE, base + (u64)(i + 1) * PAGE_SIZE);
+		tf->nr_present--;
+		low = min(low, i);
+		high = i + 1;
 	}
-	if (anon)
-		atomic_sub(&a->resident_anon, anon);
-	table_folio(table)->nr_present -= cleared;
-	return i;
+	b->nr = (u32)(to - b->folios);
+	if (high > low)
+		tlb_batch_add_range(b, base + (u64)low * PAGE_SIZE, base + (u64)high * PAGE_SIZE);
+	zap_count_apply(a, &n);
+	return left || to == full ? i : last;
 }
 
 void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *filter,
@@ -76,19 +92,6 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 			continue;
 		}
 		struct folio *tf = table_folio(table);
-
-		if (READ_ONCE(tf->nr_present) == 0) {
-			/* a fault that still adds a page has seen the sequence from before: it
-			 * looks again under this lock */
-			spin_lock(&tf->table_lock);
-			bool empty = tf->nr_present == 0;
-
-			spin_unlock(&tf->table_lock);
-			if (empty) {
-				va = stop;
-				continue;
-			}
-		}
 		u32 first = (u32)PTE_INDEX(va, 1);
 		u32 last = first + (u32)((stop - va) >> PAGE_SHIFT);
 
@@ -123,29 +126,75 @@ void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, st
 	}
 }
 
-/* The entry under new rights; private pages get the write bit only when nobody shares them. */
-static pte_t pte_protect(pte_t e, u32 flags)
-{
-	pte_t bits = mapping_pte_bits(flags);
-	pte_t keep = e & (PTE_ADDRESS | PTE_DIRTY | PTE_ACCESSED | PTE_SOFT_COW | PTE_SOFT_SPECIAL |
-			  PTE_NO_CACHE | PTE_WRITE_THROUGH);
+/* How entries change under new rights, but for the write bit when it is to be set. */
+struct protect_change {
+	pte_t clear, set;
+	bool may_write;		/* private pages without sharers, and shared mappings, become writable */
+	bool shared;
+};
 
-	bits |= keep;
-	if (!(flags & MAPPING_WRITE))
-		return bits;
-	if (e & PTE_WRITE)
-		return bits | PTE_WRITE;
-	if (!(flags & MAPPING_SHARED) && !pte_is_special(e) && (e & PTE_DIRTY)) {
+static struct protect_change protect_plan(u32 flags)
+{
+	struct protect_change c = {
+		.set = mapping_pte_bits(flags),
+		.may_write = flags & MAPPING_WRITE,
+		.shared = flags & MAPPING_SHARED,
+	};
+
+	c.clear = (PTE_PRESENT | PTE_NX | PTE_USER) & ~c.set;
+	if (!c.may_write)
+		c.clear |= PTE_WRITE;
+	return c;
+}
+
+static inline pte_t pte_protect(pte_t e, const struct protect_change *c)
+{
+	pte_t new = (e & ~c->clear) | c->set;
+
+	if (c->may_write && !(e & PTE_WRITE) && (e & PTE_DIRTY) && !c->shared &&
+	    !pte_is_special(e)) {
 		const struct folio *f = phys_to_folio(pte_phys(e));
 
 		if (f->kind == FOLIO_ANON && ref_read(&f->refs) == 1)
-			bits |= PTE_WRITE;
+			new |= PTE_WRITE;
 	}
-	return bits;
+	return new;
+}
+
+/* Entries [first, last) of a leaf table, its lock held. */
+static void protect_leaf_locked(pte_t *table, u32 first, u32 last, u64 base,
+				const struct protect_change *c, struct tlb_batch *b)
+{
+	u32 left = table_folio(table)->nr_present, low = last, high = first;
+
+	for (u32 i = first; i < last && left; i++) {
+		pte_t old = table[i];
+
+		if (old == 0)
+			continue;
+		left--;
+		pte_t new = pte_protect(old, c);
+
+		if (new == old)
+			continue;
+		/* present: the processor may set DIRTY between read and write */
+		while (unlikely(!atomic_cas_update(&table[i], &old, new)))
+			new = pte_protect(old, c);
+		/* rights that others may still use */
+		if ((old & ~new & (PTE_PRESENT | PTE_WRITE)) ||
+		    ((new & ~old & PTE_NX) && (old & PTE_PRESENT))) {
+			low = min(low, i);
+			high = i + 1;
+		}
+	}
+	if (high > low)
+		tlb_batch_add_range(b, base + (u64)low * PAGE_SIZE, base + (u64)high * PAGE_SIZE);
 }
 
 void protect_range(struct aspace *a, u64 start, u64 end, u32 flags, struct tlb_batch *b)
 {
+	const struct protect_change c = protect_plan(flags);
+
 	for (u64 va = start; va < end;) {
 		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
 		pte_t *table = table_find(a, va);
@@ -154,23 +203,12 @@ void protect_range(struct aspace *a, u64 start, u64 end, u32 flags, struct tlb_b
 			va = stop < end ? table_skip(a, stop, end) : stop;
 			continue;
 		}
-		scoped_spin(&table_folio(table)->table_lock);
-		for (; va < stop; va += PAGE_SIZE) {
-			pte_t *p = &table[PTE_INDEX(va, 1)], old = *p;
+		u32 first = (u32)PTE_INDEX(va, 1);
+		u32 last = first + (u32)((stop - va) >> PAGE_SHIFT);
 
-			if (old == 0)
-				continue;
-			pte_t new = pte_protect(old, flags);
-
-			if (new == old)
-				continue;
-			/* present: the processor may set DIRTY between read and write */
-			while (!atomic_cas_update(p, &old, new))
-				new = pte_protect(old, flags);
-			/* rights that others may still use */
-			if ((old & PTE_PRESENT) &&
-			    ((old & PTE_WRITE & ~new) || !(new & PTE_PRESENT) || (new & ~old & PTE_NX)))
-				tlb_batch_add_range(b, va, va + PAGE_SIZE);
-		}
+		spin_lock(&table_folio(table)->table_lock);
+		protect_leaf_locked(table, first, last, align_down(va, HUGE_SIZE), &c, b);
+		spin_unlock(&table_folio(table)->table_lock);
+		va = stop;
 	}
 }

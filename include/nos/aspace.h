@@ -59,6 +59,7 @@ struct aspace {
 	pte_t *table;			/* top level */
 	phys_t table_phys;
 	struct rb_root mappings;
+	struct mapping *hint;		/* found last; may be stale: see mapping.c */
 	struct rwlock lock;		/* tree: readers may sleep; rank ASPACE */
 	struct seqlock tree_sequence;	/* lets faults read the tree without `lock` */
 	u32 nr_mappings;

@@ -30,6 +30,9 @@ struct radix_allocator {
 extern const struct radix_allocator radix_default_allocator; /* defined by mm */
 
 void *radix_find(const struct radix_tree *t, u64 index);
+/* The slots from `index` on, *nr of them, to the end of its node; NULL: no node.  Under RCU they are
+ * read one by one with READ_ONCE, and may be NULL or become so. */
+void *const *radix_find_slots(const struct radix_tree *t, u64 index, unsigned *nr);
 /* First entry at or after *index (updates it), NULL if none. */
 void *radix_find_next(const struct radix_tree *t, u64 *index);
 void *radix_find_marked(const struct radix_tree *t, u64 *index, unsigned mark);
