@@ -26,7 +26,7 @@ static void *open_and_close(void *who TEST_UNUSED)
 	return NULL;
 }
 
-TEST_TIMED(a_shared_table, 60)
+TEST_TIMED(a_shared_table, 200)
 {
 	int before;
 
@@ -56,14 +56,14 @@ static void *replace(void *who)
 	return NULL;
 }
 
-TEST_TIMED(replacing_a_descriptor, 60)
+TEST_TIMED(replacing_a_descriptor, 200)
 {
 	CHECK_OK(dup2(CHECK_OK(open("/dev/null", O_RDONLY)), 0));
 	target = CHECK_OK(dup(0));
 	run(replace);
 }
 
-TEST_TIMED(rename_storm, 60)
+TEST_TIMED(rename_storm, 200)
 {
 	char from[32], to[32];
 	pid_t pid[NR];
@@ -94,7 +94,7 @@ TEST_TIMED(rename_storm, 60)
 }
 
 /* Directories moved into each other from many sides: never a cycle. */
-TEST_TIMED(directories_into_each_other, 60)
+TEST_TIMED(directories_into_each_other, 200)
 {
 	const char *names[] = { "a", "b", "c", "a/b", "b/a", "a/c", "c/a",
 				"b/c", "c/b", "a/b/c", "c/b/a" };
@@ -126,7 +126,7 @@ TEST_TIMED(directories_into_each_other, 60)
 		CHECK_ERR(access(names[i], F_OK), ENOENT);
 }
 
-TEST_TIMED(creating_and_removing_one_name, 60)
+TEST_TIMED(creating_and_removing_one_name, 200)
 {
 	pid_t pid[NR];
 	int made = 0, *shared;

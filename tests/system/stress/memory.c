@@ -21,7 +21,7 @@ static void run(void *(*f)(void *))
 
 static void *map_and_unmap(void *who)
 {
-	for (size_t i = 0; i < 300; i++) {
+	for (size_t i = 0; i < 120; i++) {
 		size_t pages = 1 + i % 17;
 		char *p = CHECK_OK(mmap(NULL, pages * PAGE, RW, ANON, -1, 0));
 
@@ -38,7 +38,7 @@ static void *map_and_unmap(void *who)
 	return NULL;
 }
 
-TEST_TIMED(mapping, 60)
+TEST_TIMED(mapping, 200)
 {
 	run(map_and_unmap);
 }
@@ -53,7 +53,7 @@ static void *fault_in(void *who TEST_UNUSED)
 	return NULL;
 }
 
-TEST_TIMED(faulting_the_same_pages, 60)
+TEST_TIMED(faulting_the_same_pages, 200)
 {
 	for (int round = 0; round < 5; round++) {
 		shared = CHECK_OK(mmap(NULL, 512 * PAGE, RW, ANON, -1, 0));
@@ -84,7 +84,7 @@ static void *discard(void *who)
 	return NULL;
 }
 
-TEST_TIMED(discarding_under_writers, 60)
+TEST_TIMED(discarding_under_writers, 200)
 {
 	shared = CHECK_OK(mmap(NULL, 16 * PAGE, RW, ANON, -1, 0));
 	run(discard);
@@ -100,7 +100,7 @@ static void *count_private(void *who TEST_UNUSED)
 }
 
 /* Forks while threads write: each child's copy stands still. */
-TEST_TIMED(forking_under_writers, 60)
+TEST_TIMED(forking_under_writers, 200)
 {
 	pthread_t t[2];
 	pid_t pid;
@@ -143,7 +143,7 @@ static void *shared_file(void *who)
 	return NULL;
 }
 
-TEST_TIMED(a_shared_file, 60)
+TEST_TIMED(a_shared_file, 200)
 {
 	file = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
 	CHECK_OK(ftruncate(file, 4 * PAGE));

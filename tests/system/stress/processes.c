@@ -9,7 +9,7 @@ HELPER(nothing)
 	return 3;
 }
 
-TEST_TIMED(fork_and_exec, 60)
+TEST_TIMED(fork_and_exec, 200)
 {
 	pid_t pid[NR], inner;
 
@@ -36,7 +36,7 @@ static void *fork_thread(void *who TEST_UNUSED)
 	return NULL;
 }
 
-TEST_TIMED(forking_from_threads, 60)
+TEST_TIMED(forking_from_threads, 200)
 {
 	pthread_t t[NR];
 
@@ -64,7 +64,7 @@ static void *take_turns(void *who)
 	return NULL;
 }
 
-TEST_TIMED(conditions, 60)
+TEST_TIMED(conditions, 200)
 {
 	pthread_t t[NR];
 
@@ -81,7 +81,7 @@ static void *short_thread(void *arg)
 	return arg;
 }
 
-TEST_TIMED(threads_come_and_go, 60)
+TEST_TIMED(threads_come_and_go, 200)
 {
 	pthread_t t[8];
 
@@ -101,7 +101,7 @@ static void handler(int sig TEST_UNUSED)
 	handled++;
 }
 
-TEST_TIMED(signal_storm, 60)
+TEST_TIMED(signal_storm, 200)
 {
 	pid_t pid[NR], target = getpid();
 	siginfo_t info;
@@ -133,7 +133,7 @@ TEST_TIMED(signal_storm, 60)
 	CHECK_ERR(sigtimedwait(&set, &info, &(struct timespec){}), EAGAIN);
 }
 
-TEST_TIMED(killing_while_forking, 60)
+TEST_TIMED(killing_while_forking, 200)
 {
 	pid_t pid;
 
@@ -185,7 +185,7 @@ static void *futex_lock(void *who TEST_UNUSED)
 	return NULL;
 }
 
-TEST_TIMED(a_lock_of_futexes, 60)
+TEST_TIMED(a_lock_of_futexes, 200)
 {
 	pthread_t t[NR];
 
