@@ -86,6 +86,7 @@ struct pipe *pipe_create(void)
 	p->readers_ever = 0;
 	p->is_anonymous = false;
 	p->writers_ever = 0;
+	p->is_anonymous = false;
 	return p;
 }
 
