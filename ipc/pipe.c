@@ -190,15 +190,35 @@ static ssize_t pipe_take_locked(struct pipe *p, struct iobuf *to, bool *made_roo
 	return total;
 }
 
-/* read(2): what is there; blocks while there is nothing; 0 = end of file. */
-ssize_t pipe_read(struct pipe *p, struct iobuf *to, bool nonblocking)
+/*
+ * The usual read: one page of the pipe's own, wanted whole.  Bytes, or 0: the
+ * other path has to see to it.
+ */
+static __always_inline size_t pipe_take_page_locked(struct pipe *p, struct iobuf *to)
+{
+	struct pipe_slot *s = pipe_slot_at(p, p->tail);
+	struct folio *f = s->extent.folio;
+	size_t done;
+
+	if (p->head - p->tail != 1 || p->nr_slots == 1 || s->flags != PIPE_SLOT_MERGE || p->spare ||
+	    s->extent.len > to->remaining || ref_read(&f->refs) != 1)
+		return 0;
+	done = iobuf_put(to, (u8 *)folio_address(f) + s->extent.offset, s->extent.len);
+	if (unlikely(done < s->extent.len)) {
+		s->extent.offset += (u32)done;
+		s->extent.len -= (u32)done;
+		return done;
+	}
+	p->spare = f;
+	WRITE_ONCE(p->tail, p->tail + 1);
+	return done;
+}
+
+static __noinline ssize_t pipe_read_slow_locked(struct pipe *p, struct iobuf *to, bool nonblocking)
 {
 	bool made_room = false, pass_on;
 	ssize_t n = 1;
 
-	if (to->remaining == 0)
-		return 0;
-	mutex_lock(&p->lock);
 	pass_on = pipe_is_empty(p);
 	if (pass_on)
 		n = pipe_wait_readable_locked(p, nonblocking);
@@ -212,6 +232,21 @@ ssize_t pipe_read(struct pipe *p, struct iobuf *to, bool nonblocking)
 	if (pass_on)
 		pipe_wake_readers(p);
 	return n;
+}
+
+/* read(2): what is there; blocks while there is nothing; 0 = end of file. */
+ssize_t pipe_read(struct pipe *p, struct iobuf *to, bool nonblocking)
+{
+	size_t n;
+
+	if (unlikely(to->remaining == 0))
+		return 0;
+	mutex_lock(&p->lock);
+	n = pipe_take_page_locked(p, to);
+	if (unlikely(n == 0))
+		return pipe_read_slow_locked(p, to, nonblocking);
+	mutex_unlock(&p->lock);
+	return (ssize_t)n;
 }
 
 /* Appends to the newest page if the pipe owns it and the write may be split or fits: bytes. */
@@ -255,16 +290,31 @@ static ssize_t pipe_fill_locked(struct pipe *p, struct iobuf *from, bool packets
 	return (ssize_t)done;
 }
 
-/* write(2): all of it, unless nonblocking or interrupted; bytes or −errno (the -EPIPE has sent its
- * signal). */
-ssize_t pipe_write(struct pipe *p, struct iobuf *from, bool nonblocking, bool packets)
+/* The usual write: into an empty pipe, at most a page; as pipe_take_page_locked. */
+static __always_inline size_t pipe_put_page_locked(struct pipe *p, struct iobuf *from)
+{
+	struct pipe_slot *s = pipe_slot_at(p, p->head);
+	size_t done;
+
+	if (p->head != p->tail || !p->readers || !p->spare || from->remaining > PAGE_SIZE)
+		return 0;
+	done = iobuf_get(from, folio_address(p->spare), from->remaining);
+	if (unlikely(done == 0))
+		return 0;
+	s->extent.folio = keep(p->spare);
+	s->extent.offset = 0;
+	s->extent.len = (u32)done;
+	s->flags = PIPE_SLOT_MERGE;
+	WRITE_ONCE(p->head, p->head + 1);
+	return done;
+}
+
+static __noinline ssize_t pipe_write_slow_locked(struct pipe *p, struct iobuf *from,
+						 bool nonblocking, bool packets)
 {
 	ssize_t total = 0, n = 0;
 	bool slept = false;
 
-	if (from->remaining == 0)
-		return 0;
-	mutex_lock(&p->lock);
 	if (!packets && p->readers)
 		total = (ssize_t)pipe_merge_locked(p, from);
 	while (from->remaining) {
@@ -291,6 +341,24 @@ ssize_t pipe_write(struct pipe *p, struct iobuf *from, bool nonblocking, bool pa
 	if (n == -EPIPE)
 		process_signal_self(SIGPIPE);
 	return total ? total : n;
+}
+
+/* write(2): all of it, unless nonblocking or interrupted; bytes or −errno (the -EPIPE has sent its
+ * signal). */
+ssize_t pipe_write(struct pipe *p, struct iobuf *from, bool nonblocking, bool packets)
+{
+	size_t n = 0;
+
+	if (unlikely(from->remaining == 0))
+		return 0;
+	mutex_lock(&p->lock);
+	if (likely(!packets))
+		n = pipe_put_page_locked(p, from);
+	if (unlikely(n == 0))
+		return pipe_write_slow_locked(p, from, nonblocking, packets);
+	mutex_unlock(&p->lock);
+	pipe_wake_readers(p);
+	return (ssize_t)n;
 }
 
 u64 pipe_get_size(struct pipe *p)

@@ -35,7 +35,7 @@ static ssize_t pipe_file_write(struct file *f, struct iobuf *from, u64 *pos)
  * POLLHUP for a reader only if a writer was there since its open: f->position,
  * unused in a stream, holds how many had come by then.
  */
-static u32 pipe_poll_slow(struct file *f, struct pipe *p, struct poll_table *t)
+static __noinline u32 pipe_poll_slow(struct file *f, struct pipe *p, struct poll_table *t)
 {
 	u32 mask = 0;
 

@@ -133,7 +133,7 @@ static __noinline u16 poll_ask_slow(const struct poll_item *item, u16 always)
 }
 
 /* Asks every file, without waiting: items that have something. */
-static int poll_scan_once(struct poll_item *items, u32 nr, u16 always)
+static __noinline int poll_scan_once(struct poll_item *items, u32 nr, u16 always)
 {
 	const struct fd_table *t = fd_table_here();
 	const struct fd_array *a = t->array;
