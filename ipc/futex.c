@@ -75,9 +75,14 @@ static int __init futex_init(void)
 }
 INIT_STEP(INIT_CORE, futex_init);
 
+static inline struct futex_bucket *bucket_at(u64 object, u64 offset)
+{
+	return &buckets[hash_u64(object + (offset >> 2)) >> (64 - 9)];
+}
+
 static struct futex_bucket *bucket_of(const struct futex_key *k)
 {
-	return &buckets[hash_u64(k->object + (k->offset >> 2)) >> (64 - 9)];
+	return bucket_at(k->object, k->offset);
 }
 static_assert(NR_BUCKETS == 1u << 9);
 
@@ -253,7 +258,7 @@ static u32 wake_locked(struct futex_bucket *b, const struct futex_key *k, u32 nr
 	return woken;
 }
 
-long futex_wake(u64 address, u32 nr, u32 bitset, u32 flags)
+static __noinline long wake_key(u64 address, u32 nr, u32 bitset, u32 flags)
 {
 	struct futex_bucket *b;
 	struct futex_key k;
@@ -273,6 +278,20 @@ long futex_wake(u64 address, u32 nr, u32 bitset, u32 flags)
 	woken = wake_locked(b, &k, nr, bitset);
 	spin_unlock(&b->lock);
 	return woken;
+}
+
+/* A private futex that nobody waits for: without a key in memory, and without a lock. */
+long futex_wake(u64 address, u32 nr, u32 bitset, u32 flags)
+{
+	if (likely(!(flags & FUTEX_OP_SHARED) && address % sizeof(u32) == 0 &&
+		   address <= USER_ADDRESS_END - sizeof(u32) && bitset)) {
+		struct futex_bucket *b = bucket_at((u64)current_thread->aspace, address);
+
+		memory_fence();
+		if (atomic_load_relaxed(&b->nr_waiters) == 0)
+			return 0;
+	}
+	return wake_key(address, nr, bitset, flags);
 }
 
 int futex_wake_address(u64 address, u32 nr)

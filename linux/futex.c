@@ -71,17 +71,15 @@ static int read_timeout(int command, bool realtime, unsigned long timeout, u64 *
 	return 0;
 }
 
-long sys_futex(void __user *word, int op, unsigned int val, unsigned long timeout,
-	       void __user *word2, unsigned int val3)
+/* All but the plain wake-up, which is by far the most frequent and must stay short. */
+static __noinline long other_command(u64 address, int op, u32 val, unsigned long timeout,
+				     const void __user *word2, u32 val3)
 {
 	int command = op & FUTEX_CMD_MASK, err;
 	u32 flags = op & FUTEX_PRIVATE_FLAG ? 0 : FUTEX_OP_SHARED;
 	bool realtime = op & FUTEX_CLOCK_REALTIME;
-	u64 address = (u64)word, deadline;
+	u64 deadline;
 
-	if (likely(command == FUTEX_WAKE))
-		return realtime ? -ENOSYS
-				: futex_wake(address, val, FUTEX_BITSET_MATCH_ANY, flags);
 	if (realtime && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI2)
 		return -ENOSYS;
 	switch (command) {
@@ -113,6 +111,15 @@ long sys_futex(void __user *word, int op, unsigned int val, unsigned long timeou
 	default:
 		return -ENOSYS;
 	}
+}
+
+long sys_futex(void __user *word, int op, unsigned int val, unsigned long timeout,
+	       void __user *word2, unsigned int val3)
+{
+	if (likely((op & ~FUTEX_PRIVATE_FLAG) == FUTEX_WAKE))
+		return futex_wake((u64)word, val, FUTEX_BITSET_MATCH_ANY,
+				  op & FUTEX_PRIVATE_FLAG ? 0 : FUTEX_OP_SHARED);
+	return other_command((u64)word, op, val, timeout, word2, val3);
 }
 
 static int read_waiters(struct futex_wait_entry *entries, const void __user *waiters, unsigned nr)

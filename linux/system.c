@@ -21,41 +21,22 @@
 
 /* ---- names ---- */
 
-/* What never changes is laid out once. */
-static struct new_utsname uts_template;
-
-static int __init uts_template_init(void)
-{
-	string_copy(uts_template.sysname, uts_system, sizeof(uts_template.sysname));
-	string_copy(uts_template.release, uts_release, sizeof(uts_template.release));
-	string_copy(uts_template.version, uts_version, sizeof(uts_template.version));
-	string_copy(uts_template.machine, uts_machine, sizeof(uts_template.machine));
-	return 0;
-}
-INIT_STEP(INIT_CORE, uts_template_init);
-
 long sys_uname(void __user *buf)
 {
 	struct uts_namespace *u = task_current()->uts;
-	struct new_utsname *to = buf;
-	char names[2][UTS_LENGTH + 1];
+	u32 sequence;
 
-	{
-		scoped_spin(&u->lock);
-		memcpy(names[0], u->node, sizeof(names[0]));
-		memcpy(names[1], u->domain, sizeof(names[1]));
-	}
-	if (copy_to_user(buf, &uts_template, sizeof(uts_template)) ||
-	    copy_to_user(to->nodename, names[0], sizeof(names[0])) ||
-	    copy_to_user(to->domainname, names[1], sizeof(names[1])))
-		return -EFAULT;
+	do {
+		sequence = seq_read_begin(&u->sequence);
+		if (copy_to_user(buf, &u->names, sizeof(u->names)))
+			return -EFAULT;
+	} while (seq_read_retry(&u->sequence, sequence));
 	return 0;
 }
 
 static long set_name(char *field, const void __user *name, int len)
 {
-	struct uts_namespace *u = task_current()->uts;
-	char text[UTS_LENGTH + 1] = { 0 };
+	char text[UTS_LENGTH];
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
@@ -63,19 +44,18 @@ static long set_name(char *field, const void __user *name, int len)
 		return -EINVAL;
 	if (copy_from_user(text, name, (size_t)len))
 		return -EFAULT;
-	scoped_spin(&u->lock);
-	memcpy(field, text, sizeof(text));
+	uts_set_name(task_current()->uts, field, text, (size_t)len);
 	return 0;
 }
 
 long sys_sethostname(const void __user *name, int len)
 {
-	return set_name(task_current()->uts->node, name, len);
+	return set_name(task_current()->uts->names.nodename, name, len);
 }
 
 long sys_setdomainname(const void __user *name, int len)
 {
-	return set_name(task_current()->uts->domain, name, len);
+	return set_name(task_current()->uts->names.domainname, name, len);
 }
 
 /* ---- figures ---- */
@@ -215,7 +195,7 @@ long sys_prlimit64(int pid, unsigned int resource, const void __user *new, void 
 long sys_getrandom(void __user *buf, size_t len, unsigned int flags)
 {
 	char __user *to = buf;
-	u8 bytes[256];
+	u8 bytes[64];
 	size_t done = 0;
 
 	if (flags & ~(unsigned)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||

@@ -53,9 +53,10 @@ INIT_STEP(INIT_CORE, signal_caches_init);
 
 /* ---- handlers ---- */
 
-struct signal_handlers *signal_handlers_create(void)
+/* The actions are not yet filled in. */
+static struct signal_handlers *handlers_allocate(void)
 {
-	struct signal_handlers *h = slab_alloc(handlers_cache, ALLOC_ZERO);
+	struct signal_handlers *h = slab_alloc(handlers_cache, 0);
 
 	if (!h)
 		return NULL;
@@ -65,9 +66,18 @@ struct signal_handlers *signal_handlers_create(void)
 	return h;
 }
 
+struct signal_handlers *signal_handlers_create(void)
+{
+	struct signal_handlers *h = handlers_allocate();
+
+	if (h)
+		memset(h->actions, 0, sizeof(h->actions));
+	return h;
+}
+
 struct signal_handlers *signal_handlers_copy(struct signal_handlers *from)
 {
-	struct signal_handlers *h = signal_handlers_create();
+	struct signal_handlers *h = handlers_allocate();
 
 	if (h) {
 		scoped_spin_irq(&from->lock);

@@ -53,7 +53,7 @@ struct task *task_allocate(void)
 
 	if (!t)
 		return NULL;
-	t->thread.arch.fpu = slab_alloc(fpu_cache, ALLOC_ZERO);
+	t->thread.arch.fpu = slab_alloc(fpu_cache, 0);
 	if (!t->thread.arch.fpu || thread_init(&t->thread)) {
 		if (t->thread.arch.fpu)
 			slab_free(fpu_cache, t->thread.arch.fpu);

@@ -3,17 +3,18 @@
 
 #include <nos/pseudo.h>
 
-/* Programs compare these with what they were built for: libc wants a release of 3.2 or newer. */
-const char uts_system[] = "Linux";
-const char uts_release[] = "6.1.0-nos";
-const char uts_version[] = "#1 SMP PREEMPT NOS";
-const char uts_machine[] = "x86_64";
-
+/* Programs compare release with what they were built for: libc wants 3.2 or newer. */
 struct uts_namespace init_uts = {
 	.refs = { 1 },
 	.lock = SPINLOCK_INIT(RANK_LEAF),
-	.node = "nos",
-	.domain = "(none)",
+	.names = {
+		.sysname = "Linux",
+		.nodename = "nos",
+		.release = "6.1.0-nos",
+		.version = "#1 SMP PREEMPT NOS",
+		.machine = "x86_64",
+		.domainname = "(none)",
+	},
 };
 
 static struct uts_namespace *uts_current(void)
@@ -30,8 +31,7 @@ struct uts_namespace *uts_copy(struct uts_namespace *u)
 	ref_init(&new->refs, 1);
 	spin_init(&new->lock, RANK_LEAF);
 	scoped_spin(&u->lock);
-	memcpy(new->node, u->node, sizeof(u->node));
-	memcpy(new->domain, u->domain, sizeof(u->domain));
+	new->names = u->names;
 	return new;
 }
 
@@ -47,29 +47,19 @@ void uts_put(struct uts_namespace *u)
 		kfree(u);
 }
 
-static int show_constant(struct text_out *out, void *arg)
+/* field: one of u->names; shorter than UTS_LENGTH + 1 or cut. */
+void uts_set_name(struct uts_namespace *u, char *field, const char *name, size_t len)
 {
-	text_printf(out, "%s\n", (const char *)arg);
-	return 0;
+	scoped_spin(&u->lock);
+
+	len = min(len, (size_t)UTS_LENGTH);
+	seq_write_begin(&u->sequence);
+	memset(field, 0, UTS_LENGTH + 1);
+	memcpy(field, name, len);
+	seq_write_end(&u->sequence);
 }
 
-PSEUDO_FILE(ostype_file, .path = "proc/sys/kernel/ostype", .show = show_constant,
-	    .arg = (void *)uts_system);
-PSEUDO_FILE(osrelease_file, .path = "proc/sys/kernel/osrelease", .show = show_constant,
-	    .arg = (void *)uts_release);
-PSEUDO_FILE(version_file, .path = "proc/sys/kernel/version", .show = show_constant,
-	    .arg = (void *)uts_version);
-
-static int show_banner(struct text_out *out, void *arg)
-{
-	text_printf(out, "%s version %s (gcc %s) %s\n", uts_system, uts_release, __VERSION__,
-		    uts_version);
-	return 0;
-}
-
-PSEUDO_FILE(banner_file, .path = "proc/version", .show = show_banner);
-
-/* arg: offset of the name in the namespace. */
+/* arg: offset of the name in struct new_utsname. */
 static int show_name(struct text_out *out, void *arg)
 {
 	struct uts_namespace *u = uts_current();
@@ -77,7 +67,7 @@ static int show_name(struct text_out *out, void *arg)
 
 	{
 		scoped_spin(&u->lock);
-		memcpy(name, (char *)u + (size_t)arg, sizeof(name));
+		memcpy(name, (char *)&u->names + (size_t)arg, sizeof(name));
 	}
 	text_printf(out, "%s\n", name);
 	return 0;
@@ -87,18 +77,18 @@ static ssize_t store_name(const char *text, size_t len, void *arg)
 {
 	struct uts_namespace *u = uts_current();
 	size_t n = 0;
-	scoped_spin(&u->lock);
-	char *name = (char *)u + (size_t)arg;
 
-	memset(name, 0, UTS_LENGTH + 1);
-	while (n < len && n < UTS_LENGTH && text[n] != '\n' && text[n]) {
-		name[n] = text[n];
+	while (n < len && text[n] != '\n' && text[n])
 		n++;
-	}
+	uts_set_name(u, (char *)&u->names + (size_t)arg, text, n);
 	return (ssize_t)len;
 }
 
-PSEUDO_FILE(hostname_file, .path = "proc/sys/kernel/hostname", .mode = 0644, .show = show_name,
-	    .store = store_name, .arg = (void *)offsetof(struct uts_namespace, node));
-PSEUDO_FILE(domainname_file, .path = "proc/sys/kernel/domainname", .mode = 0644, .show = show_name,
-	    .store = store_name, .arg = (void *)offsetof(struct uts_namespace, domain));
+#define UTS_FILE(name, field, ...)                                                                 \
+	PSEUDO_FILE(name##_file, .path = "proc/sys/kernel/" #name, .show = show_name,              \
+		    .arg = (void *)offsetof(struct new_utsname, field) __VA_OPT__(, ) __VA_ARGS__)
+UTS_FILE(ostype, sysname);
+UTS_FILE(osrelease, release);
+UTS_FILE(version, version);
+UTS_FILE(hostname, nodename, .mode = 0644, .store = store_name);
+UTS_FILE(domainname, domainname, .mode = 0644, .store = store_name);

@@ -6,6 +6,7 @@
 
 #include <nos/task.h>
 #include <linux/time_types.h>
+#include <linux/utsname.h>
 
 /* ---- accounts: what a real uid is charged with (proc/cred.c) ---- */
 struct user_account {
@@ -40,10 +41,11 @@ int cred_set_capabilities(u64 effective, u64 permitted, u64 inheritable);
 #define UTS_LENGTH 64
 struct uts_namespace {
 	struct ref refs;
-	struct spinlock lock;
-	char node[UTS_LENGTH + 1], domain[UTS_LENGTH + 1];
+	struct spinlock lock;		/* writers */
+	struct seqlock sequence;	/* uname(2) copies `names` without the lock */
+	struct new_utsname names;
 };
-extern const char uts_system[], uts_release[], uts_version[], uts_machine[];
+void uts_set_name(struct uts_namespace *u, char *field, const char *name, size_t len);
 struct uts_namespace *uts_copy(struct uts_namespace *u);	/* NULL: no memory */
 void uts_get(struct uts_namespace *u);
 void uts_put(struct uts_namespace *u);
