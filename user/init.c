@@ -404,7 +404,7 @@ static void mount_share(const char *tag, const char *target,
 		      flags & MS_RDONLY ? "trans=virtio,version=9p2000.L,"
 					  "msize=524288,cache=loose" :
 					  "trans=virtio,version=9p2000.L,"
-					  "msize=524288,cache=mmap");
+					  "msize=524288,cache=none");
 }
 
 /* The host's tree below, a tmpfs above, together on /root. */

@@ -104,8 +104,8 @@ def test_writable_folder():
 def test_processors_and_memory():
     equal(run("--smp", "3", "--", "nproc")[1], b"3\n")
     equal(run("--smp", "16", "--", "nproc")[1], b"16\n")
-    status, out, _ = run("--mem", "256M", "--", "awk", "/MemTotal/ { print $2 < 262144 && "
-                                                     "$2 > 200000 }", "/proc/meminfo")
+    status, out, _ = run("--mem", "256M", "--", "awk", "/MemTotal/ { print ($2 < 262144 "
+                                                     "&& $2 > 200000) }", "/proc/meminfo")
     equal((status, out), (0, b"1\n"))
     if KERNEL == "nos":
         equal(run("--mem", "32M", "--smp", "1", "--", "/bin/true")[0], 0)
