@@ -204,6 +204,8 @@ static int find_layers(struct overlay_mount *m, struct overlay_config *c)
 		m->upper = (struct path){ 0 };
 		return err;
 	}
+	/* Copying up renames there while directories of the overlay are locked. */
+	mutex_set_rank(&m->upper.dentry->sb->rename_lock, RANK_INODE_DIR);
 	if (m->upper.dentry->sb->flags & MS_RDONLY)
 		return -EROFS;
 	return prepare_work(m, next_item(&work, 0));
