@@ -56,7 +56,9 @@ def clang_flags():
     flags[gcc_include + 1] = command(["clang", "-print-resource-dir"])[1].strip() + "/include"
     return flags + ["-Ibuild/release/gen", "-O2", "-Wno-unknown-warning-option",
                     "-Wno-unused-command-line-argument", "-Wno-gnu-designator",
-                    "-Wno-initializer-overrides", "-Dstatic_assert=_Static_assert"]
+                    "-Wno-initializer-overrides", "-Wno-shadow",
+                    "-Wno-duplicate-decl-specifier", "-Wno-ignored-attributes",
+                    "-Wno-unused-but-set-variable", "-Dstatic_assert=_Static_assert"]
 
 
 def kernel_c():

@@ -55,18 +55,18 @@ static int image_push(u64 area)
 
 	if (cpu_has(CPU_XSAVE)) {
 		/* XSAVE leaves the header's reserved bytes alone; XRSTOR wants zeros. */
-		if (copy_to_user((void *)(area + 512), zero, sizeof(zero)))
+		if (copy_to_user((void __user *)(area + 512), zero, sizeof(zero)))
 			return -EFAULT;
 		sw.magic1 = FP_XSTATE_MAGIC1;
 		sw.extended_size = (u32)image_space();
 		sw.xfeatures = fpu_features();
 		sw.xstate_size = fpu_image_size();
-		if (copy_to_user((void *)(area + fpu_image_size()), &magic2, sizeof(magic2)))
+		if (copy_to_user((void __user *)(area + fpu_image_size()), &magic2, sizeof(magic2)))
 			return -EFAULT;
 	}
 	if (fpu_save_to_user(area))
 		return -EFAULT;
-	return copy_to_user((void *)(area + SW_BYTES_OFFSET), &sw, sizeof(sw)) ? -EFAULT : 0;
+	return copy_to_user((void __user *)(area + SW_BYTES_OFFSET), &sw, sizeof(sw)) ? -EFAULT : 0;
 }
 
 static void context_fill(struct sigcontext *sc, const struct trap_frame *f, u64 mask, u64 area)
@@ -101,7 +101,7 @@ int signal_frame_push(struct trap_frame *frame, const struct signal_context *c)
 	out.uc.uc_sigmask = c->mask;
 	context_fill(&out.uc.uc_mcontext, frame, c->mask, area);
 	memcpy(out.info, c->siginfo, SIGINFO_SIZE);
-	if (image_push(area) || copy_to_user((void *)at, &out, sizeof(out)))
+	if (image_push(area) || copy_to_user((void __user *)at, &out, sizeof(out)))
 		return -EFAULT;
 
 	frame->rdi = (u64)c->signo;
@@ -128,13 +128,13 @@ static int image_pop(u64 area)
 		return 0;
 	}
 	if (!is_aligned(area, 64ul) ||
-	    copy_from_user(&sw, (void *)(area + SW_BYTES_OFFSET), sizeof(sw)))
+	    copy_from_user(&sw, (void __user *)(area + SW_BYTES_OFFSET), sizeof(sw)))
 		return -EFAULT;
 	bool extended = sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size == fpu_image_size() &&
 			sw.extended_size == image_space();
 
 	if (extended) {
-		if (copy_from_user(&magic2, (void *)(area + sw.xstate_size), sizeof(magic2)))
+		if (copy_from_user(&magic2, (void __user *)(area + sw.xstate_size), sizeof(magic2)))
 			return -EFAULT;
 		extended = magic2 == FP_XSTATE_MAGIC2;
 	}
@@ -159,7 +159,7 @@ int signal_frame_pop(struct trap_frame *frame, u64 *mask, u64 *altstack_sp, u64 
 	struct ucontext uc;
 	u64 at = frame->rsp - 8;
 
-	if (copy_from_user(&uc, (void *)(at + offsetof(struct signal_frame, uc)), sizeof(uc)))
+	if (copy_from_user(&uc, (void __user *)(at + offsetof(struct signal_frame, uc)), sizeof(uc)))
 		return -EFAULT;
 	const struct sigcontext *sc = &uc.uc_mcontext;
 
