@@ -48,7 +48,7 @@ static int put_stat(const struct stat_info *s, void __user *to)
 	return copy_to_user(to, &st, sizeof(st)) ? -EFAULT : 0;
 }
 
-static long stat_name(int dirfd, const char __user *path, void __user *to, int flags)
+static inline long stat_name(int dirfd, const char __user *path, void __user *to, int flags)
 {
 	struct stat_info s;
 	scoped_user_path p;

@@ -56,76 +56,117 @@ static inline bool is_past_end(u64 pos, size_t count)
 	return (s64)(pos + count) < 0;
 }
 
-__hot long sys_read(int fd, void __user *buf, size_t count)
+/* Wholly in the user half, and not too long: the case without a cut or an error. */
+static inline bool is_plain_buffer(const void __user *buf, size_t count)
+{
+	return count <= MAX_RW_BYTES && !(((u64)buf | ((u64)buf + count)) >> 47);
+}
+
+/* The file of fd where nothing stands between it and its operation; NULL: the long way. */
+static inline struct file *plain_file(int fd, u32 mode, u32 not_mode)
+{
+	struct file *f = fd_light(fd);
+
+	if (unlikely(!f || (f->mode & (mode | not_mode)) != mode || READ_ONCE(notify_active)))
+		return NULL;
+	return f;
+}
+
+static __noinline long read_any(int fd, void __user *buf, size_t count)
 {
 	scoped_fd r = fd_lookup(fd);
 	struct iobuf b;
 	int err;
 
-	if (unlikely(!r.file))
+	if (!r.file || !(r.file->mode & FILE_READ))
 		return -EBADF;
 	err = buffer_init(&b, buf, count);
-	if (unlikely(err))
-		return r.file->mode & FILE_READ ? err : -EBADF;
-	return count_read(file_read(r.file, &b, NULL));
+	return err ? err : count_read(file_read(r.file, &b, NULL));
+}
+
+__hot long sys_read(int fd, void __user *buf, size_t count)
+{
+	struct file *f = plain_file(fd, FILE_READ, 0);
+	struct iobuf b;
+
+	if (unlikely(!f || !is_plain_buffer(buf, count) || !f->ops->read ||
+		     !file_has_own_position(f)))
+		return read_any(fd, buf, count);
+	iobuf_init_user(&b, (u64)buf, count);
+	return count_read(f->ops->read(f, &b, &f->position));
+}
+
+static __noinline long write_any(int fd, const void __user *buf, size_t count)
+{
+	scoped_fd r = fd_lookup(fd);
+	struct iobuf b;
+	int err;
+
+	if (!r.file || !(r.file->mode & FILE_WRITE))
+		return -EBADF;
+	err = buffer_init(&b, buf, count);
+	return err ? err : count_write(file_write(r.file, &b, NULL));
 }
 
 __hot long sys_write(int fd, const void __user *buf, size_t count)
 {
-	scoped_fd r = fd_lookup(fd);
+	struct file *f = plain_file(fd, FILE_WRITE, 0);
+	struct iobuf b;
+
+	if (unlikely(!f || !is_plain_buffer(buf, count) || !f->ops->write ||
+		     !file_has_own_position(f)))
+		return write_any(fd, buf, count);
+	iobuf_init_user(&b, (u64)buf, count);
+	return count_write(f->ops->write(f, &b, &f->position));
+}
+
+static __noinline long transfer_at(int fd, const void __user *buf, size_t count, s64 pos, bool write)
+{
+	u64 at = (u64)pos;
 	struct iobuf b;
 	int err;
 
-	if (unlikely(!r.file))
+	if (pos < 0)
+		return -EINVAL;
+	scoped_fd r = fd_lookup(fd);
+
+	if (!r.file)
 		return -EBADF;
+	if (r.file->mode & FILE_STREAM)
+		return -ESPIPE;
 	err = buffer_init(&b, buf, count);
-	if (unlikely(err))
-		return r.file->mode & FILE_WRITE ? err : -EBADF;
-	return count_write(file_write(r.file, &b, NULL));
+	if (err)
+		return err;
+	if (is_past_end(at, b.remaining))
+		return -EINVAL;
+	return write ? count_write(file_write(r.file, &b, &at)) :
+		       count_read(file_read(r.file, &b, &at));
 }
 
 __hot long sys_pread64(int fd, void __user *buf, size_t count, s64 pos)
 {
+	struct file *f = plain_file(fd, FILE_READ, FILE_STREAM);
 	u64 at = (u64)pos;
 	struct iobuf b;
-	int err;
 
-	if (unlikely(pos < 0))
-		return -EINVAL;
-	scoped_fd r = fd_lookup(fd);
-
-	if (unlikely(!r.file))
-		return -EBADF;
-	if (unlikely(r.file->mode & FILE_STREAM))
-		return -ESPIPE;
-	err = buffer_init(&b, buf, count);
-	if (unlikely(err))
-		return err;
-	if (unlikely(is_past_end(at, b.remaining)))
-		return -EINVAL;
-	return count_read(file_read(r.file, &b, &at));
+	if (unlikely(!f || !is_plain_buffer(buf, count) || !f->ops->read ||
+		     (u64)pos > S64_MAX - MAX_RW_BYTES))
+		return transfer_at(fd, buf, count, pos, false);
+	iobuf_init_user(&b, (u64)buf, count);
+	return count_read(f->ops->read(f, &b, &at));
 }
 
 __hot long sys_pwrite64(int fd, const void __user *buf, size_t count, s64 pos)
 {
+	struct file *f = plain_file(fd, FILE_WRITE, FILE_STREAM);
 	u64 at = (u64)pos;
 	struct iobuf b;
-	int err;
 
-	if (unlikely(pos < 0))
-		return -EINVAL;
-	scoped_fd r = fd_lookup(fd);
-
-	if (unlikely(!r.file))
-		return -EBADF;
-	if (unlikely(r.file->mode & FILE_STREAM))
-		return -ESPIPE;
-	err = buffer_init(&b, buf, count);
-	if (unlikely(err))
-		return err;
-	if (unlikely(is_past_end(at, b.remaining)))
-		return -EINVAL;
-	return count_write(file_write(r.file, &b, &at));
+	if (unlikely(!f || !is_plain_buffer(buf, count) || !f->ops->write ||
+		     (u64)pos > S64_MAX - MAX_RW_BYTES))
+		return transfer_at(fd, buf, count, pos, true);
+	iobuf_init_user(&b, (u64)buf, count);
+	return count_write(f->ops->write(f, &b, &at));
 }
 
 /* pos NULL: the file's own position. */
@@ -227,15 +268,23 @@ long sys_pwritev2(int fd, const void __user *vec, unsigned long nr, unsigned lon
 	return vector_call2(fd, vec, nr, pos_low, flags, true);
 }
 
-__hot long sys_lseek(int fd, s64 offset, unsigned int whence)
+static __noinline long seek_any(int fd, s64 offset, unsigned int whence)
 {
 	scoped_fd r = fd_lookup(fd);
 
-	if (unlikely(!r.file))
+	if (!r.file)
 		return -EBADF;
-	if (unlikely(whence > SEEK_MAX))
-		return -EINVAL;
-	return file_seek(r.file, offset, (int)whence);
+	return whence > SEEK_MAX ? -EINVAL : file_seek(r.file, offset, (int)whence);
+}
+
+__hot long sys_lseek(int fd, s64 offset, unsigned int whence)
+{
+	struct file *f = fd_light(fd);
+
+	if (unlikely(!f || (f->mode & FILE_PATH) || whence > SEEK_MAX || !f->ops->seek ||
+		     !file_has_own_position(f)))
+		return seek_any(fd, offset, whence);
+	return f->ops->seek(f, offset, (int)whence);
 }
 
 /* ---- open and close ---- */
@@ -374,10 +423,7 @@ long sys_openat2(int dirfd, const char __user *path, const void __user *how_arg,
 
 __hot long sys_close(int fd)
 {
-	long err = fd_close(fd);
-
-	/* The descriptor is gone: a restart would close another one. */
-	return err <= -ERESTARTSYS ? -EINTR : err;
+	return fd_close(fd);
 }
 
 long sys_close_range(unsigned int first, unsigned int last, unsigned int flags)

@@ -4,15 +4,9 @@
 #define PATH_BYTES 4096
 #define VEC_LIMIT 1024
 
-int user_path_get(struct user_path *p, const char __user *from)
+/* n: what the copy into the small buffer gave. */
+int user_path_get_long(struct user_path *p, const char __user *from, ssize_t n)
 {
-	ssize_t n;
-
-	p->large = NULL;
-	p->text = p->small;
-	n = string_from_user(p->small, from, sizeof(p->small));
-	if (likely((size_t)n < sizeof(p->small)))
-		return 0;
 	if (n < 0)
 		return (int)n;
 	p->large = kmalloc(PATH_BYTES, 0);

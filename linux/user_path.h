@@ -14,7 +14,15 @@ struct user_path {
 	char small[184];
 };
 /* 0, -EFAULT, -ENAMETOOLONG, -ENOMEM; on success (and error) user_path_end is due. */
-int user_path_get(struct user_path *p, const char __user *from) __must_check;
+int user_path_get_long(struct user_path *p, const char __user *from, ssize_t n);
+static inline int __must_check user_path_get(struct user_path *p, const char __user *from)
+{
+	ssize_t n = string_from_user(p->small, from, sizeof(p->small));
+
+	p->large = NULL;
+	p->text = p->small;
+	return likely((size_t)n < sizeof(p->small)) ? 0 : user_path_get_long(p, from, n);
+}
 static inline void user_path_end(struct user_path *p)
 {
 	if (unlikely(p->large))

@@ -192,6 +192,11 @@ struct fd_ref fd_lookup_shared_any(int fd)
 	return lookup(fd, 0);
 }
 
+void fd_release_counted(struct file *f)
+{
+	file_put(f);
+}
+
 struct file *fd_get_file(int fd)
 {
 	return lookup_counted(fd_table_current(), (u32)fd);
@@ -225,29 +230,42 @@ static u32 find_free(const struct fd_table *t, u32 from)
 	return w * 64 + (u32)__builtin_ctzll(free);
 }
 
-static inline void mark_used(struct fd_array *a, u32 fd, u32 flags)
+static inline __always_inline void mark_used(struct fd_array *a, u32 fd, u32 flags)
 {
-	bitmap_set(a->used, fd);
-	if (flags & O_CLOEXEC)
-		bitmap_set(a->close_on_exec, fd);
+	u64 mask = 1ull << (fd % 64), used = a->used[fd / 64] | mask;
+
+	a->used[fd / 64] = used;
+	if (unlikely(flags & O_CLOEXEC))
+		a->close_on_exec[fd / 64] |= mask;
 	else
-		bitmap_clear(a->close_on_exec, fd);
-	if (a->used[fd / 64] == ~0ull)
+		a->close_on_exec[fd / 64] &= ~mask;
+	if (unlikely(used == ~0ull))
 		bitmap_set(a->full_words, fd / 64);
 }
 
-static inline void mark_free(struct fd_table *t, u32 fd)
+static inline __always_inline void mark_free(struct fd_table *t, u32 fd)
 {
 	struct fd_array *a = t->array;
+	u64 used = a->used[fd / 64];
 
-	bitmap_clear(a->used, fd);
-	bitmap_clear(a->full_words, fd / 64);
+	if (unlikely(used == ~0ull))
+		bitmap_clear(a->full_words, fd / 64);
+	a->used[fd / 64] = used & ~(1ull << (fd % 64));
 	if (fd < t->next_hint)
 		t->next_hint = fd;
 }
 
-static int allocate_locked(struct fd_table *t, u32 first, u32 limit, u32 flags, bool locked)
+static inline __always_inline int allocate_locked(struct fd_table *t, u32 first, u32 limit, u32 flags, bool locked)
 {
+	u32 hint = t->next_hint;
+
+	/* Nearly always: the slot after the ones that are used. */
+	if (likely(first <= hint && hint < min(limit, t->array->size) &&
+		   !((t->array->used[hint / 64] >> (hint % 64)) & 1))) {
+		mark_used(t->array, hint, flags);
+		t->next_hint = hint + 1;
+		return (int)hint;
+	}
 	for (;;) {
 		u32 fd = find_free(t, max(first, t->next_hint));
 		int err;
@@ -321,20 +339,24 @@ int fd_add(struct file *f, u32 flags)
 }
 
 /* What each close of a descriptor does, the slot being empty already. */
-static int close_file(struct file *f, struct fd_table *t)
+static inline __always_inline int close_file(struct file *f, struct fd_table *t)
 {
 	int err = 0;
 
-	if (f->ops->flush)
+	if (unlikely(f->ops->flush != NULL)) {
 		err = f->ops->flush(f);
-	if (unlikely(f->inode && READ_ONCE(f->inode->locks)))
+		/* The descriptor is gone: a restart would close another one. */
+		if (err <= -ERESTARTSYS)
+			err = -EINTR;
+	}
+	if (unlikely(READ_ONCE(f->inode->locks) != NULL))
 		file_locks_close(f, t);
 	file_put(f);
 	return err;
 }
 
 /* Empties the slot; NULL if it held no file. */
-static struct file *take_locked(struct fd_table *t, u32 fd)
+static inline __always_inline struct file *take_locked(struct fd_table *t, u32 fd)
 {
 	struct fd_array *a = t->array;
 	struct file *f = fd < a->size ? a->files[fd] : NULL;

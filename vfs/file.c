@@ -69,12 +69,7 @@ static void file_free(struct file *f)
 	slab_free(file_cache, f);
 }
 
-void file_get(struct file *f)
-{
-	ref_get(&f->refs);
-}
-
-static __noinline void file_release(struct file *f)
+void file_release(struct file *f)
 {
 	struct inode *i = f->inode;
 
@@ -96,12 +91,6 @@ static __noinline void file_release(struct file *f)
 	if (unlikely(f->owner))
 		process_file_owner_put(f);
 	file_free(f);
-}
-
-void file_put(struct file *f)
-{
-	if (ref_put(&f->refs))
-		file_release(f);
 }
 
 void file_get_for_mapping(struct file *f)

@@ -157,7 +157,6 @@ int may_create_in(const struct path *dir);
 int may_delete_from(struct inode *dir, struct dentry *victim, bool is_dir);
 
 /* ---- notify.c ---- */
-extern u32 notify_active;	/* watches in the system */
 void notify_inode_gone(struct inode *i);	/* last reference: IN_IGNORED */
 void notify_child(struct dentry *dir, const char *name, u32 mask, u32 cookie);
 void notify_unlinked(struct inode *i);

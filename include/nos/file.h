@@ -76,8 +76,17 @@ struct file {
 	struct rcu_head rcu;
 };
 
-void file_get(struct file *f);
-void file_put(struct file *f);	/* the last one runs release: may sleep */
+static inline void file_get(struct file *f)
+{
+	ref_get(&f->refs);
+}
+void file_release(struct file *f);	/* file_put's last one */
+/* The last one runs release: may sleep. */
+static inline void file_put(struct file *f)
+{
+	if (unlikely(ref_put(&f->refs)))
+		file_release(f);
+}
 
 /* Opens by name: flags O_*, checks, O_CREAT, truncation, inotify.  ERR. */
 struct file *file_open_at(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup_flags);
@@ -130,6 +139,16 @@ struct file *file_create_unnamed(const struct path *where, struct inode *i, cons
 int inode_deny_write(struct inode *i);		/* -ETXTBSY */
 void inode_allow_write(struct inode *i);
 
+/*
+ * read(2), write(2) and lseek(2) go straight to the operation where the file's own position needs no
+ * lock and no one watches.
+ */
+extern u32 notify_active;	/* inotify watches in the system */
+static inline bool file_has_own_position(const struct file *f)
+{
+	return !(f->mode & FILE_STREAM) &&
+	       (!(f->mode & FILE_POSITION_LOCK) || ref_read(&f->refs) == 1);
+}
 /* ---- descriptors ---- */
 
 /*
@@ -205,10 +224,11 @@ static inline struct fd_ref fd_lookup_any(int fd)
 		return (struct fd_ref){ f, false };
 	return fd_lookup_shared_any(fd);
 }
+void fd_release_counted(struct file *f);
 static inline void fd_release(struct fd_ref r)
 {
 	if (unlikely(r.counted))
-		file_put(r.file);
+		fd_release_counted(r.file);
 }
 /* Scoped: released at the end of the block. */
 static inline void scoped_fd_end(struct fd_ref *r)
