@@ -5,9 +5,8 @@
  * on a name or an open file reports here; with no watch in the system that is
  * one load (notify_active), and with watches elsewhere two.
  *
- * Locking.  notify_lock (a leaf among the sleeping locks: nothing sleeps under
- * it but allocation) guards all lists of watches; an instance's lock guards its
- * queue of events.
+ * Locking.  notify_lock guards all lists of watches; an instance's lock, taken
+ * under it, guards its queue of events.
  */
 #include "internal.h"
 
@@ -52,7 +51,7 @@ struct watch_list {
 
 u32 notify_active;
 static u32 next_cookie;
-static struct mutex notify_lock = MUTEX_INIT(RANK_DRIVER);
+static struct mutex notify_lock = MUTEX_INIT(RANK_NOTIFY);
 
 /* ---- queue ---- */
 
@@ -374,7 +373,7 @@ struct file *inotify_create(u32 flags)
 
 	if (!in)
 		return err_ptr(-ENOMEM);
-	mutex_init(&in->lock, RANK_DRIVER);
+	mutex_init(&in->lock, RANK_NOTIFY_QUEUE);
 	list_init(&in->events);
 	list_init(&in->watches);
 	wait_queue_init(&in->readable);
