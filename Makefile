@@ -84,7 +84,7 @@ run: all
 	./nos run
 
 test:
-	$(PYTHON) tools/test.py
+	LEVEL="$(LEVEL)" TEST="$(TEST)" $(PYTHON) tools/test.py
 
 check:
 	$(PYTHON) tools/check.py

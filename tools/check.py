@@ -20,7 +20,7 @@ FILE_LINES = 1000
 HEADER_LINES = 300
 
 # What must not be in a tracked file; split, so that this file passes.
-FORBIDDEN = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b|/work" r"/|/ho" r"me/\w")
+FORBIDDEN = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b|/work" r"/")
 
 
 def files(folders, *endings):
