@@ -77,8 +77,19 @@ void table_free(struct aspace *a, struct folio *f)
 		rcu_call(&f->table_rcu, table_release_late);
 }
 
-/* The table below *e, made if missing. */
-static pte_t *table_descend(struct aspace *a, pte_t *e, u32 flags)
+/* Upper tables are listed, with the entry that points to each, for the end of the address space. */
+static void upper_table_add(struct aspace *a, struct folio *f, pte_t *entry)
+{
+	struct folio *head = READ_ONCE(a->upper_tables);
+
+	f->table_entry = entry;
+	do {
+		f->table_next = head;
+	} while (!atomic_cas_update(&a->upper_tables, &head, f));
+}
+
+/* The table below *e, made if missing; `level` is that of *e. */
+static pte_t *table_descend(struct aspace *a, pte_t *e, unsigned level, u32 flags)
 {
 	pte_t seen = READ_ONCE(*e);
 
@@ -88,8 +99,11 @@ static pte_t *table_descend(struct aspace *a, pte_t *e, u32 flags)
 		if (!f)
 			return NULL;
 		seen = 0;
-		if (atomic_cas_update(e, &seen, folio_to_phys(f) | TABLE_LINK))
+		if (atomic_cas_update(e, &seen, folio_to_phys(f) | TABLE_LINK)) {
+			if (level > 2)
+				upper_table_add(a, f, e);
 			return folio_address(f);
+		}
 		table_free(a, f);
 	}
 	return phys_to_virt(pte_phys(seen));
@@ -100,7 +114,7 @@ pte_t *table_get(struct aspace *a, u64 va, u32 flags)
 	pte_t *t = a->table;
 
 	for (unsigned level = 4; level > 1; level--) {
-		t = table_descend(a, &t[PTE_INDEX(va, level)], flags);
+		t = table_descend(a, &t[PTE_INDEX(va, level)], level, flags);
 		if (!t)
 			return NULL;
 	}
@@ -127,7 +141,8 @@ u64 table_skip(const struct aspace *a, u64 va, u64 end)
 	return end;
 }
 
-struct folio *table_detach(struct aspace *a, u64 va)
+/* The level-2 entry for va, NULL if there is no table for it. */
+static pte_t *leaf_entry(const struct aspace *a, u64 va)
 {
 	pte_t *t = a->table;
 
@@ -138,9 +153,14 @@ struct folio *table_detach(struct aspace *a, u64 va)
 			return NULL;
 		t = phys_to_virt(pte_phys(e));
 	}
-	pte_t *e = &t[PTE_INDEX(va, 2)];
+	return &t[PTE_INDEX(va, 2)];
+}
 
-	if (!pte_is_present(*e))
+struct folio *table_detach(struct aspace *a, u64 va)
+{
+	pte_t *e = leaf_entry(a, va);
+
+	if (!e || !pte_is_present(*e))
 		return NULL;
 	struct folio *f = phys_to_frame(pte_phys(*e));
 
@@ -155,9 +175,12 @@ struct folio *table_detach(struct aspace *a, u64 va)
 
 /* ---- the end of an address space ---- */
 
-static void leaf_free(struct aspace *a, pte_t *table, struct folio *f)
+/* Drops the pages of entries [first, last) of a leaf table. */
+static void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last)
 {
-	for (u32 i = 0, left = f->nr_present; left && i < 512; i++) {
+	u32 left = tf->nr_present;
+
+	for (u32 i = first; i < last && left; i++) {
 		pte_t e = table[i];
 
 		if (e == 0)
@@ -168,41 +191,57 @@ static void leaf_free(struct aspace *a, pte_t *table, struct folio *f)
 			continue;
 		struct folio *page = phys_to_folio(pte_phys(e));
 
-		if (page->kind != FOLIO_ANON || page->map_count != 1)
-			atomic_sub(&page->map_count, 1);
-		else
-			page->map_count = 0;
+		atomic_sub(&page->map_count, 1);
 		folio_put(page);
 	}
-	f->nr_present = 0;
-	table_free(a, f);
+	tf->nr_present = left;
 }
 
-static void tables_free(struct aspace *a, pte_t *table, unsigned level)
+/* The pages of [start, end), and the leaf tables that become empty. */
+static void range_free(struct aspace *a, u64 start, u64 end)
 {
-	u32 nr = level == 4 ? 256 : 512;
+	for (u64 va = start; va < end;) {
+		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
+		pte_t *e = leaf_entry(a, va);
 
-	for (u32 i = 0; i < nr; i++) {
-		pte_t e = table[i];
-
-		if (!pte_is_present(e))
+		if (!e || !pte_is_present(*e)) {
+			va = stop < end ? table_skip(a, stop, end) : stop;
 			continue;
-		pte_t *below = phys_to_virt(pte_phys(e));
-		struct folio *f = phys_to_frame(pte_phys(e));
-
-		table[i] = 0;
-		if (level == 2) {
-			leaf_free(a, below, f);
-		} else {
-			tables_free(a, below, level - 1);
-			table_free(a, f);
 		}
+		struct folio *tf = phys_to_frame(pte_phys(*e));
+		u32 first = (u32)PTE_INDEX(va, 1);
+
+		leaf_free_range(phys_to_virt(pte_phys(*e)), tf, first,
+				first + (u32)((stop - va) >> PAGE_SHIFT));
+		if (tf->nr_present == 0) {
+			*e = 0;
+			table_free(a, tf);
+		}
+		va = stop;
 	}
 }
 
 void table_free_all(struct aspace *a)
 {
-	tables_free(a, a->table, 4);
+	u64 upper_bytes = 0;
+
+	for (struct rb_node *n = rb_first(&a->mappings); n; n = rb_next(n)) {
+		const struct mapping *m = rb_entry(n, struct mapping, node);
+
+		range_free(a, m->start, m->end);
+	}
+	for (struct folio *f = a->upper_tables; f; f = f->table_next)
+		upper_bytes += PAGE_SIZE;
+	/* a fault that came too late may have left an empty leaf table anywhere */
+	if (a->page_table_bytes != upper_bytes + PAGE_SIZE)
+		range_free(a, 0, USER_ADDRESS_END);
+	while (a->upper_tables) {
+		struct folio *f = a->upper_tables;
+
+		a->upper_tables = f->table_next;
+		*f->table_entry = 0;
+		table_free(a, f);
+	}
 	folio_put(phys_to_frame(a->table_phys));
 }
 

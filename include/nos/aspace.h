@@ -74,6 +74,7 @@ struct aspace {
 	u64 peak_total_pages, peak_resident_pages, pinned_pages;
 	s64 resident_anon, resident_file, resident_shmem;	/* pages; atomic */
 	u64 page_table_bytes;
+	struct folio *upper_tables;	/* below the top; they stay until the end */
 	u64 default_locked;		/* mlockall(MCL_FUTURE) flags */
 	struct file *exe_file;		/* /proc/PID/exe */
 	u64 auxv[48];			/* as given to the program */

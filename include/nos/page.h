@@ -58,7 +58,13 @@ struct folio {
 			struct spinlock table_lock;
 			u32 table_refs;		/* address spaces that share it */
 			u32 nr_present;
-			struct rcu_head table_rcu; /* apart from the lock: late walkers take it */
+			union {	/* apart from the lock: late walkers take it */
+				struct rcu_head table_rcu;
+				struct {	/* upper tables, in their address space's list */
+					struct folio *table_next;
+					u64 *table_entry;
+				};
+			};
 		};
 		struct {	/* FOLIO_SLAB */
 			void *slab_cache;
