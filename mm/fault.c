@@ -256,11 +256,11 @@ static inline pte_t file_page_entry(const struct site *s, const struct folio *f,
 	       (site_is_private(s) ? PTE_SOFT_COW : 0);
 }
 
-/* One reference is there already: makes it those of n entries that now map f. */
-static inline void run_end(struct folio *f, u32 n)
+/* n more entries map f: their references and the count. */
+static inline void folio_add_entries(struct folio *f, u32 nr_refs, u32 n)
 {
-	if (n > 1)
-		atomic_add(&f->refs.count, n - 1);
+	if (nr_refs)
+		atomic_add(&f->refs.count, nr_refs);
 	atomic_add(&f->map_count, n);
 }
 
@@ -288,49 +288,82 @@ static void around_range(const struct site *s, u64 size_pages, u64 *start, u64 *
 	*stop = min(*stop, last);
 }
 
+/* Fills the empty ones of `span` entries with neighbouring pages from `pte` on; how many. */
+static inline u32 fill_entries(pte_t *entry, pte_t pte, u64 span)
+{
+	u32 n = 0;
+
+	for (u64 i = 0; i < span; i++, pte += PAGE_SIZE) {
+		if (entry[i] == 0) {
+			WRITE_ONCE(entry[i], pte);
+			n++;
+		}
+	}
+	return n;
+}
+
 /*
- * Maps what is in the cache around the page asked for, which `f` holds (with a
- * reference for it); the leaf lock is held.
+ * Maps what is in the cache around the page asked for, which `f` holds (its
+ * entry, reference and count are set); the leaf lock is held.
  */
 static void map_around_locked(struct site *s, struct folio *f, u64 size_pages)
 {
-	struct folio *run = f;
-	u32 n = 1, mapped = 0;
-	unsigned left = 0;
 	void *const *slot = NULL;
-	u64 va, stop;
+	u32 mapped = 0;
+	u64 va, stop, span, left = 0;
 
 	around_range(s, size_pages, &va, &stop);
 	u64 index = s->index - ((s->address - va) >> PAGE_SHIFT);
 	pte_t *entry = &s->table[PTE_INDEX(va, 1)];
+	u64 nr = (stop - va) >> PAGE_SHIFT;
+	bool tracked = cache_tracks_stores(s->cache);
+	pte_t bits = mapping_pte_bits(s->flags) | (site_is_private(s) ? PTE_SOFT_COW : 0) |
+		     (tracked ? 0 : shared_write_bit(s, f));
 
-	for (; va < stop; va += PAGE_SIZE, index++, entry++, slot++, left--) {
-		if (unlikely(left == 0)) {
-			slot = radix_find_slots(&s->cache->tree, index, &left);
+	for (u64 i = 0; i < nr; i += span, slot += span, left -= span) {
+		span = 1;
+		if (left == 0) {
+			unsigned in_node;
+
+			slot = radix_find_slots(&s->cache->tree, index + i, &in_node);
 			if (!slot)
 				break;
+			left = in_node;
 		}
 		struct folio *next = READ_ONCE(*slot);
 
-		if (!next || *entry)
+		if (!next || (next != f && (entry[i] || !page_cache_try_get(s->cache, index + i,
+									    next))))
 			continue;
-		if (next != run) {
-			if (!page_cache_try_get(s->cache, index, next))
+		bool ready = folio_has_flag(next, FOLIO_UPTODATE);
+
+		if (next->order == 0) {
+			if (next == f)
 				continue;
-			if (!folio_has_flag(next, FOLIO_UPTODATE)) {
+			if (ready) {
+				WRITE_ONCE(entry[i], folio_to_phys(next) | bits |
+						     (tracked ? shared_write_bit(s, next) : 0));
+				atomic_add(&next->map_count, 1);
+				mapped++;
+			} else {
 				folio_put(next);
-				continue;
 			}
-			run_end(run, n);
-			run = next;
-			n = 0;
+			continue;
 		}
-		WRITE_ONCE(*entry, file_page_entry(s, run, index));
-		n++;
-		mapped++;
+		span = min(min(next->index + folio_nr_pages(next) - (index + i), nr - i), left);
+		u32 n = 0;
+
+		if (ready)
+			n = fill_entries(entry + i, file_page_entry(s, next, index + i), span);
+		mapped += n;
+		if (next == f)
+			folio_add_entries(f, n, n);
+		else if (n)
+			folio_add_entries(next, n - 1, n);
+		else
+			folio_put(next);
 	}
-	run_end(run, n);
-	count_mapped(s, f, mapped + 1);
+	count_mapped(s, f, mapped);
 	counter_add(around, mapped);
 }
 
@@ -394,12 +427,10 @@ static int fault_file(struct site *s)
 		return clean ? TRY_SLOW : TRY_AGAIN;
 	}
 	WRITE_ONCE(*s->entry, file_page_entry(s, f, s->index));
-	if (fault_around) {
+	folio_add_entries(f, 0, 1);
+	count_mapped(s, f, 1);
+	if (fault_around)
 		map_around_locked(s, f, size_pages);
-	} else {
-		run_end(f, 1);
-		count_mapped(s, f, 1);
-	}
 	site_unlock(s);
 	counter_inc(file);
 	return FAULT_DONE;

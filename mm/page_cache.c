@@ -170,11 +170,13 @@ static u64 cache_size_pages(const struct page_cache *c)
 	return div_round_up(READ_ONCE(*c->size), PAGE_SIZE);
 }
 
-/* A new folio that covers `index`, as large as the owner reads and the file allows; locked. */
-static struct folio *cache_add_new(struct page_cache *c, u64 index, unsigned order, bool zero)
+/*
+ * A new folio that covers `index`, of 2^order pages if the file, `size` pages
+ * long, reaches into its upper half, and there is memory; locked.
+ */
+static struct folio *cache_add_new(struct page_cache *c, u64 index, unsigned order, u64 size,
+				   bool zero)
 {
-	u64 size = cache_size_pages(c);
-
 	while (order && align_down(index, 1ull << order) + (1ull << (order - 1)) >= size)
 		order--;
 	for (;; order = 0) {
@@ -234,7 +236,8 @@ struct folio *page_cache_get(struct page_cache *c, u64 index, struct file *file)
 		int err = 0;
 
 		if (!f) {
-			f = cache_add_new(c, index, memory ? 0 : c->ops->folio_order, memory);
+			f = cache_add_new(c, index, memory ? 0 : c->ops->folio_order,
+					  cache_size_pages(c), memory);
 			if (is_err(f)) {
 				if (ptr_err(f) == -EEXIST)
 					continue;
@@ -254,7 +257,8 @@ struct folio *page_cache_get(struct page_cache *c, u64 index, struct file *file)
 	}
 }
 
-struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, bool zero)
+/* A folio of 2^order pages if it is new and memory allows. */
+static struct folio *get_for_write(struct page_cache *c, u64 index, unsigned order, bool zero)
 {
 	for (;;) {
 		struct folio *f = page_cache_find(c, index);
@@ -267,12 +271,17 @@ struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, bool zer
 			folio_put(f);
 			continue;
 		}
-		f = cache_add_new(c, index, 0, zero);
+		f = cache_add_new(c, index, order, U64_MAX, zero);
 		if (!is_err(f))
 			return f;
 		if (ptr_err(f) != -EEXIST)
 			return NULL;
 	}
+}
+
+struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, bool zero)
+{
+	return get_for_write(c, index, 0, zero);
 }
 
 /* A page that is not ready: bytes moved, or −errno; *moved = 0 and 0 means look again. */
@@ -375,44 +384,47 @@ void page_cache_mark_dirty(struct folio *f)
 	radix_mark(&c->tree, f->index, 0);
 }
 
+#define WRITE_ORDER 4u	/* a new folio of a file in memory, for a write of that size */
+
 /*
- * The locked folio that a write of [at, at + len) within one page goes to.
- * Up to date, unless the whole page is overwritten.
+ * The locked folio that a write at `at` goes to, and in *len how much of it.
+ * Up to date, unless all of it is overwritten.
  */
-static struct folio *write_folio_get(struct page_cache *c, struct file *file, u64 at, size_t len)
+static struct folio *write_folio_get(struct page_cache *c, struct file *file, u64 at, size_t *len)
 {
 	bool memory = page_cache_is_memory(c);
 	bool old_data = !memory && (at & PAGE_MASK) < READ_ONCE(*c->size);
+	bool large = memory && *len >= PAGE_SIZE << WRITE_ORDER &&
+		     is_aligned(at, PAGE_SIZE << WRITE_ORDER);
+	bool whole = large || (*len >= PAGE_SIZE && is_aligned(at, PAGE_SIZE));
+	struct folio *f = get_for_write(c, at >> PAGE_SHIFT, large ? WRITE_ORDER : 0,
+					!old_data && !whole);
 
-	for (;;) {
-		struct folio *f = page_cache_get_for_write(c, at >> PAGE_SHIFT,
-							   !old_data && len < PAGE_SIZE);
+	if (!f)
+		return err_ptr(-ENOMEM);
+	*len = min(*len, ((f->index << PAGE_SHIFT) + folio_size(f)) - at);
+	if (folio_has_flag(f, FOLIO_UPTODATE) || *len == folio_size(f))
+		return f;
+	int err = 0;
 
-		if (!f)
-			return err_ptr(-ENOMEM);
-		if (folio_has_flag(f, FOLIO_UPTODATE) || len == PAGE_SIZE)
-			return f;
-		int err = 0;
-
-		if (old_data)
-			err = folio_read_locked(c, f, file);
-		else	/* a first write of the whole page fell short before */
-			memset(folio_address(f), 0, folio_size(f));
-		if (!err) {
-			folio_set_flag(f, FOLIO_UPTODATE);
-			return f;
-		}
-		folio_unlock(f);
-		folio_put(f);
-		return err_ptr(err);
+	if (old_data)
+		err = folio_read_locked(c, f, file);
+	else	/* a first write of the whole fell short before */
+		memset(folio_address(f), 0, folio_size(f));
+	if (!err) {
+		folio_set_flag(f, FOLIO_UPTODATE);
+		return f;
 	}
+	folio_unlock(f);
+	folio_put(f);
+	return err_ptr(err);
 }
 
-/* Copies into one page; bytes, 0 = the source has to be touched again, or −errno. */
-static ssize_t write_page(struct page_cache *c, struct file *file, struct iobuf *from, u64 at,
+/* Copies into one folio; bytes, 0 = the source has to be touched again, or −errno. */
+static ssize_t write_part(struct page_cache *c, struct file *file, struct iobuf *from, u64 at,
 			  size_t len)
 {
-	struct folio *f = write_folio_get(c, file, at, len);
+	struct folio *f = write_folio_get(c, file, at, &len);
 
 	if (is_err(f))
 		return ptr_err(f);
@@ -425,7 +437,7 @@ static ssize_t write_page(struct page_cache *c, struct file *file, struct iobuf 
 	if (!folio_has_flag(f, FOLIO_UPTODATE)) {
 		if (n == len) {
 			folio_set_flag(f, FOLIO_UPTODATE);
-		} else {	/* the rest of the page is not known: as if nothing was copied */
+		} else {	/* the rest of the folio is not known: as if nothing was copied */
 			iobuf_revert(from, n);
 			n = 0;
 		}
@@ -452,14 +464,15 @@ ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *
 			return err;
 	}
 	while (from->remaining) {
-		size_t len = min(from->remaining, PAGE_SIZE - at % PAGE_SIZE);
+		size_t unit = is_aligned(at, PAGE_SIZE) ? PAGE_SIZE << WRITE_ORDER : PAGE_SIZE;
+		size_t len = min(from->remaining, unit - at % unit);
 		size_t ready = iobuf_fault_in(from, len, false);
 
 		if (ready == 0) {
 			err = -EFAULT;
 			break;
 		}
-		err = write_page(c, file, from, at, min(len, ready));
+		err = write_part(c, file, from, at, min(len, ready));
 		if (err < 0)
 			break;
 		at += (u64)err;
