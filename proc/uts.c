@@ -92,3 +92,13 @@ UTS_FILE(osrelease, release);
 UTS_FILE(version, version);
 UTS_FILE(hostname, nodename, .mode = 0644, .store = store_name);
 UTS_FILE(domainname, domainname, .mode = 0644, .store = store_name);
+
+static int show_banner(struct text_out *out, void *arg)
+{
+	const struct new_utsname *n = &init_uts.names; /* these three never change */
+
+	text_printf(out, "%s version %s (gcc %s) %s\n", n->sysname, n->release, __VERSION__,
+		    n->version);
+	return 0;
+}
+PSEUDO_FILE(banner_file, .path = "proc/version", .show = show_banner);
