@@ -684,6 +684,30 @@ static struct dentry *lookup_new(struct dentry *dir, const char *name, u32 len)
 	return d;
 }
 
+void dentry_preload(struct dentry *parent, const char *name, u32 len, struct inode *i)
+{
+	struct dentry *d = dentry_alloc(parent, name, len), *other;
+
+	if (!d) {
+		inode_put(i);
+		return;
+	}
+	other = insert_looking(d);
+	if (other) {
+		if (!is_err(other))
+			dentry_put(other);
+		d->flags &= ~DENTRY_LOOKING;
+		dentry_put(d);
+		inode_put(i);
+		return;
+	}
+	dentry_set_inode(d, i);
+	lru_add(d);
+	dentry_set_flags_sequenced(d, 0, DENTRY_LOOKING);
+	wake_all(&looking_queue);
+	dentry_put(d);
+}
+
 struct dentry *dentry_lookup_any(struct dentry *dir, const char *name, u32 len, bool locked)
 {
 	u64 hash = dentry_hash_name(dir, name, len);

@@ -431,6 +431,72 @@ int p9_getattr(struct p9_client *c, u32 fid, struct p9_attributes *a)
 	return err;
 }
 
+/* Sent, not yet answered; NULL if it could not be. */
+static struct p9_request *batch_send(struct p9_request *r)
+{
+	if (is_err(r))
+		return NULL;
+	if (request_submit(r, P9_BUFFER)) {
+		request_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+static int batch_reply(struct p9_request *r)
+{
+	if (!r)
+		return -ENOMEM;
+	request_wait(r, false);
+	return reply_check(r);
+}
+
+void p9_walk_many(struct p9_client *c, u32 fid, struct p9_looked_up *items, u32 nr)
+{
+	struct p9_request *sent[P9_BATCH];
+
+	for (u32 n = 0; n < nr; n++) {
+		struct p9_request *r = request_begin(c, P9_TWALK);
+
+		items[n].fid = p9_fid_allocate(c);
+		if (!is_err(r)) {
+			p9_put_u32(&r->writer, fid);
+			p9_put_u32(&r->writer, items[n].fid);
+			p9_put_u16(&r->writer, 1);
+			p9_put_string(&r->writer, items[n].name, items[n].len);
+		}
+		sent[n] = batch_send(r);
+	}
+	for (u32 n = 0; n < nr; n++) {
+		items[n].err = batch_reply(sent[n]);
+		if (sent[n])
+			request_free(sent[n]);
+	}
+	for (u32 n = 0; n < nr; n++) {
+		struct p9_request *r = items[n].err ? NULL : request_begin(c, P9_TGETATTR);
+
+		if (r && !is_err(r)) {
+			p9_put_u32(&r->writer, items[n].fid);
+			p9_put_u64(&r->writer, 0x7ff);
+		}
+		sent[n] = r ? batch_send(r) : NULL;
+	}
+	for (u32 n = 0; n < nr; n++) {
+		if (items[n].err)
+			continue;
+		items[n].err = batch_reply(sent[n]);
+		if (!items[n].err) {
+			p9_get_attributes(&sent[n]->reader, &items[n].attributes);
+			if (sent[n]->reader.failed)
+				items[n].err = -EIO;
+		}
+		if (sent[n])
+			request_free(sent[n]);
+		if (items[n].err)
+			p9_clunk(c, items[n].fid);
+	}
+}
+
 int p9_lopen(struct p9_client *c, u32 fid, u32 flags)
 {
 	struct p9_request *r = request_begin(c, P9_TLOPEN);

@@ -60,6 +60,19 @@ int p9_attach(struct p9_client *c, u32 fid, const char *aname, struct p9_qid *qi
 int p9_walk(struct p9_client *c, u32 fid, u32 new_fid, const char *name, size_t len,
 	    struct p9_qid *qid);
 int p9_getattr(struct p9_client *c, u32 fid, struct p9_attributes *a);
+/*
+ * Many names below one fid in two rounds of messages: walks, then attributes.  Of each, `err` says
+ * what came of it; with 0 the fid is the caller's.
+ */
+#define P9_BATCH 16
+struct p9_looked_up {
+	const char *name;
+	u16 len;
+	int err;
+	u32 fid;
+	struct p9_attributes attributes;
+};
+void p9_walk_many(struct p9_client *c, u32 fid, struct p9_looked_up *items, u32 nr);
 int p9_lopen(struct p9_client *c, u32 fid, u32 flags);
 int p9_lcreate(struct p9_client *c, u32 fid, const char *name, size_t len, u32 flags, u32 mode,
 	       u32 gid);

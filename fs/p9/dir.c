@@ -11,6 +11,7 @@
 
 #define LIST_ORDER 4	/* 64 KiB of entries a request */
 #define LIST_BYTES (PAGE_SIZE << LIST_ORDER)
+#define ENTRY_MAX (13 + 8 + 1 + 2 + 255)	/* qid, offset, type, name */
 #define UNLINK_DIR 0x200
 
 static int lookup(struct inode *dir, struct dentry *d)
@@ -28,6 +29,8 @@ static int lookup(struct inode *dir, struct dentry *d)
 	if (is_err(i))
 		return (int)ptr_err(i);
 	dentry_set_inode(d, i);
+	if (p9_mount(dir->sb)->loose)
+		p9_names_asked(dir, d->parent, d->name, d->name_len);
 	return 0;
 }
 
@@ -303,7 +306,7 @@ struct p9_listing {
 	u32 fid;
 	u32 at, len;		/* unread part of the buffer */
 	u64 position;		/* of the entry at `at` */
-	bool at_end;
+	bool at_end;		/* the host has nothing behind `len` */
 	u8 *buffer;
 };
 
@@ -360,7 +363,10 @@ static int fill(struct file *f, struct p9_listing *l)
 	l->at = 0;
 	l->len = (u32)n;
 	l->position = f->position;
-	l->at_end = n == 0;
+	/* The host fills the reply with what fits: room for any entry left means that was all. */
+	l->at_end = (u32)n + ENTRY_MAX <= size;
+	if (n > 0 && p9_mount(f->inode->sb)->loose)
+		p9_names_listed(f->inode, l->buffer, (u32)n, f->position == 0);
 	return 0;
 }
 
@@ -370,9 +376,9 @@ static int iterate(struct file *f, struct dir_context *ctx)
 
 	for (;;) {
 		if (l->at == l->len || l->position != f->position) {
-			int err = fill(f, l);
+			int err = l->at_end && l->position == f->position ? 0 : fill(f, l);
 
-			if (err || l->at_end)
+			if (err || l->at == l->len)
 				return err;
 		}
 

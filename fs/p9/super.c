@@ -130,32 +130,37 @@ static struct p9_inode *inode_new(struct super_block *sb, const struct p9_attrib
 
 struct inode *p9_inode_get(struct super_block *sb, u32 fid)
 {
-	struct p9_mount *m = p9_mount(sb);
+	struct p9_client *c = p9_mount(sb)->client;
 	struct p9_attributes a;
-	int err = p9_getattr(m->client, fid, &a);
+	int err = p9_getattr(c, fid, &a);
 
 	if (err) {
-		p9_clunk(m->client, fid);
+		p9_clunk(c, fid);
 		return err_ptr(err);
 	}
+	return p9_inode_install(sb, fid, &a);
+}
 
+struct inode *p9_inode_install(struct super_block *sb, u32 fid, const struct p9_attributes *a)
+{
+	struct p9_mount *m = p9_mount(sb);
 	struct p9_inode *p;
 	struct p9_inode *found;
 
 	spin_lock(&m->lock);
-	found = find_locked(m, a.qid.path);
+	found = find_locked(m, a->qid.path);
 	spin_unlock(&m->lock);
 	if (!found) {
-		p = inode_new(sb, &a);
+		p = inode_new(sb, a);
 		if (!p) {
 			p9_clunk(m->client, fid);
 			return err_ptr(-ENOMEM);
 		}
 		p->fid = fid;
 		spin_lock(&m->lock);
-		found = find_locked(m, a.qid.path);
+		found = find_locked(m, a->qid.path);
 		if (!found) {
-			struct p9_inode **slot = &m->hash[hash_slot(a.qid.path)];
+			struct p9_inode **slot = &m->hash[hash_slot(a->qid.path)];
 
 			p->hash_next = *slot;
 			*slot = p;
@@ -168,7 +173,7 @@ struct inode *p9_inode_get(struct super_block *sb, u32 fid)
 		p9_clunk(m->client, fid);
 	}
 	if (!m->loose)
-		p9_inode_update(&found->inode, &a);
+		p9_inode_update(&found->inode, a);
 	return &found->inode;
 }
 
@@ -192,6 +197,7 @@ static void evict_inode(struct inode *i)
 	struct p9_client *c = p9_client_of(i);
 
 	p9_inode_unhash(p);
+	p9_names_forget(p);
 	page_cache_fini(&i->cache);
 	if (p->read_fid != P9_NO_FID)
 		p9_clunk(c, p->read_fid);
@@ -325,6 +331,7 @@ static struct super_block *p9_mount_fs(const struct fs_type *t, u32 flags, const
 	}
 	if (!err) {
 		spin_init(&m->lock, RANK_INODE_SPIN);
+		spin_init(&m->names_lock, RANK_LEAF);
 		m->loose = o->loose;
 		m->client = p9_client_create(source, o->msize);
 		if (is_err(m->client))

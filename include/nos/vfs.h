@@ -187,6 +187,9 @@ struct dentry *dentry_create_root(struct inode *i);
 struct dentry *dentry_create_child(struct dentry *parent, const char *name, struct inode *i);
 /* Frees up to nr unused dentries and their inodes, least recently used first; how many. */
 u64 dentry_reclaim(u64 nr);
+/* What a file system learnt of a name before anyone asked: unless the name is cached already.  Consumes
+ * the inode reference; the directory's lock is held, shared will do. */
+void dentry_preload(struct dentry *parent, const char *name, u32 len, struct inode *i);
 void dentry_drop(struct dentry *d);	/* unhash: the next walk looks it up again */
 /* The file system's own changes below the permission checks (overlay, devtmpfs): each takes the
  * directory locks.  dentry_lookup: positive and referenced, or ERR -ENOENT ….  dentry_make creates what
