@@ -24,6 +24,7 @@
  */
 #include "internal.h"
 #include "elf.h"
+#include "script.h"
 
 #include <nos/exec.h>
 #include <nos/vmap.h>
@@ -244,54 +245,12 @@ static int push_argument(struct exec_request *r, const char *s)
 
 /* ---- scripts ---- */
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-/* Splits the first line in place: interpreter, and the rest of the line as one argument or NULL.  A
- * line that the head cuts off in the middle of the interpreter's name is no script. */
-static int parse_script(char *line, char *end, char **interpreter, char **argument)
-{
-	char *stop = line, *name, *p;
-
-	while (stop < end && *stop != '\n')
-		stop++;
-	if (stop == end) {
-		for (p = line; p < end && is_blank(*p); p++)
-			;
-		while (p < end && !is_blank(*p) && *p)
-			p++;
-		if (p == end)
-			return -ENOEXEC;
-	}
-	while (stop > line && is_blank(stop[-1]))
-		stop--;
-	*stop = 0;
-	for (name = line; is_blank(*name); name++)
-		;
-	if (!*name)
-		return -ENOEXEC;
-	for (p = name; *p && !is_blank(*p); p++)
-		;
-	*argument = NULL;
-	if (*p) {
-		*p++ = 0;
-		while (is_blank(*p))
-			p++;
-		if (*p)
-			*argument = p;
-	}
-	*interpreter = name;
-	return 0;
-}
-
 /* Replaces the program by the script's interpreter. `name`: how the script is called. */
 static int run_script(struct exec_request *r, char **name)
 {
 	char *interpreter, *argument, *next;
 	struct file *f;
-	int err = parse_script((char *)r->head + 2, (char *)r->head + EXEC_HEAD_BYTES - 1,
+	int err = script_parse((char *)r->head + 2, (char *)r->head + EXEC_HEAD_BYTES - 1,
 			       &interpreter, &argument);
 
 	if (err)
