@@ -26,8 +26,9 @@
  *       zeroes the rest of the last page.
  *
  * Copies.  write(2) copies from user memory while it holds the folio lock; the
- * source may be a mapping of the same folio.  So pages are touched first, the
- * copy under the lock does not fault, and is repeated if it fell short.
+ * source may be a mapping of the same folio.  So the copy under the lock does
+ * not fault; where it falls short the pages are touched without the lock, and it
+ * is repeated.
  *
  * Locking.  `lock` for changes of the tree; folio lock for contents; order in
  * lock_rank.h.  The list of evictable folios has its own spin lock.
@@ -456,6 +457,7 @@ static ssize_t write_part(struct page_cache *c, struct file *file, struct iobuf 
 ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *from, u64 *pos)
 {
 	u64 at = *pos;
+	size_t limit = SIZE_MAX;
 	ssize_t err = 0;
 
 	if (c->ops && c->ops->write_begin && from->remaining) {
@@ -465,16 +467,19 @@ ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *
 	}
 	while (from->remaining) {
 		size_t unit = is_aligned(at, PAGE_SIZE) ? PAGE_SIZE << WRITE_ORDER : PAGE_SIZE;
-		size_t len = min(from->remaining, unit - at % unit);
-		size_t ready = iobuf_fault_in(from, len, false);
+		size_t len = min(min(from->remaining, unit - at % unit), limit);
 
-		if (ready == 0) {
-			err = -EFAULT;
-			break;
-		}
-		err = write_part(c, file, from, at, min(len, ready));
+		err = write_part(c, file, from, at, len);
 		if (err < 0)
 			break;
+		limit = SIZE_MAX;
+		if (unlikely(err == 0)) {	/* not more than what is there */
+			limit = iobuf_fault_in(from, len, false);
+			if (limit == 0) {
+				err = -EFAULT;
+				break;
+			}
+		}
 		at += (u64)err;
 		if (unlikely(from->remaining && fatal_signal_is_pending())) {
 			err = -ERESTARTSYS;
