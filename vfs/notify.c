@@ -254,20 +254,41 @@ void notify_unmount(struct super_block *sb)
 
 /* ---- the instance as a file ---- */
 
-static ssize_t put_event(struct instance *in, struct iobuf *to)
+static size_t event_size(const struct notify_event *e)
 {
-	struct notify_event *e = list_first(&in->events, struct notify_event, node);
-	struct inotify_event out = { .wd = e->wd, .mask = e->mask, .cookie = e->cookie,
-				     .len = e->name_len };
-	size_t size = sizeof(out) + e->name_len;
+	return sizeof(struct inotify_event) + e->name_len;
+}
 
-	if (size > to->remaining)
-		return -EINVAL;
-	if (iobuf_put(to, &out, sizeof(out)) != sizeof(out) ||
-	    iobuf_put(to, e->name, e->name_len) != e->name_len)
-		return -EFAULT;
+/* The oldest event, if it fits in `room`; ERR -EINVAL if not, NULL if there is none. */
+static struct notify_event *take_event(struct instance *in, size_t room)
+{
+	struct notify_event *e;
+
+	scoped_mutex(&in->lock);
+	e = list_first(&in->events, struct notify_event, node);
+	if (!e)
+		return NULL;
+	if (event_size(e) > room)
+		return err_ptr(-EINVAL);
 	list_remove(&e->node);
 	in->nr_events--;
+	return e;
+}
+
+/* Copied without the lock: the copy may fault, and a mapping that goes away then reports a close. */
+static ssize_t put_event(struct instance *in, struct notify_event *e, struct iobuf *to)
+{
+	struct inotify_event out = { .wd = e->wd, .mask = e->mask, .cookie = e->cookie,
+				     .len = e->name_len };
+	size_t size = event_size(e);
+
+	if (iobuf_put(to, &out, sizeof(out)) != sizeof(out) ||
+	    iobuf_put(to, e->name, e->name_len) != e->name_len) {
+		scoped_mutex(&in->lock);
+		list_push_front(&in->events, &e->node);
+		in->nr_events++;
+		return -EFAULT;
+	}
 	if (e == &in->overflow)
 		in->overflowed = false;
 	else
@@ -280,24 +301,25 @@ static ssize_t inotify_read(struct file *f, struct iobuf *to, u64 *pos)
 	struct instance *in = f->private;
 	ssize_t done = 0;
 
-	scoped_mutex(&in->lock);
-	while (!in->nr_events) {
-		int err;
+	for (;;) {
+		struct notify_event *e = take_event(in, to->remaining);
+		ssize_t n = is_err(e) ? ptr_err(e) : 0;
 
-		if ((f->flags & O_NONBLOCK) || (to->flags & IOBUF_NOWAIT))
-			return -EAGAIN;
-		err = wait_on(&in->readable, &in->lock);
-		if (err)
-			return err;
-	}
-	while (in->nr_events) {
-		ssize_t n = put_event(in, to);
-
+		if (e && !n)
+			n = put_event(in, e, to);
 		if (n < 0)
 			return done ? done : n;
 		done += n;
+		if (e)
+			continue;
+		if (done)
+			return done;
+		if ((f->flags & O_NONBLOCK) || (to->flags & IOBUF_NOWAIT))
+			return -EAGAIN;
+		n = wait_event_interruptible(&in->readable, READ_ONCE(in->nr_events));
+		if (n)
+			return n;
 	}
-	return done;
 }
 
 static u32 inotify_poll(struct file *f, struct poll_table *t)

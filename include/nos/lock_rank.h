@@ -26,6 +26,7 @@ enum lock_rank {
 	RANK_PAGE_CACHE_MAPPINGS, /* list of mappings of one page cache */
 	RANK_FOLIO, /* folio content lock, by index within a file */
 	RANK_DRIVER,
+	RANK_NOTIFY_QUEUE,	/* events of one inotify instance */
 	RANK_VMAP,
 	/* spin locks */
 	RANK_TASK_LIST = 64, /* parent, child, group and session lists */
