@@ -19,14 +19,13 @@ enum lock_rank {
 	RANK_SOCKET, /* by address */
 	RANK_EPOLL, /* outer epoll before inner */
 	RANK_PIPE, /* two pipes by address */
-	RANK_NOTIFY, /* all lists of inotify's watches */
-	RANK_NOTIFY_QUEUE, /* the events of one instance; user memory may fault under it */
 	RANK_FUTEX_PI,
 	RANK_ASPACE, /* mapping tree of an address space (writers) */
 	RANK_PAGE_CACHE_MAPPINGS, /* list of mappings of one page cache */
 	RANK_FOLIO, /* folio content lock, by index within a file */
 	RANK_DRIVER,
-	RANK_NOTIFY_QUEUE,	/* events of one inotify instance */
+	RANK_NOTIFY,		/* all lists of inotify's watches */
+	RANK_NOTIFY_QUEUE,	/* the events of one instance */
 	RANK_VMAP,
 	/* spin locks */
 	RANK_TASK_LIST = 64, /* parent, child, group and session lists */
