@@ -66,6 +66,11 @@ static u8 boot_idle_stack[KERNEL_STACK_SIZE] __aligned(PAGE_SIZE);
 const struct sched_policy *sched_policy __ro_after_init = &sched_policy_fair;
 static bool handoff_enabled __ro_after_init;
 
+/* handoff_score: from this on a synchronous wake-up is believed; no more than that is kept. */
+#define HANDOFF_TRUSTED 2
+#define HANDOFF_BEST 3
+#define HANDOFF_SOON_NS ((u64)(100 * NSEC_PER_USEC))
+
 /* ---- levels ---- */
 
 static void run_queue_remove(struct run_queue *rq, struct thread *t)
@@ -256,6 +261,18 @@ static __always_inline void finish_switch(struct thread *prev)
 		thread_place(push);
 }
 
+/* prev sleeps: did it do so soon after it woke another, as it had said? */
+static void handoff_learn(struct run_queue *rq, struct thread *prev, u64 now_ns)
+{
+	struct sched_entity *e = &prev->sched;
+
+	if (rq->handoff || now_ns - e->sync_wake_ns < HANDOFF_SOON_NS)
+		e->handoff_score = min((u8)(e->handoff_score + 1), (u8)HANDOFF_BEST);
+	else
+		e->handoff_score = 0;
+	e->sync_wake_ns = 0;
+}
+
 /* prev stops running: off to a level, asleep, or (affinity) to another CPU. */
 static void put_previous(struct run_queue *rq, struct thread *prev, u64 now_ns, bool sleeps,
 			 enum insert_reason why)
@@ -268,8 +285,8 @@ static void put_previous(struct run_queue *rq, struct thread *prev, u64 now_ns, 
 			rq->nr_uninterruptible++;
 		deactivate(rq, prev, now_ns);
 		prev->nr_switches_voluntary++;
-		if (prev->sched.handoff_score < 3 && rq->handoff)
-			prev->sched.handoff_score++;
+		if (rq->handoff || prev->sched.sync_wake_ns)
+			handoff_learn(rq, prev, now_ns);
 	} else if (unlikely((special & SPECIAL_MOVE) && !(prev->affinity & bit(rq->cpu)))) {
 		deactivate(rq, prev, now_ns);
 		rq->push = prev;
@@ -471,10 +488,10 @@ static bool handoff_is_promising(struct run_queue *rq, struct thread *t)
 	if (!handoff_enabled || rq->handoff || waker == rq->idle || irq_is_in_handler() ||
 	    !(t->affinity & bit(rq->cpu)) || thread_is_realtime(t) || thread_is_realtime(waker))
 		return false;
-	if (waker->sched.handoff_score)
+	if (waker->sched.handoff_score >= HANDOFF_TRUSTED)
 		return true;
-	/* Let down lately: give it another try now and then. */
-	return (rq->nr_switches & 15) == 0;
+	waker->sched.sync_wake_ns = clock_monotonic_ns();
+	return false;
 }
 
 void thread_place(struct thread *t)
@@ -684,7 +701,6 @@ void __init sched_init(void)
 
 	boot_thread.sched.queued = true;
 	boot_thread.sched.vruntime = boot_thread.sched.deadline = rq->virtual_time;
-	boot_thread.sched.handoff_score = 1;
 	sched_set_weight(&boot_thread);
 	rq->total_weight = boot_thread.sched.weight;
 	rcu_cpu_up(0);

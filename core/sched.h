@@ -14,6 +14,9 @@
 #define SLICE_NS ((u64)(4 * NSEC_PER_MSEC)) /* at least one tick: preemption is by tick */
 #define RR_SLICE_NS ((u64)(100 * NSEC_PER_MSEC))
 
+/* handoff_score of a new thread: trusted until it breaks its word. */
+#define SCHED_HANDOFF_INITIAL 2
+
 /* sched_entity.special: what the common case of a switch need not look at one by one. */
 #define SPECIAL_REALTIME 1u
 #define SPECIAL_IDLE 2u

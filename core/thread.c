@@ -97,7 +97,7 @@ static void inherit(struct thread *t, const struct thread *from)
 	}
 	t->affinity = from->affinity;
 	t->cpu = from->cpu;
-	t->sched.handoff_score = 1;
+	t->sched.handoff_score = SCHED_HANDOFF_INITIAL;
 	sched_set_weight(t);
 }
 

@@ -48,6 +48,7 @@ struct sched_entity {
 	u64 sum_exec_ns; /* run time in all */
 	u32 weight, inverse_weight; /* inverse: 2^32 / weight */
 	u16 level; /* 0…255: index in the bitmap */
+	u64 sync_wake_ns; /* of the last synchronous wake-up that was not believed; 0: none */
 	u8 handoff_score; /* how often its synchronous wake-ups were followed by sleep */
 	bool queued; /* runnable: running, on a level, or handed a CPU */
 	u8 special; /* SPECIAL_ of core/sched.h; 0: nothing to look at */
@@ -73,10 +74,10 @@ struct thread {
 	u64 wait_start_ns, run_delay_ns;
 	u64 faults_minor, faults_major; /* counted by mm */
 	struct mutex *blocked_on;
-	void *wait_link;	/* lock and wait-queue code */
-	u32 seen_cpu;		/* the CPU that rseq told the user; differs after a move: WORK_TASK */
-	bool wants_tick;	/* WORK_TASK at each tick: CPU timers */
-	const char *name;	/* kernel threads; task->comm for the others */
+	void *wait_link; /* lock and wait-queue code */
+	u32 seen_cpu; /* the CPU that rseq told the user; differs after a move: WORK_TASK */
+	bool wants_tick; /* WORK_TASK at each tick: CPU timers */
+	const char *name; /* kernel threads; task->comm for the others */
 	void (*started)(struct thread *t); /* proc: first thing a new user thread runs */
 	void (*after_exit)(struct thread *dead);
 #ifdef DEBUG
@@ -88,7 +89,7 @@ struct thread {
 static_assert(offsetof(struct thread, work) == THREAD_WORK_OFFSET, "entry code");
 static_assert(offsetof(struct thread, arch) == THREAD_ARCH_OFFSET, "entry code");
 
-#define SEEN_CPU_NONE U32_MAX	/* seen_cpu of a thread without rseq */
+#define SEEN_CPU_NONE U32_MAX /* seen_cpu of a thread without rseq */
 
 #define KERNEL_STACK_SIZE (16 * 1024ul)
 
