@@ -3,8 +3,8 @@
  *
  * Children make calls with numbers and arguments drawn at random, half of them
  * plausible (descriptors, pointers to mapped, read-only and absent memory,
- * paths, small numbers, flags) and half wild.  Each child ends by itself or by
- * alarm.  The program passes if the kernel is still there: it starts a last
+ * paths, small numbers, flags) and half wild.  A child that is not done after
+ * some seconds (it may have blocked its alarm) is killed, which must work.  The program passes if the kernel is still there: it starts a last
  * child, which must exit as told.  Calls that would end the machine, or the
  * parent, are left out.
  */
@@ -27,6 +27,7 @@
 #define NR_CALLS 470
 #define CALLS_PER_CHILD 2000
 #define NR_CHILDREN 3
+#define SECONDS_PER_CHILD 3
 
 static uint64_t state;
 
@@ -101,7 +102,7 @@ static void child_run(uint64_t seed)
 	int fds[2];
 
 	state = seed;
-	alarm(4);
+	alarm(2);
 	setpgid(0, 0);
 	setrlimit(RLIMIT_NOFILE, &files);
 	setrlimit(RLIMIT_AS, &memory);
@@ -111,6 +112,9 @@ static void child_run(uint64_t seed)
 	open("/tmp/a", O_RDWR | O_CREAT, 0600);
 	open("/tmp", O_RDONLY | O_DIRECTORY);
 	memfd_create("x", 0);
+	/* Not as root: it may change the parent's scheduling, memory, terminal. */
+	if (setgid(65534) || setuid(65534))
+		_exit(1);
 	for (int i = 0; i < CALLS_PER_CHILD; i++) {
 		long nr = (long)(draw() % NR_CALLS);
 
@@ -135,12 +139,42 @@ static int last_child_works(void)
 	       WEXITSTATUS(status) == 42;
 }
 
+static struct child {
+	pid_t pid;
+	time_t started;
+} children[NR_CHILDREN];
+
+/* Starts, kills or reaps one child; 0 when there is none and none is to be started. */
+static int child_step(struct child *c, int more, uint64_t seed, unsigned long *runs)
+{
+	if (c->pid > 0) {
+		if (waitpid(c->pid, NULL, WNOHANG) == c->pid)
+			c->pid = 0;
+		else if (time(NULL) > c->started + SECONDS_PER_CHILD)
+			kill(c->pid, SIGKILL);
+		return 1;
+	}
+	if (!more)
+		return 0;
+	*runs += 1;
+	c->started = time(NULL);
+	c->pid = fork();
+	if (c->pid == 0) {
+		int null = open("/dev/null", O_RDWR);
+
+		dup2(null, 0);
+		dup2(null, 1);
+		dup2(null, 2);
+		child_run(seed + *runs * 0x9e3779b97f4a7c15ull);
+	}
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 20);
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
 	unsigned long runs = 0;
-	int running = 0;
 
 	printf("seed %#llx\n", (unsigned long long)seed);
 	fflush(stdout);
@@ -148,25 +182,11 @@ int main(int argc, char **argv)
 	munmap(writable + 16384, 4096);
 	readonly = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	signal(SIGHUP, SIG_IGN);
-	while (time(NULL) < end || running) {
-		if (time(NULL) < end && running < NR_CHILDREN) {
-			pid_t pid = fork();
-
-			if (pid == 0) {
-				int null = open("/dev/null", O_RDWR);
-
-				dup2(null, 0);
-				dup2(null, 1);
-				dup2(null, 2);
-				child_run(seed + (runs + 1) * 0x9e3779b97f4a7c15ull);
-			}
-			if (pid > 0) {
-				running++;
-				runs++;
-			}
-		}
-		if (waitpid(-1, NULL, running == NR_CHILDREN || time(NULL) >= end ? 0 : WNOHANG) > 0)
-			running--;
+	for (int left = 1; left;) {
+		left = 0;
+		for (int i = 0; i < NR_CHILDREN; i++)
+			left += child_step(&children[i], time(NULL) < end, seed, &runs);
+		usleep(10000);
 	}
 	printf("%lu children\n", runs);
 	if (!last_child_works()) {
