@@ -314,7 +314,7 @@ static int pid_lookup(struct inode *dir, struct dentry *d)
 		return 0;
 	}
 	if (strcmp(d->name, "net") == 0) {
-		struct inode *i = pseudo_tree_inode(dir->sb, "proc/net");
+		struct inode *i = pseudo_tree_inode(dir->sb, "net");
 
 		if (!is_err(i))
 			dentry_set_inode(d, i);

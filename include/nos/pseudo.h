@@ -22,7 +22,8 @@ void text_escape(struct text_out *t, const char *s, const char *special);
 void text_free(struct text_out *t);
 
 struct pseudo_file {
-	const char *path;		/* "proc/meminfo", "proc/sys/kernel/hostname", "sys/…" */
+	const char *path;		/* "proc/meminfo", "proc/sys/kernel/hostname", "sys/…";
+					 * "net/unix": /proc/PID/net */
 	u32 mode;			/* S_IFREG assumed; 0 = 0444 */
 	/* Whole text; 0 or −errno.  Called at the first read at position 0. */
 	int (*show)(struct text_out *out, void *arg);

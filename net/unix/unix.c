@@ -436,4 +436,4 @@ static int unix_show(struct text_out *out, void *arg)
 		unix_show_one(out, u);
 	return 0;
 }
-PSEUDO_FILE(unix_file, .path = "proc/net/unix", .show = unix_show);
+PSEUDO_FILE(unix_file, .path = "net/unix", .show = unix_show);
