@@ -51,14 +51,17 @@ long sys_mmap(unsigned long addr, unsigned long len, unsigned long prot, unsigne
 	      int fd, unsigned long offset)
 {
 	struct map_request r = {
-		.address = addr, .length = len, .prot = (u32)prot, .map_flags = (u32)flags,
+		.address = addr,
+		.length = len,
+		.prot = (u32)prot,
+		.map_flags = (u32)flags,
 		.page_offset = offset >> PAGE_SHIFT,
 	};
 
 	if (offset % PAGE_SIZE)
 		return -EINVAL;
 	if (flags & MAP_HUGETLB)
-		return flags & MAP_ANONYMOUS ? -ENOMEM : -EINVAL;	/* no such pages reserved */
+		return flags & MAP_ANONYMOUS ? -ENOMEM : -EINVAL; /* no such pages reserved */
 	if (flags & MAP_LOCKED) {
 		if (!process_rlimit(RLIMIT_MEMLOCK) && !process_has_capability(CAP_IPC_LOCK))
 			return -EPERM;

@@ -48,12 +48,13 @@ s64 aspace_populate(struct aspace *a, u64 address, u64 length, bool write)
 				nr++;
 				continue;
 			}
-			enum fault_result r = fault_resolve(a, address, own ? ACCESS_WRITE
-									    : ACCESS_READ);
+			enum fault_result r =
+				fault_resolve(a, address, own ? ACCESS_WRITE : ACCESS_READ);
 
 			if (r != FAULT_DONE)
 				return r == FAULT_NO_MEMORY ? -ENOMEM :
-				       r == FAULT_KILLED ? -EINTR : -EFAULT;
+				       r == FAULT_KILLED    ? -EINTR :
+							      -EFAULT;
 			nr++;
 		}
 	}
@@ -94,7 +95,8 @@ static struct folio *page_get(struct aspace *a, u64 va, bool write, bool force, 
 }
 
 /* The same, faulted in; NULL: no access. */
-static struct folio *page_get_fault(struct aspace *a, u64 va, bool write, bool force, size_t *offset)
+static struct folio *page_get_fault(struct aspace *a, u64 va, bool write, bool force,
+				    size_t *offset)
 {
 	u32 access = (write ? ACCESS_WRITE : ACCESS_READ) | (force ? ACCESS_FORCE : 0);
 
@@ -166,9 +168,9 @@ size_t aspace_access(struct aspace *a, u64 address, void *buffer, size_t len, bo
 
 struct folio *aspace_pin(struct aspace *a, u64 address, bool write, size_t *offset)
 {
-	struct folio *f = range_is_user(address, 1)
-				  ? page_get_fault(a, address & PAGE_MASK, write, false, offset)
-				  : NULL;
+	struct folio *f = range_is_user(address, 1) ?
+				  page_get_fault(a, address & PAGE_MASK, write, false, offset) :
+				  NULL;
 
 	if (!f)
 		return err_ptr(-EFAULT);

@@ -284,12 +284,11 @@ int aspace_advise(struct aspace *a, u64 address, u64 length, int advice)
 		return advise_remove(a, address, end);
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE: {
-		s64 nr = aspace_populate(a, address, end - address,
-					 advice == MADV_POPULATE_WRITE);
+		s64 nr = aspace_populate(a, address, end - address, advice == MADV_POPULATE_WRITE);
 
 		return nr < 0 ? (int)nr : 0;
 	}
-	default:	/* COLD, PAGEOUT: there is no swap, and the page cache ages by itself */
+	default: /* COLD, PAGEOUT: there is no swap, and the page cache ages by itself */
 		return advise_read_locked(a, address, end, piece_check_cold);
 	}
 }
@@ -417,8 +416,12 @@ static int map_kernel_pages(struct aspace *a, u64 at, const void *pages, u64 len
 			    const char *name)
 {
 	struct map_request r = {
-		.address = at, .length = length, .prot = prot,
-		.map_flags = MAP_PRIVATE | MAP_FIXED, .special = true, .name = name,
+		.address = at,
+		.length = length,
+		.prot = prot,
+		.map_flags = MAP_PRIVATE | MAP_FIXED,
+		.special = true,
+		.name = name,
 		.page_offset = virt_to_phys(pages) >> PAGE_SHIFT,
 	};
 	s64 result = aspace_map(a, &r);

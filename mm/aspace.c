@@ -93,7 +93,7 @@ static void mappings_unlink(struct aspace *a)
 
 static void mappings_release(struct rb_node *n)
 {
-	while (n) {	/* left subtrees by recursion: as deep as the tree at most */
+	while (n) { /* left subtrees by recursion: as deep as the tree at most */
 		struct rb_node *right = n->right;
 
 		mappings_release(n->left);
@@ -133,7 +133,7 @@ static inline void fork_entry(pte_t *from, pte_t *to, s64 *nr_anon)
 		struct folio *f = phys_to_folio(pte_phys(e));
 
 		if (f->kind != FOLIO_ANON)
-			return;		/* the child finds it in the cache */
+			return; /* the child finds it in the cache */
 		atomic_add(&f->refs.count, 1);
 		atomic_add(&f->map_count, 1);
 		++*nr_anon;
@@ -287,7 +287,9 @@ static void kernel_top_level_fill(void)
 void aspace_system_init(void)
 {
 	static const struct slab_cache_info info = {
-		.name = "aspace", .size = sizeof(struct aspace), .align = CACHE_LINE,
+		.name = "aspace",
+		.size = sizeof(struct aspace),
+		.align = CACHE_LINE,
 		.account = true,
 	};
 

@@ -7,7 +7,7 @@
 
 #include "page_cache_internal.h"
 
-#define STACK_GUARD_GAP (256 * PAGE_SIZE)	/* below a mapping that grows down */
+#define STACK_GUARD_GAP (256 * PAGE_SIZE) /* below a mapping that grows down */
 #define USER_ADDRESS_MIN PAGE_SIZE
 
 /* ---- mapping.c: the tree; the lock is held for writing where it changes ---- */
@@ -132,10 +132,10 @@ static inline bool pte_is_special(pte_t e)
 
 struct tlb_batch {
 	struct aspace *aspace;
-	u64 start, end;		/* to flush */
+	u64 start, end; /* to flush */
 	u32 nr;
-	struct folio *tables;	/* linked by head */
-	struct folio *folios[TLB_BATCH_FOLIOS];	/* references to drop after the flush */
+	struct folio *tables; /* linked by head */
+	struct folio *folios[TLB_BATCH_FOLIOS]; /* references to drop after the flush */
 };
 static inline void tlb_batch_init(struct tlb_batch *b, struct aspace *a)
 {
@@ -160,14 +160,13 @@ void aspace_unload(struct aspace *a);
 /* ---- zap.c ---- */
 
 struct zap_filter {
-	struct page_cache *only_cache;	/* NULL: all pages; else only those of this cache */
+	struct page_cache *only_cache; /* NULL: all pages; else only those of this cache */
 };
 /* Empties [start, end); the batch is not finished. */
 void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *filter,
 	       struct tlb_batch *b);
 /* Frees leaf tables wholly inside [floor, ceiling) that overlap [start, end). */
-void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling,
-		struct tlb_batch *b);
+void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, struct tlb_batch *b);
 /* Applies the protection of `flags` to what is present. */
 void protect_range(struct aspace *a, u64 start, u64 end, u32 flags, struct tlb_batch *b);
 void aspace_count_resident(struct aspace *a, const struct folio *f, s64 nr);
@@ -185,7 +184,7 @@ enum fault_result {
 #define ACCESS_READ 1u
 #define ACCESS_WRITE 2u
 #define ACCESS_EXEC 4u
-#define ACCESS_FORCE 8u		/* debugger: protection counts as MAY_ flags */
+#define ACCESS_FORCE 8u /* debugger: protection counts as MAY_ flags */
 void fault_init(void);
 enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access);
 

@@ -63,10 +63,10 @@ static DEFINE_PERCPU(u64, faults_major);
 
 /* What an earlier try or the slow path has made ready. */
 struct supply {
-	struct folio *anon;	/* a page of our own */
+	struct folio *anon; /* a page of our own */
 	bool anon_is_zero;
 	bool is_major;
-	struct folio *file;	/* keeps what was read from going away */
+	struct folio *file; /* keeps what was read from going away */
 };
 
 /* One try: the place and what was true when it was looked at. */
@@ -75,9 +75,9 @@ struct site {
 	u64 address;
 	u32 access;
 	u32 sequence;
-	u32 flags;		/* the mapping's */
-	u64 start, end;		/* its bounds */
-	u64 index;		/* of the page in the cache */
+	u32 flags; /* the mapping's */
+	u64 start, end; /* its bounds */
+	u64 index; /* of the page in the cache */
 	struct page_cache *cache;
 	pte_t *table, *entry;
 	pte_t seen;
@@ -91,11 +91,11 @@ void fault_init(void)
 
 static inline bool access_is_allowed(u32 flags, u32 access)
 {
-	if (access & ACCESS_FORCE)	/* MAY_ bits stand for the rights */
-		return access & ACCESS_WRITE ? (flags & MAPPING_MAY_WRITE) &&
-						       !((flags & MAPPING_SHARED) &&
-							 !(flags & MAPPING_WRITE))
-					     : (flags & MAPPING_MAY_READ) != 0;
+	if (access & ACCESS_FORCE) /* MAY_ bits stand for the rights */
+		return access & ACCESS_WRITE ?
+			       (flags & MAPPING_MAY_WRITE) &&
+				       !((flags & MAPPING_SHARED) && !(flags & MAPPING_WRITE)) :
+			       (flags & MAPPING_MAY_READ) != 0;
 	if (access & ACCESS_WRITE)
 		return flags & MAPPING_WRITE;
 	if (access & ACCESS_EXEC)
@@ -190,7 +190,7 @@ static int fault_copy(struct site *s)
 	if (old && old->kind == FOLIO_ANON && ref_read(&old->refs) == 1) {
 		if (!site_lock(s))
 			return TRY_AGAIN;
-		if (ref_read(&old->refs) == 1) {	/* only this entry */
+		if (ref_read(&old->refs) == 1) { /* only this entry */
 			WRITE_ONCE(*s->entry, own_page_entry(s, old));
 			site_unlock(s);
 			tlb_flush_page(s->address);
@@ -332,8 +332,8 @@ static void map_around_locked(struct site *s, struct folio *f, u64 size_pages)
 		}
 		struct folio *next = READ_ONCE(*slot);
 
-		if (!next || (next != f && (entry[i] || !page_cache_try_get(s->cache, index + i,
-									    next))))
+		if (!next ||
+		    (next != f && (entry[i] || !page_cache_try_get(s->cache, index + i, next))))
 			continue;
 		bool ready = folio_has_flag(next, FOLIO_UPTODATE);
 
@@ -341,8 +341,9 @@ static void map_around_locked(struct site *s, struct folio *f, u64 size_pages)
 			if (next == f)
 				continue;
 			if (ready) {
-				WRITE_ONCE(entry[i], folio_to_phys(next) | bits |
-						     (tracked ? shared_write_bit(s, next) : 0));
+				WRITE_ONCE(entry[i],
+					   folio_to_phys(next) | bits |
+						   (tracked ? shared_write_bit(s, next) : 0));
 				atomic_add(&next->map_count, 1);
 				mapped++;
 			} else {
@@ -445,7 +446,8 @@ static int fault_present(struct site *s)
 		return fault_copy(s);
 	if (!site_lock(s))
 		return TRY_AGAIN;
-	pte_t new = (s->seen & (PTE_ADDRESS | PTE_DIRTY | PTE_WRITE | PTE_SOFT_COW | PTE_SOFT_SPECIAL)) |
+	pte_t new = (s->seen &
+		     (PTE_ADDRESS | PTE_DIRTY | PTE_WRITE | PTE_SOFT_COW | PTE_SOFT_SPECIAL)) |
 		    mapping_pte_bits(s->flags);
 
 	if (write && !(s->seen & PTE_WRITE) && !pte_is_special(s->seen)) {
@@ -595,8 +597,9 @@ static int file_page_prepare(struct page_cache *c, struct file *file, u64 index,
 		s->is_major |= !page_cache_is_memory(c);
 		f = page_cache_get(c, index, file);
 		if (is_err(f))
-			return ptr_err(f) == -ENOMEM ? FAULT_NO_MEMORY :
-			       ptr_err(f) == -ERESTARTSYS ? FAULT_KILLED : FAULT_BUS;
+			return ptr_err(f) == -ENOMEM      ? FAULT_NO_MEMORY :
+			       ptr_err(f) == -ERESTARTSYS ? FAULT_KILLED :
+							    FAULT_BUS;
 	}
 	int err = 0;
 
@@ -662,7 +665,7 @@ static int fault_wait_memory(struct aspace *a, u64 address, struct supply *s)
 		if (!s->anon)
 			return FAULT_NO_MEMORY;
 	}
-	rwlock_read(&a->lock);	/* tables are made only for mappings that exist */
+	rwlock_read(&a->lock); /* tables are made only for mappings that exist */
 	bool ok = table_get(a, address, ALLOC_USER) != NULL;
 
 	rwlock_read_unlock(&a->lock);
@@ -741,8 +744,9 @@ bool page_fault_handle(struct trap_frame *frame, u64 address, u64 code)
 	}
 	if (!user && user_fault_is_disabled())
 		return false;
-	u32 access = code & FAULT_WRITE ? ACCESS_WRITE : code & FAULT_EXEC ? ACCESS_EXEC
-									   : ACCESS_READ;
+	u32 access = code & FAULT_WRITE ? ACCESS_WRITE :
+		     code & FAULT_EXEC  ? ACCESS_EXEC :
+					  ACCESS_READ;
 	enum fault_result result = fault_resolve(a, address, access);
 
 	if (likely(result == FAULT_DONE))
@@ -755,7 +759,8 @@ bool page_fault_handle(struct trap_frame *frame, u64 address, u64 code)
 
 void fault_stats_read(struct memory_stats *s)
 {
-	for_each_cpu(cpu) {
+	for_each_cpu(cpu)
+	{
 		s->faults += *per_cpu_ptr(faults_all, cpu);
 		s->faults_major += *per_cpu_ptr(faults_major, cpu);
 	}

@@ -3,7 +3,7 @@
 
 #include <nos/test.h>
 
-static u32 fail_countdown;	/* 0: off */
+static u32 fail_countdown; /* 0: off */
 static bool has_failed;
 
 void test_fail_allocation(unsigned n)

@@ -20,7 +20,7 @@
 
 static __initdata struct boot_range free_ranges[NR_FREE_RANGES];
 static __initdata unsigned nr_free_ranges;
-static __initdata phys_t direct_limit;	/* the direct map is complete below */
+static __initdata phys_t direct_limit; /* the direct map is complete below */
 static bool pool_is_up;
 
 static void __init free_range_add(phys_t start, phys_t end)

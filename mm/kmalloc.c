@@ -16,12 +16,12 @@
 #define KMALLOC_MAX 8192u
 #define NR_CLASSES 14u
 
-static const u16 class_size[NR_CLASSES] = { 8,	 16,  32,  48,	 64,   96,   128,
+static const u16 class_size[NR_CLASSES] = { 8,   16,  32,  48,   64,   96,   128,
 					    192, 256, 512, 1024, 2048, 4096, 8192 };
 static const char *const class_name[NR_CLASSES] = {
-	"kmalloc-8",   "kmalloc-16",  "kmalloc-32",  "kmalloc-48", "kmalloc-64",
-	"kmalloc-96",  "kmalloc-128", "kmalloc-192", "kmalloc-256", "kmalloc-512",
-	"kmalloc-1k",  "kmalloc-2k",  "kmalloc-4k",  "kmalloc-8k",
+	"kmalloc-8",  "kmalloc-16",  "kmalloc-32",  "kmalloc-48",  "kmalloc-64",
+	"kmalloc-96", "kmalloc-128", "kmalloc-192", "kmalloc-256", "kmalloc-512",
+	"kmalloc-1k", "kmalloc-2k",  "kmalloc-4k",  "kmalloc-8k",
 };
 static struct slab_cache class_cache[NR_CLASSES];
 /* Class by (size − 1) / 8, for sizes up to 192. */
@@ -31,7 +31,7 @@ static inline struct slab_cache *size_cache(size_t size)
 {
 	if (size <= 192)
 		return &class_cache[small_class[(size - 1) / 8]];
-	return &class_cache[log2_ceil(size)];	/* 256 = 2^8 is class 8, and so on */
+	return &class_cache[log2_ceil(size)]; /* 256 = 2^8 is class 8, and so on */
 }
 
 void *kmalloc(size_t size, u32 flags)
@@ -121,7 +121,7 @@ char *kstrdup(const char *s, u32 flags)
 struct late_batch {
 	struct rcu_head rcu;
 	struct spinlock *lock;
-	struct late_batch **slot;	/* where it takes pointers, under *lock */
+	struct late_batch **slot; /* where it takes pointers, under *lock */
 	u32 count;
 	void *objects[LATE_BATCH];
 };
@@ -210,7 +210,8 @@ const struct radix_allocator radix_default_allocator = {
 void kmalloc_init(void)
 {
 	static const struct slab_cache_info radix_info = {
-		.name = "radix_node", .size = RADIX_NODE_SIZE,
+		.name = "radix_node",
+		.size = RADIX_NODE_SIZE,
 	};
 	u32 class = 0;
 
@@ -218,14 +219,16 @@ void kmalloc_init(void)
 	for (u32 i = 0; i < NR_CLASSES; i++) {
 		u32 size = class_size[i], natural = size & -size;
 		struct slab_cache_info info = {
-			.name = class_name[i], .size = size, .align = min(natural, 4096u),
+			.name = class_name[i],
+			.size = size,
+			.align = min(natural, 4096u),
 		};
 
 		slab_cache_prepare(&class_cache[i], &info, true);
 	}
 	for (u32 i = 0; i < ARRAY_SIZE(small_class); i++) {
 		while (class_size[class] < (i + 1) * 8)
-			class++;
-		small_class[i] = (u8)class;
+			class ++;
+		small_class[i] = (u8) class;
 	}
 }

@@ -12,8 +12,8 @@
 
 static struct spinlock lru_lock = SPINLOCK_INIT(RANK_LEAF);
 static struct list lru __guarded_by(&lru_lock) = LIST_INIT(lru);
-static u64 nr_lru;		/* pages in the list */
-static s64 nr_shmem, nr_dirty;	/* pages */
+static u64 nr_lru; /* pages in the list */
+static s64 nr_shmem, nr_dirty; /* pages */
 
 void folio_lru_add(struct folio *f, bool memory)
 {

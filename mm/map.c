@@ -279,8 +279,12 @@ static int map_insert(struct aspace *a, const struct map_request *r, u64 start, 
 	struct mapping *high = mapping_find(a, start), *m;
 	struct mapping *low = high ? mapping_prev(high) : mapping_find_below(a, start);
 	struct mapping new = {
-		.start = start, .end = start + length, .flags = flags, .file = r->file,
-		.cache = r->cache, .name = r->name,
+		.start = start,
+		.end = start + length,
+		.flags = flags,
+		.file = r->file,
+		.cache = r->cache,
+		.name = r->name,
 		.page_offset = has_object ? r->page_offset : start >> PAGE_SHIFT,
 	};
 
@@ -432,7 +436,8 @@ static int protect_locked(struct aspace *a, u64 start, u64 end, u32 rights)
 		u64 stop = min(end, m->end);
 
 		err = protect_check(m, start, stop, rights);
-		if (!err && ((m->flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) != rights)) {
+		if (!err &&
+		    ((m->flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) != rights)) {
 			err = mapping_split_range(a, start, stop);
 			if (!err) {
 				m = mapping_find(a, start);
@@ -455,7 +460,8 @@ static int protect_locked(struct aspace *a, u64 start, u64 end, u32 rights)
 
 int aspace_protect(struct aspace *a, u64 address, u64 length, u32 prot)
 {
-	u32 rights = (prot & PROT_READ ? MAPPING_READ : 0) | (prot & PROT_WRITE ? MAPPING_WRITE : 0) |
+	u32 rights = (prot & PROT_READ ? MAPPING_READ : 0) |
+		     (prot & PROT_WRITE ? MAPPING_WRITE : 0) |
 		     (prot & PROT_EXEC ? MAPPING_EXEC : 0);
 	u32 grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
 
@@ -506,8 +512,8 @@ static bool heap_grow_locked(struct aspace *a, u64 start, u64 end)
 
 	if (!range_is_user(start, end - start))
 		return false;
-	if (next && end > (next->flags & MAPPING_GROWS_DOWN ? next->start - STACK_GUARD_GAP
-							    : next->start))
+	if (next &&
+	    end > (next->flags & MAPPING_GROWS_DOWN ? next->start - STACK_GUARD_GAP : next->start))
 		return false;
 	if (aspace_may_expand(a, flags, nr) ||
 	    ((flags & MAPPING_LOCKED) && aspace_may_lock(a, nr)) || memory_commit(nr))

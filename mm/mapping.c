@@ -19,7 +19,7 @@
 #include <nos/slab.h>
 #include <nos/string.h>
 
-#define MAX_STEPS 96	/* deeper than any tree of 2^32 mappings */
+#define MAX_STEPS 96 /* deeper than any tree of 2^32 mappings */
 
 static struct slab_cache *mapping_cache;
 
@@ -31,8 +31,12 @@ static void mapping_construct(void *object)
 void mapping_init(void)
 {
 	static const struct slab_cache_info info = {
-		.name = "mapping", .size = sizeof(struct mapping), .align = CACHE_LINE,
-		.rcu_typed = true, .type_stable = true, .account = true,
+		.name = "mapping",
+		.size = sizeof(struct mapping),
+		.align = CACHE_LINE,
+		.rcu_typed = true,
+		.type_stable = true,
+		.account = true,
 		.construct = mapping_construct,
 	};
 
@@ -208,8 +212,8 @@ static void tree_link(struct aspace *a, struct mapping *m)
 
 	while (*link) {
 		parent = *link;
-		link = m->start < rb_entry(parent, struct mapping, node)->start ? &parent->left
-										: &parent->right;
+		link = m->start < rb_entry(parent, struct mapping, node)->start ? &parent->left :
+										  &parent->right;
 	}
 	rb_insert(&a->mappings, &m->node, parent, link);
 	a->nr_mappings++;
@@ -377,7 +381,7 @@ static u64 gap_search_down(struct aspace *a, u64 limit, u64 length, bool remembe
 	u64 floor = max(vm_mmap_min_addr, USER_ADDRESS_MIN), high = limit;
 	struct mapping *m = mapping_find_below(a, limit);
 
-	if (m && m->end > high)		/* covers the limit */
+	if (m && m->end > high) /* covers the limit */
 		high = mapping_room_end(m), m = mapping_prev(m);
 	for (;;) {
 		u64 low = m ? max(m->end, floor) : floor;
@@ -422,8 +426,8 @@ s64 aspace_find_gap(struct aspace *a, u64 hint, u64 length, bool below_2g)
 	hint = hint & PAGE_MASK;
 	if (hint) {
 		hint = max(hint, vm_mmap_min_addr);
-		if (hint <= USER_ADDRESS_END - length && (!below_2g || hint + length <= LOW_AREA_END) &&
-		    gap_is_free(a, hint, length))
+		if (hint <= USER_ADDRESS_END - length &&
+		    (!below_2g || hint + length <= LOW_AREA_END) && gap_is_free(a, hint, length))
 			return (s64)hint;
 	}
 	if (below_2g) {

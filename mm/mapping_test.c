@@ -13,7 +13,7 @@
 #include <linux/mman.h>
 
 #define BASE 0x10000000ul
-#define PAGES(n) ((u64)(n) * PAGE_SIZE)
+#define PAGES(n) ((u64)(n)*PAGE_SIZE)
 
 static struct aspace *space_create(void)
 {
@@ -28,7 +28,9 @@ static struct aspace *space_create(void)
 static s64 map_at(struct aspace *a, u64 page, u64 nr, u32 prot)
 {
 	struct map_request r = {
-		.address = BASE + PAGES(page), .length = PAGES(nr), .prot = prot,
+		.address = BASE + PAGES(page),
+		.length = PAGES(nr),
+		.prot = prot,
 		.map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
 	};
 
@@ -43,11 +45,11 @@ static const char *layout(struct aspace *a)
 
 	text[0] = 0;
 	for (struct mapping *m = mapping_find(a, 0); m; m = mapping_next(m))
-		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%llu-%llu%s%s", at ? " " : "",
-				       (unsigned long long)(m->start - BASE) / PAGE_SIZE,
-				       (unsigned long long)(m->end - BASE) / PAGE_SIZE,
-				       m->flags & MAPPING_READ ? "r" : "",
-				       m->flags & MAPPING_WRITE ? "w" : "");
+		at += (size_t)snprintf(
+			text + at, sizeof(text) - at, "%s%llu-%llu%s%s", at ? " " : "",
+			(unsigned long long)(m->start - BASE) / PAGE_SIZE,
+			(unsigned long long)(m->end - BASE) / PAGE_SIZE,
+			m->flags & MAPPING_READ ? "r" : "", m->flags & MAPPING_WRITE ? "w" : "");
 	return text;
 }
 
@@ -126,7 +128,8 @@ TEST(mapping_protect_cuts_and_joins)
 TEST(mapping_gap_is_the_highest)
 {
 	struct aspace *a = space_create();
-	struct map_request r = { .length = PAGES(4), .prot = RW,
+	struct map_request r = { .length = PAGES(4),
+				 .prot = RW,
 				 .map_flags = MAP_PRIVATE | MAP_ANONYMOUS };
 
 	if (!a)
@@ -152,7 +155,9 @@ TEST(mapping_gap_is_the_highest)
 TEST(mapping_fixed_and_noreplace)
 {
 	struct aspace *a = space_create();
-	struct map_request r = { .address = BASE + PAGES(2), .length = PAGES(2), .prot = PROT_READ,
+	struct map_request r = { .address = BASE + PAGES(2),
+				 .length = PAGES(2),
+				 .prot = PROT_READ,
 				 .map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE };
 
 	if (!a)

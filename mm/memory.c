@@ -16,7 +16,7 @@ u64 vm_overcommit_kbytes;
 u32 vm_max_map_count = 65530;
 u64 vm_mmap_min_addr = 65536;
 
-static s64 committed;	/* pages promised to accounted mappings */
+static s64 committed; /* pages promised to accounted mappings */
 
 u64 memory_commit_limit(void)
 {

@@ -51,8 +51,8 @@
 #include <nos/string.h>
 #include <nos/thread.h>
 
-#define CPU_ARRAY 62u	/* frames in a per-CPU array */
-#define CPU_BATCH 31u	/* frames moved at once */
+#define CPU_ARRAY 62u /* frames in a per-CPU array */
+#define CPU_BATCH 31u /* frames moved at once */
 #define NR_MOBILITY 2u
 
 /* A tree's word: free frames in the low half, then mobility, then the reservation. */
@@ -66,19 +66,19 @@ struct chunk_bits {
 } __aligned(CACHE_LINE);
 
 static struct {
-	struct chunk_bits *bits;	/* per chunk */
-	u16 *chunk_free;		/* per chunk */
-	u32 *tree;			/* per tree */
+	struct chunk_bits *bits; /* per chunk */
+	u16 *chunk_free; /* per chunk */
+	u32 *tree; /* per tree */
 	u32 nr_chunks, nr_trees;
-	u64 total;			/* frames ever added */
-	u64 reserve;			/* left to ALLOC_ATOMIC */
-	s64 free __aligned(CACHE_LINE);	/* frames free in the trees; CPU arrays not counted */
+	u64 total; /* frames ever added */
+	u64 reserve; /* left to ALLOC_ATOMIC */
+	s64 free __aligned(CACHE_LINE); /* frames free in the trees; CPU arrays not counted */
 } pool;
 
 struct frame_array {
 	u32 count;
-	u32 tree;	/* reserved tree + 1; 0 = none */
-	u32 chunk;	/* where the last search ended */
+	u32 tree; /* reserved tree + 1; 0 = none */
+	u32 chunk; /* where the last search ended */
 	struct folio *frames[CPU_ARRAY];
 };
 static DEFINE_PERCPU(struct frame_array[NR_MOBILITY], frame_arrays);
@@ -182,8 +182,13 @@ static u32 chunk_take_singles(u32 chunk, u32 want, struct frame_array *a)
 static u64 aligned_runs(u64 free_bits, unsigned order)
 {
 	static const u64 starts[] = {
-		~0ull, 0x5555555555555555ull, 0x1111111111111111ull,
-		0x0101010101010101ull, 0x0001000100010001ull, 0x0000000100000001ull, 1ull,
+		~0ull,
+		0x5555555555555555ull,
+		0x1111111111111111ull,
+		0x0101010101010101ull,
+		0x0001000100010001ull,
+		0x0000000100000001ull,
+		1ull,
 	};
 
 	for (unsigned i = 0; i < order; i++)
@@ -317,8 +322,8 @@ static struct folio *tree_search(u32 mobility, unsigned order, struct frame_arra
 
 			if (!f)
 				continue;
-			if (pass < 3 && !(atomic_fetch_or(&pool.tree[t], TREE_RESERVED) &
-					  TREE_RESERVED)) {
+			if (pass < 3 &&
+			    !(atomic_fetch_or(&pool.tree[t], TREE_RESERVED) & TREE_RESERVED)) {
 				if (a->tree)
 					atomic_and(&pool.tree[a->tree - 1], ~TREE_RESERVED);
 				a->tree = t + 1;
@@ -552,8 +557,7 @@ static s64 kind_sum(enum folio_kind kind)
 {
 	s64 sum = 0;
 
-	for_each_cpu(cpu)
-		sum += (*per_cpu_ptr(frames_by_kind, cpu))[kind];
+	for_each_cpu(cpu) sum += (*per_cpu_ptr(frames_by_kind, cpu))[kind];
 	return max(sum, (s64)0);
 }
 
@@ -561,7 +565,8 @@ u64 page_nr_free(void)
 {
 	s64 n = atomic_load_relaxed(&pool.free);
 
-	for_each_cpu(cpu) {
+	for_each_cpu(cpu)
+	{
 		struct frame_array *a = *per_cpu_ptr(frame_arrays, cpu);
 
 		n += READ_ONCE(a[0].count) + READ_ONCE(a[1].count);
@@ -584,7 +589,8 @@ void page_stats_read(struct memory_stats *s)
 	s->anon = (u64)kind_sum(FOLIO_ANON);
 	s->file = (u64)kind_sum(FOLIO_FILE);
 	s->pipe = (u64)kind_sum(FOLIO_PIPE);
-	for_each_cpu(cpu) {
+	for_each_cpu(cpu)
+	{
 		s->allocs += *per_cpu_ptr(frames_allocated, cpu);
 		s->frees += *per_cpu_ptr(frames_freed, cpu);
 	}

@@ -12,7 +12,7 @@ TEST(page_alloc_orders_are_aligned)
 	for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++) {
 		struct folio *f = folio_alloc(order, FOLIO_KERNEL, ALLOC_NOWAIT);
 
-		if (!f)		/* memory may be too broken up for the largest */
+		if (!f) /* memory may be too broken up for the largest */
 			continue;
 		EXPECT_EQ(folio_to_phys(f) & ((PAGE_SIZE << order) - 1), 0);
 		EXPECT_EQ(f->order, order);

@@ -294,7 +294,7 @@ static __noinline ssize_t read_miss(struct page_cache *c, struct file *file, str
 	if (page_cache_is_memory(c)) {
 		struct folio *f = page_cache_find(c, index);
 
-		if (f) {	/* just appeared, or is being written for the first time */
+		if (f) { /* just appeared, or is being written for the first time */
 			int err = folio_lock_killable(f);
 
 			if (!err)
@@ -385,7 +385,7 @@ void page_cache_mark_dirty(struct folio *f)
 	radix_mark(&c->tree, f->index, 0);
 }
 
-#define WRITE_ORDER 4u	/* a new folio of a file in memory, for a write of that size */
+#define WRITE_ORDER 4u /* a new folio of a file in memory, for a write of that size */
 
 /*
  * The locked folio that a write at `at` goes to, and in *len how much of it.
@@ -398,8 +398,8 @@ static struct folio *write_folio_get(struct page_cache *c, struct file *file, u6
 	bool large = memory && *len >= PAGE_SIZE << WRITE_ORDER &&
 		     is_aligned(at, PAGE_SIZE << WRITE_ORDER);
 	bool whole = large || (*len >= PAGE_SIZE && is_aligned(at, PAGE_SIZE));
-	struct folio *f = get_for_write(c, at >> PAGE_SHIFT, large ? WRITE_ORDER : 0,
-					!old_data && !whole);
+	struct folio *f =
+		get_for_write(c, at >> PAGE_SHIFT, large ? WRITE_ORDER : 0, !old_data && !whole);
 
 	if (!f)
 		return err_ptr(-ENOMEM);
@@ -410,7 +410,7 @@ static struct folio *write_folio_get(struct page_cache *c, struct file *file, u6
 
 	if (old_data)
 		err = folio_read_locked(c, f, file);
-	else	/* a first write of the whole fell short before */
+	else /* a first write of the whole fell short before */
 		memset(folio_address(f), 0, folio_size(f));
 	if (!err) {
 		folio_set_flag(f, FOLIO_UPTODATE);
@@ -438,7 +438,7 @@ static ssize_t write_part(struct page_cache *c, struct file *file, struct iobuf 
 	if (!folio_has_flag(f, FOLIO_UPTODATE)) {
 		if (n == len) {
 			folio_set_flag(f, FOLIO_UPTODATE);
-		} else {	/* the rest of the folio is not known: as if nothing was copied */
+		} else { /* the rest of the folio is not known: as if nothing was copied */
 			iobuf_revert(from, n);
 			n = 0;
 		}
@@ -473,7 +473,7 @@ ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *
 		if (err < 0)
 			break;
 		limit = SIZE_MAX;
-		if (unlikely(err == 0)) {	/* not more than what is there */
+		if (unlikely(err == 0)) { /* not more than what is there */
 			limit = iobuf_fault_in(from, len, false);
 			if (limit == 0) {
 				err = -EFAULT;

@@ -4,8 +4,8 @@
 #include <nos/page.h>
 
 #define CHUNK_SHIFT 9
-#define CHUNK_FRAMES (1u << CHUNK_SHIFT)	/* frames of a 2 MiB chunk */
-#define TREE_CHUNKS 8u				/* chunks of a tree: 16 MiB */
+#define CHUNK_FRAMES (1u << CHUNK_SHIFT) /* frames of a 2 MiB chunk */
+#define TREE_CHUNKS 8u /* chunks of a tree: 16 MiB */
 #define TREE_FRAMES (TREE_CHUNKS * CHUNK_FRAMES)
 
 /* Bytes of the allocator's own tables for frames [0, nr_frames). */

@@ -17,7 +17,7 @@
 
 #define BATCH_PAGES 64u
 #define KILL_WAIT_NS (5 * NSEC_PER_MSEC)
-#define MAX_ROUNDS 400u		/* two seconds of waiting for victims */
+#define MAX_ROUNDS 400u /* two seconds of waiting for victims */
 
 DEFINE_COUNTER(rounds, "mm.reclaim_rounds");
 DEFINE_COUNTER(pages, "mm.reclaimed_pages");

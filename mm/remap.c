@@ -64,8 +64,8 @@ static u64 move_pages(struct aspace *a, u64 from, u64 to, u64 length, struct tlb
 		for (u64 i = 0; i < step; i += PAGE_SIZE) {
 			pte_t *s = &src[PTE_INDEX(va + i, 1)], e = *s;
 
-			if (e == 0 || (!pte_is_special(e) &&
-				       phys_to_folio(pte_phys(e))->kind != FOLIO_ANON))
+			if (e == 0 ||
+			    (!pte_is_special(e) && phys_to_folio(pte_phys(e))->kind != FOLIO_ANON))
 				continue;
 			e = atomic_xchg(s, 0);
 			dst[PTE_INDEX(dest + i, 1)] = e;
@@ -133,7 +133,7 @@ static int move_locked(struct aspace *a, struct mapping *m, u64 from, u64 length
 		unmap_pages_locked(a, from, from + length, below ? below->end : 0,
 				   above ? above->start : USER_ADDRESS_END);
 	}
-	if (!n->cache && moved == 0)	/* never touched: as if mapped here */
+	if (!n->cache && moved == 0) /* never touched: as if mapped here */
 		n->page_offset = to >> PAGE_SHIFT;
 	mapping_insert(a, n);
 	aspace_account(a, n->flags, (s64)nr);

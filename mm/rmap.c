@@ -56,7 +56,8 @@ bool page_cache_try_unmap(struct page_cache *c, u64 start, u64 end)
 	bool locked = false;
 
 	list_for_each(m, &c->mappings, cache_node)
-		locked |= (m->flags & MAPPING_LOCKED) && mapping_overlap(m, start, end, &first, &stop);
+		locked |= (m->flags & MAPPING_LOCKED) &&
+			  mapping_overlap(m, start, end, &first, &stop);
 	if (!locked)
 		unmap_all_locked(c, start, end, false);
 	mutex_unlock(&c->mappings_lock);

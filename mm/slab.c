@@ -38,8 +38,8 @@
 #include <nos/string.h>
 #include <nos/thread.h>
 
-#define BARN_MAX 8u	/* full, and empty, sheaves kept */
-#define IDLE_MAX 1u	/* slabs without a live object kept */
+#define BARN_MAX 8u /* full, and empty, sheaves kept */
+#define IDLE_MAX 1u /* slabs without a live object kept */
 
 static struct slab_sheaf no_sheaf;
 static struct slab_cache sheaf_cache, cache_cache;
@@ -129,7 +129,7 @@ static void slab_give(struct slab_cache *c, void *object)
 	c->nr_idle++;
 	if (c->nr_idle > IDLE_MAX && !c->info.type_stable) {
 		slab_release(c, f);
-	} else {	/* last to be taken from */
+	} else { /* last to be taken from */
 		list_remove(&f->slab_node);
 		list_push_back(&c->partial, &f->slab_node);
 	}
@@ -263,7 +263,7 @@ static __noinline void *alloc_slow(struct slab_cache *c, u32 flags)
 		list_push_back(&c->partial, &f->slab_node);
 		c->nr_slabs++;
 		c->nr_idle++;
-		if (flags & ALLOC_ATOMIC) {	/* no other may take it from us */
+		if (flags & ALLOC_ATOMIC) { /* no other may take it from us */
 			object = slab_take(c, f);
 			spin_unlock(&c->lock);
 			return object;
@@ -357,8 +357,8 @@ static u8 slab_choose_order(u32 stride)
 	for (u8 order = 0; order < 3; order++) {
 		u32 bytes = (u32)PAGE_SIZE << order;
 
-		if (bytes / stride >= 8 || (bytes >= stride && bytes % stride <= bytes / 8 &&
-					    bytes / stride >= 4))
+		if (bytes / stride >= 8 ||
+		    (bytes >= stride && bytes % stride <= bytes / 8 && bytes / stride >= 4))
 			return order;
 	}
 	return stride <= PAGE_SIZE << 3 ? 3 : (u8)log2_ceil(stride >> PAGE_SHIFT);
@@ -530,10 +530,14 @@ u64 slab_reclaim(void)
 void slab_init(void)
 {
 	static const struct slab_cache_info sheaf_info = {
-		.name = "slab_sheaf", .size = sizeof(struct slab_sheaf), .align = 64,
+		.name = "slab_sheaf",
+		.size = sizeof(struct slab_sheaf),
+		.align = 64,
 	};
 	static const struct slab_cache_info cache_info = {
-		.name = "slab_cache", .size = sizeof(struct slab_cache), .align = CACHE_LINE,
+		.name = "slab_cache",
+		.size = sizeof(struct slab_cache),
+		.align = CACHE_LINE,
 	};
 
 	slab_cache_prepare(&sheaf_cache, &sheaf_info, false);

@@ -46,7 +46,8 @@ TEST(slab_objects_are_distinct_and_aligned)
 TEST(slab_constructed_stays_constructed)
 {
 	struct slab_cache_info info = {
-		.name = "test_constructed", .size = sizeof(struct item),
+		.name = "test_constructed",
+		.size = sizeof(struct item),
 		.construct = item_construct,
 	};
 	struct slab_cache *c = slab_cache_create(&info);
@@ -81,8 +82,10 @@ TEST(slab_large_objects)
 
 TEST(kmalloc_sizes)
 {
-	static const size_t sizes[] = { 0,   1,	  7,   8,   9,	  16,	17,   63,    64,    65,	   96,
-					97,  192, 193, 256, 257, 1000, 4096, 4097, 8192, 8193, 70000 };
+	static const size_t sizes[] = {
+		0,  1,   7,   8,   9,   16,   17,   63,   64,   65,   96,
+		97, 192, 193, 256, 257, 1000, 4096, 4097, 8192, 8193, 70000
+	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++) {
 		u8 *p = kzalloc(sizes[i], 0);

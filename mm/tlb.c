@@ -23,7 +23,7 @@
 #include <nos/cpu.h>
 #include <nos/thread.h>
 
-#define FLUSH_SINGLY 24u	/* pages; more: everything */
+#define FLUSH_SINGLY 24u /* pages; more: everything */
 
 DEFINE_COUNTER(flushes, "tlb.flushes");
 DEFINE_COUNTER(remote_flushes, "tlb.remote_flushes");

@@ -34,21 +34,21 @@
 #define STACKS_END (KERNEL_VMAP_BASE + (64ul << 30))
 #define NR_STACK_SLOTS ((u32)((STACKS_END - KERNEL_VMAP_BASE) / STACK_SLOT))
 #define CPU_STACKS 4u
-#define SPARE_STACKS 32u	/* mapped and free, in the list */
+#define SPARE_STACKS 32u /* mapped and free, in the list */
 
 #define KERNEL_PAGE (PTE_PRESENT | PTE_WRITE | PTE_GLOBAL | PTE_ACCESSED | PTE_DIRTY | PTE_NX)
 
 struct vmap_area {
-	struct list node;	/* sorted by start */
+	struct list node; /* sorted by start */
 	u64 start;
 	u64 nr_pages;
-	bool device;		/* frames are not ours */
+	bool device; /* frames are not ours */
 };
 
 static struct mutex vmap_lock = MUTEX_INIT(RANK_VMAP);
 static struct list areas __guarded_by(&vmap_lock) = LIST_INIT(areas);
 static u64 next_start __guarded_by(&vmap_lock) = STACKS_END;
-static u32 nr_slots __guarded_by(&vmap_lock);	/* ever used */
+static u32 nr_slots __guarded_by(&vmap_lock); /* ever used */
 static u64 nr_area_pages, nr_stacks;
 
 /* A free stack is linked through its own lowest words. */
@@ -61,9 +61,9 @@ struct stack_array {
 };
 static DEFINE_PERCPU(struct stack_array, cpu_stacks);
 static struct spinlock stack_lock = SPINLOCK_INIT(RANK_LEAF);
-static struct free_stack *spare_stacks;		/* mapped; under stack_lock */
+static struct free_stack *spare_stacks; /* mapped; under stack_lock */
 static u32 nr_spare;
-static u32 *free_slots;				/* unmapped slots; under vmap_lock */
+static u32 *free_slots; /* unmapped slots; under vmap_lock */
 static u32 nr_free_slots, free_slots_size;
 
 static bool can_sleep(void)

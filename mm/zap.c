@@ -129,7 +129,7 @@ void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, st
 /* How entries change under new rights, but for the write bit when it is to be set. */
 struct protect_change {
 	pte_t clear, set;
-	bool may_write;		/* private pages without sharers, and shared mappings, become writable */
+	bool may_write; /* private pages without sharers, and shared mappings, become writable */
 	bool shared;
 };
 
@@ -181,8 +181,8 @@ static void protect_leaf_locked(pte_t *table, u32 first, u32 last, u64 base,
 		while (unlikely(!atomic_cas_update(&table[i], &old, new)))
 			new = pte_protect(old, c);
 		/* rights that others may still use */
-		if ((old & ~new & (PTE_PRESENT | PTE_WRITE)) ||
-		    ((new & ~old & PTE_NX) && (old & PTE_PRESENT))) {
+		if ((old & ~new &(PTE_PRESENT | PTE_WRITE)) ||
+		    ((new & ~old &PTE_NX) && (old & PTE_PRESENT))) {
 			low = min(low, i);
 			high = i + 1;
 		}

@@ -22,7 +22,7 @@ struct file;
 #define MAPPING_WRITE (1u << 1)
 #define MAPPING_EXEC (1u << 2)
 #define MAPPING_SHARED (1u << 3)
-#define MAPPING_MAY_WRITE (1u << 4)	/* mprotect may add it */
+#define MAPPING_MAY_WRITE (1u << 4) /* mprotect may add it */
 #define MAPPING_MAY_READ (1u << 5)
 #define MAPPING_MAY_EXEC (1u << 6)
 #define MAPPING_GROWS_DOWN (1u << 7)
@@ -31,7 +31,7 @@ struct file;
 #define MAPPING_DONTFORK (1u << 10)
 #define MAPPING_DONTDUMP (1u << 11)
 #define MAPPING_WIPEONFORK (1u << 12)
-#define MAPPING_SPECIAL (1u << 13)	/* vvar, vdso, device: no folio references */
+#define MAPPING_SPECIAL (1u << 13) /* vvar, vdso, device: no folio references */
 #define MAPPING_STACK (1u << 14)
 #define MAPPING_ACCOUNTED (1u << 15)
 #define MAPPING_RANDOM (1u << 16)
@@ -41,43 +41,43 @@ struct file;
 #define MAPPING_MERGEABLE (1u << 20)
 #define MAPPING_HEAP (1u << 21)
 
-struct mapping {			/* "VMA" on Linux */
-	u64 start, end;			/* half-open, page aligned */
+struct mapping { /* "VMA" on Linux */
+	u64 start, end; /* half-open, page aligned */
 	u32 flags;
 	struct rb_node node;
 	struct aspace *aspace;
-	struct file *file;		/* NULL: anonymous; holds a reference */
-	struct page_cache *cache;	/* of file, or of a shared anonymous object */
-	u64 page_offset;		/* of start in the file, in pages; anonymous: start >> 12 */
-	struct list cache_node;		/* in cache->mappings */
-	const char *name;		/* [heap], [stack], [vdso]: constants; NULL */
+	struct file *file; /* NULL: anonymous; holds a reference */
+	struct page_cache *cache; /* of file, or of a shared anonymous object */
+	u64 page_offset; /* of start in the file, in pages; anonymous: start >> 12 */
+	struct list cache_node; /* in cache->mappings */
+	const char *name; /* [heap], [stack], [vdso]: constants; NULL */
 	struct rcu_head rcu;
 };
 
 struct aspace {
-	struct ref users;		/* threads and those who look (ptrace, /proc) */
-	pte_t *table;			/* top level */
+	struct ref users; /* threads and those who look (ptrace, /proc) */
+	pte_t *table; /* top level */
 	phys_t table_phys;
 	struct rb_root mappings;
-	struct mapping *hint;		/* found last; may be stale: see mapping.c */
-	struct rwlock lock;		/* tree: readers may sleep; rank ASPACE */
-	struct seqlock tree_sequence;	/* lets faults read the tree without `lock` */
+	struct mapping *hint; /* found last; may be stale: see mapping.c */
+	struct rwlock lock; /* tree: readers may sleep; rank ASPACE */
+	struct seqlock tree_sequence; /* lets faults read the tree without `lock` */
 	u32 nr_mappings;
-	u64 cpus;			/* that may have it in their TLB */
-	u64 mmap_base;			/* top of the top-down area */
-	u64 gap_from, gap_skipped;	/* no gap above gap_from is larger than gap_skipped */
+	u64 cpus; /* that may have it in their TLB */
+	u64 mmap_base; /* top of the top-down area */
+	u64 gap_from, gap_skipped; /* no gap above gap_from is larger than gap_skipped */
 	u64 brk_start, brk_end, brk_limit;
 	u64 code_start, code_end, data_start, data_end, stack_start;
 	u64 arg_start, arg_end, env_start, env_end;
 	u64 vdso_base;
 	u64 total_pages, locked_pages, data_pages, stack_pages, exec_pages, committed_pages;
 	u64 peak_total_pages, peak_resident_pages, pinned_pages;
-	s64 resident_anon, resident_file, resident_shmem;	/* pages; atomic */
+	s64 resident_anon, resident_file, resident_shmem; /* pages; atomic */
 	u64 page_table_bytes;
-	struct folio *upper_tables;	/* below the top; they stay until the end */
-	u64 default_locked;		/* mlockall(MCL_FUTURE) flags */
-	struct file *exe_file;		/* /proc/PID/exe */
-	u64 auxv[48];			/* as given to the program */
+	struct folio *upper_tables; /* below the top; they stay until the end */
+	u64 default_locked; /* mlockall(MCL_FUTURE) flags */
+	struct file *exe_file; /* /proc/PID/exe */
+	u64 auxv[48]; /* as given to the program */
 	u32 auxv_bytes;
 	u32 dumpable;
 	u32 membarrier_state;
@@ -108,34 +108,34 @@ void process_fault_signal(int signo, int si_code, u64 address, u64 error_code);
 bool process_kill_for_memory(void);
 
 /* ---- life ---- */
-struct aspace *aspace_create(void);			/* empty, upper half shared; NULL */
-struct aspace *aspace_fork(struct aspace *from);	/* ERR: -ENOMEM; copy-on-write of all */
+struct aspace *aspace_create(void); /* empty, upper half shared; NULL */
+struct aspace *aspace_fork(struct aspace *from); /* ERR: -ENOMEM; copy-on-write of all */
 void aspace_get(struct aspace *a);
-void aspace_put(struct aspace *a);			/* last one unmaps all; sleeps */
+void aspace_put(struct aspace *a); /* last one unmaps all; sleeps */
 
 /* ---- changes: system calls in linux/mm.c are thin around these; all for the current process's
  * address space unless `a` is given; all take the lock themselves; 0/address or −errno ---- */
 struct map_request {
-	u64 address, length;		/* hint, or fixed */
-	u32 prot, map_flags;		/* PROT_*, MAP_* of <asm/mman.h> */
-	u32 extra_flags;		/* MAPPING_ flags to add (exec: STACK …) */
-	struct file *file;		/* caller's reference is kept by the caller */
+	u64 address, length; /* hint, or fixed */
+	u32 prot, map_flags; /* PROT_*, MAP_* of <asm/mman.h> */
+	u32 extra_flags; /* MAPPING_ flags to add (exec: STACK …) */
+	struct file *file; /* caller's reference is kept by the caller */
 	struct page_cache *cache;
 	u64 page_offset;
-	bool file_may_write;		/* opened for writing (shared mappings) */
-	bool file_may_exec;		/* mount is not noexec */
-	bool special;			/* file_map_special serves the faults */
+	bool file_may_write; /* opened for writing (shared mappings) */
+	bool file_may_exec; /* mount is not noexec */
+	bool special; /* file_map_special serves the faults */
 	const char *name;
 };
 s64 aspace_map(struct aspace *a, const struct map_request *r);
 int aspace_unmap(struct aspace *a, u64 address, u64 length);
 int aspace_protect(struct aspace *a, u64 address, u64 length, u32 prot);
 s64 aspace_remap(struct aspace *a, u64 old, u64 old_len, u64 new_len, u32 flags, u64 new_address);
-u64 aspace_brk(struct aspace *a, u64 end);		/* the resulting end, as brk(2) */
+u64 aspace_brk(struct aspace *a, u64 end); /* the resulting end, as brk(2) */
 int aspace_advise(struct aspace *a, u64 address, u64 length, int advice);
 int aspace_sync(struct aspace *a, u64 address, u64 length, int flags);
 int aspace_lock_range(struct aspace *a, u64 address, u64 length, bool lock, bool on_fault);
-int aspace_lock_all(struct aspace *a, int flags);	/* MCL_*; 0 = munlockall */
+int aspace_lock_all(struct aspace *a, int flags); /* MCL_*; 0 = munlockall */
 int aspace_mincore(struct aspace *a, u64 address, u64 nr_pages, u8 *out);
 /* Maps the vvar and vdso pages; sets vdso_base. */
 int aspace_map_vdso(struct aspace *a);
@@ -155,7 +155,7 @@ int aspace_futex_key(struct aspace *a, u64 address, bool shared, u64 *object, u6
 /* First mapping with end > address, under the lock (shared). */
 struct mapping *aspace_find_locked(struct aspace *a, u64 address);
 struct mapping *mapping_next(const struct mapping *m);
-struct mapping_usage {			/* bytes, for smaps */
+struct mapping_usage { /* bytes, for smaps */
 	u64 resident, pss, shared_clean, shared_dirty, private_clean, private_dirty, referenced;
 	u64 anonymous, swap, locked;
 };

@@ -17,66 +17,66 @@
 
 enum folio_kind {
 	FOLIO_FREE,
-	FOLIO_KERNEL,		/* page_alloc for the kernel; stacks, vmap */
+	FOLIO_KERNEL, /* page_alloc for the kernel; stacks, vmap */
 	FOLIO_SLAB,
 	FOLIO_PAGE_TABLE,
 	FOLIO_ANON,
-	FOLIO_FILE,		/* in a page cache, or truncated from it */
-	FOLIO_PIPE,		/* buffer pages of pipes and sockets */
-	FOLIO_RESERVED,		/* firmware, kernel image, device */
+	FOLIO_FILE, /* in a page cache, or truncated from it */
+	FOLIO_PIPE, /* buffer pages of pipes and sockets */
+	FOLIO_RESERVED, /* firmware, kernel image, device */
 };
 
 /* flags, atomic */
-#define FOLIO_UPTODATE (1u << 0)	/* contents valid */
+#define FOLIO_UPTODATE (1u << 0) /* contents valid */
 #define FOLIO_DIRTY (1u << 1)
 #define FOLIO_WRITEBACK (1u << 2)
-#define FOLIO_LOCKED (1u << 3)		/* content lock; folio_lock */
-#define FOLIO_REFERENCED (1u << 4)	/* used lately (clock) */
+#define FOLIO_LOCKED (1u << 3) /* content lock; folio_lock */
+#define FOLIO_REFERENCED (1u << 4) /* used lately (clock) */
 #define FOLIO_WAITERS (1u << 5)
 #define FOLIO_MLOCKED (1u << 6)
-#define FOLIO_ZEROED (1u << 7)		/* free and known to be zero */
+#define FOLIO_ZEROED (1u << 7) /* free and known to be zero */
 #define FOLIO_ERROR (1u << 8)
-#define FOLIO_UNEVICTABLE (1u << 9)	/* tmpfs: no backing store */
+#define FOLIO_UNEVICTABLE (1u << 9) /* tmpfs: no backing store */
 
 struct page_cache;
 
 struct folio {
 	u32 flags;
-	u8 kind;		/* enum folio_kind */
-	u8 order;		/* head: 2^order frames */
+	u8 kind; /* enum folio_kind */
+	u8 order; /* head: 2^order frames */
 	u8 numa_node;
 	u8 is_tail;
-	struct ref refs;	/* head only */
-	u32 map_count;		/* head: page-table entries that map any part of it */
+	struct ref refs; /* head only */
+	u32 map_count; /* head: page-table entries that map any part of it */
 	union {
-		struct {	/* FOLIO_FILE */
-			struct page_cache *cache;	/* NULL once truncated */
-			u64 index;	/* in pages */
+		struct { /* FOLIO_FILE */
+			struct page_cache *cache; /* NULL once truncated */
+			u64 index; /* in pages */
 			struct list lru;
 		};
-		struct {	/* FOLIO_PAGE_TABLE: one leaf or upper table */
+		struct { /* FOLIO_PAGE_TABLE: one leaf or upper table */
 			struct spinlock table_lock;
-			u32 table_refs;		/* address spaces that share it */
+			u32 table_refs; /* address spaces that share it */
 			u32 nr_present;
-			union {	/* apart from the lock: late walkers take it */
+			union { /* apart from the lock: late walkers take it */
 				struct rcu_head table_rcu;
-				struct {	/* upper tables, in their address space's list */
+				struct { /* upper tables, in their address space's list */
 					struct folio *table_next;
 					u64 *table_entry;
 				};
 			};
 		};
-		struct {	/* FOLIO_SLAB */
+		struct { /* FOLIO_SLAB */
 			void *slab_cache;
 			void *slab_free;
 			u32 slab_in_use;
 			struct list slab_node;
 		};
-		struct {	/* owner's use otherwise */
+		struct { /* owner's use otherwise */
 			struct list node;
 			u64 private;
 		};
-		struct folio *head;	/* tails */
+		struct folio *head; /* tails */
 		struct rcu_head rcu;
 	};
 } __aligned(64);
@@ -85,7 +85,7 @@ static_assert(sizeof(struct folio) == 64, "one cache line a frame");
 #endif
 
 #ifdef NOS_HOST
-extern struct folio *host_frame_table;	/* the test's: frame 0 first */
+extern struct folio *host_frame_table; /* the test's: frame 0 first */
 #define FRAME_TABLE host_frame_table
 #else
 #define FRAME_TABLE ((struct folio *)FRAME_TABLE_BASE)
@@ -119,26 +119,26 @@ static inline u64 folio_nr_pages(const struct folio *f)
 }
 
 /* Allocation flags. */
-#define ALLOC_ZERO 1u		/* contents zero */
-#define ALLOC_ATOMIC 2u		/* may not sleep or reclaim; may use the reserve */
-#define ALLOC_NORETRY 4u	/* fail early rather than reclaim hard or kill */
-#define ALLOC_MOVABLE 8u	/* user data: grouped apart from kernel allocations */
-#define ALLOC_USER 16u		/* on behalf of a process: OOM killer may run */
-#define ALLOC_NOWAIT 32u	/* may not sleep, but leaves the reserve alone */
+#define ALLOC_ZERO 1u /* contents zero */
+#define ALLOC_ATOMIC 2u /* may not sleep or reclaim; may use the reserve */
+#define ALLOC_NORETRY 4u /* fail early rather than reclaim hard or kill */
+#define ALLOC_MOVABLE 8u /* user data: grouped apart from kernel allocations */
+#define ALLOC_USER 16u /* on behalf of a process: OOM killer may run */
+#define ALLOC_NOWAIT 32u /* may not sleep, but leaves the reserve alone */
 #define PAGE_ORDER_MAX 9
 
 /* One folio with one reference, or NULL.  kind is set for good.  Sleeps unless ALLOC_ATOMIC. */
 struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags);
 void folio_get(struct folio *f);
 bool folio_get_unless_zero(struct folio *f) __must_check;
-void folio_put(struct folio *f);	/* frees at zero */
+void folio_put(struct folio *f); /* frees at zero */
 /* Kernel's own pages by address: zeroed or not, kind FOLIO_KERNEL. */
 void *page_alloc(unsigned order, u32 flags);
 void page_free(void *address, unsigned order);
 /* Splits a folio's frames into order-0 folios, each with one reference; exclusive owner only. */
 void folio_split(struct folio *f);
 
-void folio_lock(struct folio *f);		/* sleeps */
+void folio_lock(struct folio *f); /* sleeps */
 int folio_lock_killable(struct folio *f) __must_check;
 bool folio_try_lock(struct folio *f);
 void folio_unlock(struct folio *f);
@@ -161,9 +161,9 @@ static inline bool folio_has_flag(const struct folio *f, u32 flag)
 /* The shared page of zeros. */
 extern struct folio *zero_folio;
 
-u64 page_nr_free(void);			/* frames */
-u64 page_nr_total(void);		/* frames that are or were in the allocator */
-struct memory_stats {		/* pages; for /proc/meminfo, sysinfo, vmstat */
+u64 page_nr_free(void); /* frames */
+u64 page_nr_total(void); /* frames that are or were in the allocator */
+struct memory_stats { /* pages; for /proc/meminfo, sysinfo, vmstat */
 	u64 total, free, available;
 	u64 file, anon, shmem, slab, slab_reclaimable, page_tables, kernel_stacks, vmap, pipe;
 	u64 dirty, writeback, mapped, mlocked, committed, commit_limit;
@@ -193,5 +193,5 @@ static inline void page_copy(void *to, const void *from)
 	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(nr) : : "memory");
 }
 
-void mm_init_early(void);	/* frame table and page allocator from boot_info; direct map complete */
-void mm_init(void);		/* slab, vmap */
+void mm_init_early(void); /* frame table and page allocator from boot_info; direct map complete */
+void mm_init(void); /* slab, vmap */

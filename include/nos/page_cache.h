@@ -36,18 +36,18 @@ struct page_cache_ops {
 };
 
 struct page_cache {
-	const struct page_cache_ops *ops;	/* NULL: memory only */
-	struct radix_tree tree;		/* writers under `lock`; a folio at each of its indices */
+	const struct page_cache_ops *ops; /* NULL: memory only */
+	struct radix_tree tree; /* writers under `lock`; a folio at each of its indices */
 	struct spinlock lock;
 	u64 nr_pages;
-	u64 *size;			/* the inode's size in bytes: past it mappings fault SIGBUS */
-	void *owner;			/* inode */
+	u64 *size; /* the inode's size in bytes: past it mappings fault SIGBUS */
+	void *owner; /* inode */
 	struct mutex mappings_lock;
-	struct list mappings;		/* struct mapping.cache_node: who maps it */
-	u32 nr_writable_shared;		/* shared mappings that may become writable (seals) */
-	u32 invalidate_sequence;	/* odd while truncating; faults retry */
-	s32 error;			/* write-back error to report by fsync */
-	u64 last_index;			/* read hit hint */
+	struct list mappings; /* struct mapping.cache_node: who maps it */
+	u32 nr_writable_shared; /* shared mappings that may become writable (seals) */
+	u32 invalidate_sequence; /* odd while truncating; faults retry */
+	s32 error; /* write-back error to report by fsync */
+	u64 last_index; /* read hit hint */
 };
 
 /* The owner keeps the struct's memory for one RCU grace period after page_cache_fini: faults look
@@ -81,6 +81,6 @@ u64 page_cache_next_hole(struct page_cache *c, u64 pos);
 int page_cache_sync(struct page_cache *c, u64 start, u64 end);
 /* Clean, unmapped, unused folios of the range are dropped (fadvise DONTNEED, drop_caches). */
 u64 page_cache_invalidate(struct page_cache *c, u64 start, u64 end);
-void page_cache_mark_dirty(struct folio *f);	/* the caller holds the folio's lock */
+void page_cache_mark_dirty(struct folio *f); /* the caller holds the folio's lock */
 /* Frees up to nr clean pages in the system, oldest first; returns how many. */
 u64 page_cache_reclaim(u64 nr_pages);

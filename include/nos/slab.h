@@ -12,15 +12,15 @@ struct slab_cache;
 
 struct slab_cache_info {
 	const char *name;
-	size_t size, align;		/* align 0: natural, at least 8 */
-	bool rcu_typed;			/* freed memory stays this type for a grace period */
-	bool type_stable;		/* with rcu_typed: for ever; never given back */
-	bool account;			/* belongs to user-visible objects: charged, leak-listed */
-	void (*construct)(void *object);/* once per object's life in the cache; NULL: none */
+	size_t size, align; /* align 0: natural, at least 8 */
+	bool rcu_typed; /* freed memory stays this type for a grace period */
+	bool type_stable; /* with rcu_typed: for ever; never given back */
+	bool account; /* belongs to user-visible objects: charged, leak-listed */
+	void (*construct)(void *object); /* once per object's life in the cache; NULL: none */
 };
 
 struct slab_cache *slab_cache_create(const struct slab_cache_info *info); /* NULL: no memory */
-void slab_cache_destroy(struct slab_cache *c);	/* panics in debug kernels if objects are live */
+void slab_cache_destroy(struct slab_cache *c); /* panics in debug kernels if objects are live */
 void *slab_alloc(struct slab_cache *c, u32 flags);
 void slab_free(struct slab_cache *c, void *object);
 u64 slab_cache_live(const struct slab_cache *c);
@@ -36,8 +36,8 @@ static inline void *kzalloc(size_t size, u32 flags)
 }
 /* nr × size without overflow, zeroed. */
 void *kcalloc(size_t nr, size_t size, u32 flags);
-void *krealloc(void *p, size_t size, u32 flags);	/* keeps min(old, new) bytes */
-void kfree(void *p);					/* NULL is fine */
+void *krealloc(void *p, size_t size, u32 flags); /* keeps min(old, new) bytes */
+void kfree(void *p); /* NULL is fine */
 size_t kmalloc_usable(const void *p);
 char *kstrdup(const char *s, u32 flags);
 /* kfree after a grace period. */

@@ -4,9 +4,9 @@
 #include <nos/types.h>
 
 /* Stacks: alloc sleeps; free from any context. */
-void *kernel_stack_alloc(void);		/* lowest address; guard page below; NULL */
+void *kernel_stack_alloc(void); /* lowest address; guard page below; NULL */
 void kernel_stack_free(void *stack);
-void *vmalloc(size_t size, u32 flags);	/* page granular, guard page after; NULL */
+void *vmalloc(size_t size, u32 flags); /* page granular, guard page after; NULL */
 void vfree(void *p);
 /* Contiguous if small, else vmalloc; free with kvfree. */
 void *kvmalloc(size_t size, u32 flags);
