@@ -42,8 +42,8 @@
 
 struct stream {
 	u32 key[KEY_WORDS];
-	u64 generation;		/* of the pool when the key was drawn; 0 = never */
-	u32 used;		/* bytes of `data` that are gone */
+	u64 generation; /* of the pool when the key was drawn; 0 = never */
+	u32 used; /* bytes of `data` that are gone */
 	u8 data[STREAM_BYTES] __aligned(8);
 };
 
@@ -65,10 +65,14 @@ static inline u32 rotate(u32 x, unsigned n)
 
 #define QUARTER(a, b, c, d)                                                                        \
 	do {                                                                                       \
-		a += b; d = rotate(d ^ a, 16);                                                     \
-		c += d; b = rotate(b ^ c, 12);                                                     \
-		a += b; d = rotate(d ^ a, 8);                                                      \
-		c += d; b = rotate(b ^ c, 7);                                                      \
+		a += b;                                                                            \
+		d = rotate(d ^ a, 16);                                                             \
+		c += d;                                                                            \
+		b = rotate(b ^ c, 12);                                                             \
+		a += b;                                                                            \
+		d = rotate(d ^ a, 8);                                                              \
+		c += d;                                                                            \
+		b = rotate(b ^ c, 7);                                                              \
 	} while (0)
 
 void chacha20_block(const u32 key[8], u64 counter, u64 nonce, u8 out[64])

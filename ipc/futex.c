@@ -45,8 +45,8 @@
 
 #include <linux/futex.h>
 
-#define NR_BUCKETS 512u	/* a power of two */
-#define RETRY_FAULT 1	/* the page was touched: start over */
+#define NR_BUCKETS 512u /* a power of two */
+#define RETRY_FAULT 1 /* the page was touched: start over */
 
 struct futex_bucket {
 	struct spinlock lock;
@@ -166,7 +166,7 @@ static bool dequeue(struct futex_waiter *w)
 		if (atomic_load(&w->woken))
 			return true;
 		spin_lock(&b->lock);
-		if (b != w->bucket) {	/* requeued meanwhile */
+		if (b != w->bucket) { /* requeued meanwhile */
 			spin_unlock(&b->lock);
 			continue;
 		}
@@ -481,7 +481,8 @@ static int dequeue_many(struct futex_waiter *w, u32 nr)
 }
 
 /* In all queues: 0; otherwise in none, with RETRY_FAULT, an error, or in *woken who was woken already. */
-static int enqueue_many(struct futex_waiter *w, const struct futex_wait_entry *e, u32 nr, int *woken)
+static int enqueue_many(struct futex_waiter *w, const struct futex_wait_entry *e, u32 nr,
+			int *woken)
 {
 	for (u32 i = 0; i < nr; i++) {
 		int err = futex_key_get(e[i].address, e[i].flags, &w[i].key);

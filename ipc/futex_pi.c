@@ -33,20 +33,20 @@
 #include <linux/futex.h>
 #include <linux/sched.h>
 
-#define CHAIN_MAX 64		/* owners followed: longer is taken for a deadlock */
-#define HELD_BY_OTHER 1		/* a try fails, which is no reason to look again */
+#define CHAIN_MAX 64 /* owners followed: longer is taken for a deadlock */
+#define HELD_BY_OTHER 1 /* a try fails, which is no reason to look again */
 
 struct futex_pi {
-	struct list node;		/* in `states` */
+	struct list node; /* in `states` */
 	struct futex_key key;
-	struct futex_owner *owner;	/* counted */
-	struct list owner_node;		/* in owner->held */
-	struct list waiters;		/* struct pi_waiter, best first */
+	struct futex_owner *owner; /* counted */
+	struct list owner_node; /* in owner->held */
+	struct list waiters; /* struct pi_waiter, best first */
 };
 
 struct pi_waiter {
 	struct list node;
-	struct futex_owner *owner;	/* who waits */
+	struct futex_owner *owner; /* who waits */
 	int priority;
 	u32 granted;
 	bool owner_died;

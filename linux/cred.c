@@ -134,8 +134,8 @@ static int words_of_version(struct __user_cap_header_struct *h, void __user *hea
 		return _LINUX_CAPABILITY_U32S_3;
 	default:
 		h->version = _LINUX_CAPABILITY_VERSION_3;
-		return put_user(*h, (struct __user_cap_header_struct __user *)header) ? -EFAULT
-										      : -EINVAL;
+		return put_user(*h, (struct __user_cap_header_struct __user *)header) ? -EFAULT :
+											-EINVAL;
 	}
 }
 

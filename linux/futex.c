@@ -22,9 +22,9 @@ static u64 deadline_of(u64 ns, bool realtime)
 /* restart_data: address, value, bitset, deadline, flags. */
 static long wait_again(struct task *t)
 {
-	long result = futex_wait(t->restart_data[0], (u32)t->restart_data[1],
-				 (u32)t->restart_data[2], t->restart_data[3],
-				 (u32)t->restart_data[4]);
+	long result =
+		futex_wait(t->restart_data[0], (u32)t->restart_data[1], (u32)t->restart_data[2],
+			   t->restart_data[3], (u32)t->restart_data[4]);
 
 	if (result != -ERESTARTSYS)
 		return result;

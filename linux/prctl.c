@@ -148,15 +148,33 @@ static long set_mm(u64 option, u64 address)
 	if (!capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	switch (option) {
-	case PR_SET_MM_START_CODE: field = &a->code_start; break;
-	case PR_SET_MM_END_CODE: field = &a->code_end; break;
-	case PR_SET_MM_START_DATA: field = &a->data_start; break;
-	case PR_SET_MM_END_DATA: field = &a->data_end; break;
-	case PR_SET_MM_START_STACK: field = &a->stack_start; break;
-	case PR_SET_MM_ARG_START: field = &a->arg_start; break;
-	case PR_SET_MM_ARG_END: field = &a->arg_end; break;
-	case PR_SET_MM_ENV_START: field = &a->env_start; break;
-	case PR_SET_MM_ENV_END: field = &a->env_end; break;
+	case PR_SET_MM_START_CODE:
+		field = &a->code_start;
+		break;
+	case PR_SET_MM_END_CODE:
+		field = &a->code_end;
+		break;
+	case PR_SET_MM_START_DATA:
+		field = &a->data_start;
+		break;
+	case PR_SET_MM_END_DATA:
+		field = &a->data_end;
+		break;
+	case PR_SET_MM_START_STACK:
+		field = &a->stack_start;
+		break;
+	case PR_SET_MM_ARG_START:
+		field = &a->arg_start;
+		break;
+	case PR_SET_MM_ARG_END:
+		field = &a->arg_end;
+		break;
+	case PR_SET_MM_ENV_START:
+		field = &a->env_start;
+		break;
+	case PR_SET_MM_ENV_END:
+		field = &a->env_end;
+		break;
 	default:
 		return -EINVAL;
 	}

@@ -33,9 +33,13 @@ long sys_clone(unsigned long flags, unsigned long stack, void __user *parent_tid
 	       void __user *child_tid, unsigned long tls)
 {
 	struct clone_request r = {
-		.flags = (u32)flags & ~(u32)CSIGNAL, .stack = stack, .tls = tls,
-		.parent_tid = (u64)parent_tid, .child_tid = (u64)child_tid,
-		.pidfd = (u64)parent_tid, .exit_signal = flags & CSIGNAL,
+		.flags = (u32)flags & ~(u32)CSIGNAL,
+		.stack = stack,
+		.tls = tls,
+		.parent_tid = (u64)parent_tid,
+		.child_tid = (u64)child_tid,
+		.pidfd = (u64)parent_tid,
+		.exit_signal = flags & CSIGNAL,
 	};
 
 	if ((flags & CLONE_PIDFD) && (flags & CLONE_PARENT_SETTID))
@@ -79,7 +83,8 @@ static int check_clone3(const struct clone_args *a)
 		return -EINVAL;
 	if (!a->stack != !a->stack_size)
 		return -EINVAL;
-	if (a->stack && (a->stack >= USER_ADDRESS_END || a->stack_size > USER_ADDRESS_END - a->stack))
+	if (a->stack &&
+	    (a->stack >= USER_ADDRESS_END || a->stack_size > USER_ADDRESS_END - a->stack))
 		return -EINVAL;
 	if (a->set_tid_size > 32 || !a->set_tid != !a->set_tid_size)
 		return -EINVAL;
@@ -102,9 +107,15 @@ long sys_clone3(void __user *args, size_t size)
 	if (err)
 		return err;
 	struct clone_request r = {
-		.flags = a.flags, .stack = a.stack, .stack_size = a.stack_size, .tls = a.tls,
-		.parent_tid = a.parent_tid, .child_tid = a.child_tid, .pidfd = a.pidfd,
-		.exit_signal = (u32)a.exit_signal, .set_tid = set_tid,
+		.flags = a.flags,
+		.stack = a.stack,
+		.stack_size = a.stack_size,
+		.tls = a.tls,
+		.parent_tid = a.parent_tid,
+		.child_tid = a.child_tid,
+		.pidfd = a.pidfd,
+		.exit_signal = (u32)a.exit_signal,
+		.set_tid = set_tid,
 		.nr_set_tid = (u32)a.set_tid_size,
 	};
 
@@ -371,7 +382,7 @@ long sys_unshare(unsigned long flags)
 
 long sys_set_robust_list(const void __user *head, size_t len)
 {
-	if (len != 24)	/* struct robust_list_head */
+	if (len != 24) /* struct robust_list_head */
 		return -EINVAL;
 	task_current()->robust_list = (u64)head;
 	return 0;

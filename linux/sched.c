@@ -55,7 +55,7 @@ static int check_params(struct task *t, const struct sched_params *new)
 	if (is_realtime(new->policy)) {
 		if (new->policy != old->policy && limit == 0)
 			return -EPERM;
-		if (new->rt_priority > old->rt_priority && new->rt_priority > limit)
+		if (new->rt_priority > old->rt_priority &&new->rt_priority > limit)
 			return -EPERM;
 	} else if (new->nice < old->nice && !may_have_nice(t->process, new->nice)) {
 		return -EPERM;
@@ -74,7 +74,7 @@ static int set_params(struct task *t, int policy, int priority, int nice)
 
 	if (policy < 0)
 		return -EINVAL;
-	new.reset_on_fork = policy & SCHED_RESET_ON_FORK;
+	new.reset_on_fork = policy &SCHED_RESET_ON_FORK;
 	policy &= ~SCHED_RESET_ON_FORK;
 	if (policy != SCHED_NORMAL && policy != SCHED_BATCH && policy != SCHED_IDLE &&
 	    !is_realtime(policy))
@@ -205,9 +205,9 @@ long sys_sched_get_priority_max(int policy)
 	if (is_realtime(policy))
 		return PRIORITY_MAX;
 	return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE ||
-			       policy == SCHED_DEADLINE
-		       ? 0
-		       : -EINVAL;
+			       policy == SCHED_DEADLINE ?
+		       0 :
+		       -EINVAL;
 }
 
 long sys_sched_get_priority_min(int policy)
@@ -286,8 +286,8 @@ static int set_nice(struct task *t, int nice)
 /* One visit: sets, or finds the best (smallest nice) so far. */
 struct priority_walk {
 	bool set;
-	int value;		/* to set; or the best, 20 = none yet */
-	int result;		/* -ESRCH until one was found */
+	int value; /* to set; or the best, 20 = none yet */
+	int result; /* -ESRCH until one was found */
 };
 
 static void visit_task(struct priority_walk *w, struct task *t)

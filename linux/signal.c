@@ -10,7 +10,7 @@
 #include <linux/signal.h>
 
 #define NEVER_BLOCKED (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
-#define STACK_SIZE_MIN 2048	/* MINSIGSTKSZ of the ABI's first days */
+#define STACK_SIZE_MIN 2048 /* MINSIGSTKSZ of the ABI's first days */
 
 static int mask_from_user(signal_set_t *set, const void __user *from, size_t size)
 {
@@ -255,7 +255,8 @@ long sys_sigaltstack(const void __user *new, void __user *old)
 {
 	struct task *t = task_current();
 	stack_t given, was = {
-		.ss_sp = (void *)t->altstack_sp, .ss_size = t->altstack_size,
+		.ss_sp = (void *)t->altstack_sp,
+		.ss_size = t->altstack_size,
 		.ss_flags = (int)t->altstack_flags,
 	};
 
@@ -299,7 +300,7 @@ long sys_rt_sigreturn(void)
 long sys_restart_syscall(void)
 {
 	struct task *t = task_current();
-	long (*restart)(struct task *task) = t->restart;
+	long (*restart)(struct task * task) = t->restart;
 
 	t->restart = NULL;
 	return restart ? restart(t) : -EINTR;

@@ -109,7 +109,8 @@ long sys_times(void __user *buf)
 		process_cpu_times(process_current(), &user_ns, &system_ns);
 		process_usage_children(process_current(), &children);
 		struct tms t = {
-			(long)(user_ns / CLOCK_TICK_NS), (long)(system_ns / CLOCK_TICK_NS),
+			(long)(user_ns / CLOCK_TICK_NS),
+			(long)(system_ns / CLOCK_TICK_NS),
 			(long)(children.user_ns / CLOCK_TICK_NS),
 			(long)(children.system_ns / CLOCK_TICK_NS),
 		};
@@ -135,7 +136,7 @@ static long change_limit(struct process *p, unsigned resource, const void __user
 	struct rlimit_pair given, was;
 	int err;
 
-	if (new && get_user(given, (const struct rlimit_pair __user *)new))
+	if (new &&get_user(given, (const struct rlimit_pair __user *)new))
 		return -EFAULT;
 	err = process_change_limit(p, resource, new ? &given : NULL, &was);
 	if (err)
@@ -250,8 +251,16 @@ long sys_reboot(int magic1, int magic2, unsigned int cmd, void __user *arg)
 /* ---- the log: syslog(2), as dmesg uses it ---- */
 
 enum {
-	SYSLOG_CLOSE, SYSLOG_OPEN, SYSLOG_READ, SYSLOG_READ_ALL, SYSLOG_READ_CLEAR, SYSLOG_CLEAR,
-	SYSLOG_CONSOLE_OFF, SYSLOG_CONSOLE_ON, SYSLOG_CONSOLE_LEVEL, SYSLOG_SIZE_UNREAD,
+	SYSLOG_CLOSE,
+	SYSLOG_OPEN,
+	SYSLOG_READ,
+	SYSLOG_READ_ALL,
+	SYSLOG_READ_CLEAR,
+	SYSLOG_CLEAR,
+	SYSLOG_CONSOLE_OFF,
+	SYSLOG_CONSOLE_ON,
+	SYSLOG_CONSOLE_LEVEL,
+	SYSLOG_SIZE_UNREAD,
 	SYSLOG_SIZE_BUFFER,
 };
 #define LINE_MAX 1200
@@ -263,9 +272,9 @@ static int format_record(char *line, size_t size, const struct log_record *r, co
 {
 	u64 usec = r->time_ns / NSEC_PER_USEC;
 
-	return snprintf(line, size, "<%u>[%5llu.%06llu] %.*s\n", (unsigned)r->facility << 3 | r->level,
-			(unsigned long long)(usec / 1000000), (unsigned long long)(usec % 1000000),
-			(int)r->length, text);
+	return snprintf(line, size, "<%u>[%5llu.%06llu] %.*s\n",
+			(unsigned)r->facility << 3 | r->level, (unsigned long long)(usec / 1000000),
+			(unsigned long long)(usec % 1000000), (int)r->length, text);
 }
 
 /* Records from *position on; as many as fit.  Returns bytes; buf NULL: only counts. */
@@ -314,8 +323,8 @@ static long copy_newest(char __user *buf, size_t len)
 
 static long read_one(char __user *buf, size_t len)
 {
-	int err = wait_event_interruptible(log_wait_queue(),
-					   log_next_sequence() != syslog_position);
+	int err =
+		wait_event_interruptible(log_wait_queue(), log_next_sequence() != syslog_position);
 
 	return err ? err : copy_records(&syslog_position, buf, len);
 }

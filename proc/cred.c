@@ -273,7 +273,7 @@ static void adjust_capabilities(const struct cred *old, struct cred *new)
 	if (new->securebits & issecure_mask(SECURE_NO_SETUID_FIXUP))
 		return;
 	if (has_root(old) && !has_root(new)) {
-		if (!(new->securebits & issecure_mask(SECURE_KEEP_CAPS))) {
+		if (!(new->securebits &issecure_mask(SECURE_KEEP_CAPS))) {
 			new->cap_permitted = 0;
 			new->cap_effective = 0;
 		}
@@ -351,10 +351,9 @@ int cred_set_resuid(u32 ruid, u32 euid, u32 suid)
 	const struct cred *old = cred_current();
 	struct cred *new;
 
-	if (!cred_has(old, CAP_SETUID) &&
-	    (!is_one_of(ruid, old->uid, old->euid, old->suid) ||
-	     !is_one_of(euid, old->uid, old->euid, old->suid) ||
-	     !is_one_of(suid, old->uid, old->euid, old->suid)))
+	if (!cred_has(old, CAP_SETUID) && (!is_one_of(ruid, old->uid, old->euid, old->suid) ||
+					   !is_one_of(euid, old->uid, old->euid, old->suid) ||
+					   !is_one_of(suid, old->uid, old->euid, old->suid)))
 		return -EPERM;
 	new = cred_prepare();
 	if (!new)
@@ -422,10 +421,9 @@ int cred_set_resgid(u32 rgid, u32 egid, u32 sgid)
 	const struct cred *old = cred_current();
 	struct cred *new;
 
-	if (!cred_has(old, CAP_SETGID) &&
-	    (!is_one_of(rgid, old->gid, old->egid, old->sgid) ||
-	     !is_one_of(egid, old->gid, old->egid, old->sgid) ||
-	     !is_one_of(sgid, old->gid, old->egid, old->sgid)))
+	if (!cred_has(old, CAP_SETGID) && (!is_one_of(rgid, old->gid, old->egid, old->sgid) ||
+					   !is_one_of(egid, old->gid, old->egid, old->sgid) ||
+					   !is_one_of(sgid, old->gid, old->egid, old->sgid)))
 		return -EPERM;
 	new = cred_prepare();
 	if (!new)
@@ -452,11 +450,11 @@ u32 cred_set_fsuid(u32 uid)
 	if (!new)
 		return was;
 	new->fsuid = uid;
-	if (!(new->securebits & issecure_mask(SECURE_NO_SETUID_FIXUP))) {
+	if (!(new->securebits &issecure_mask(SECURE_NO_SETUID_FIXUP))) {
 		if (was == 0)
 			new->cap_effective &= ~FS_CAPS;
 		if (uid == 0)
-			new->cap_effective |= new->cap_permitted & FS_CAPS;
+			new->cap_effective |= new->cap_permitted &FS_CAPS;
 	}
 	cred_commit(new);
 	return was;
@@ -515,7 +513,7 @@ int cred_set_capabilities(u64 effective, u64 permitted, u64 inheritable)
 	new->cap_effective = effective;
 	new->cap_permitted = permitted;
 	new->cap_inheritable = inheritable;
-	new->cap_ambient &= permitted & inheritable;
+	new->cap_ambient &= permitted &inheritable;
 	cred_commit(new);
 	return 0;
 }
@@ -552,7 +550,7 @@ static void read_file_capabilities(struct inode *i, struct file_capabilities *c)
 static void transform_capabilities(const struct cred *old, struct cred *new,
 				   struct file_capabilities *f)
 {
-	bool by_root = !(new->securebits & issecure_mask(SECURE_NOROOT));
+	bool by_root = !(new->securebits &issecure_mask(SECURE_NOROOT));
 	bool has_file_caps = f->present;
 
 	if (by_root && !(has_file_caps && new->uid == 0 && new->euid != 0)) {

@@ -49,8 +49,8 @@ static void survey_load(struct elf_image *e, const Elf64_Phdr *p, bool *first)
 	if (p->p_align > e->align && (p->p_align & (p->p_align - 1)) == 0 &&
 	    p->p_align <= (1ul << 30))
 		e->align = p->p_align;
-	if (e->header.e_phoff >= p->p_offset &&
-	    e->header.e_phoff - p->p_offset < p->p_filesz && !e->phdr_address)
+	if (e->header.e_phoff >= p->p_offset && e->header.e_phoff - p->p_offset < p->p_filesz &&
+	    !e->phdr_address)
 		e->phdr_address = e->header.e_phoff - p->p_offset + p->p_vaddr;
 	if ((p->p_flags & PF_X) && p->p_vaddr < e->code_start)
 		e->code_start = p->p_vaddr;

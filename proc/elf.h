@@ -9,12 +9,12 @@
 
 struct elf_image {
 	Elf64_Ehdr header;
-	Elf64_Phdr *phdrs;		/* e_phnum of them */
-	u64 low, high;			/* pages that the segments span; low == high: none */
-	u64 align;			/* largest p_align that is a power of two, at least a page */
-	u64 phdr_address;		/* of the program headers, unrelocated; 0: not loaded */
+	Elf64_Phdr *phdrs; /* e_phnum of them */
+	u64 low, high; /* pages that the segments span; low == high: none */
+	u64 align; /* largest p_align that is a power of two, at least a page */
+	u64 phdr_address; /* of the program headers, unrelocated; 0: not loaded */
 	u64 code_start, code_end, data_start, data_end, break_end;
-	const Elf64_Phdr *interpreter;	/* PT_INTERP, or NULL */
+	const Elf64_Phdr *interpreter; /* PT_INTERP, or NULL */
 	bool executable_stack;
 };
 

@@ -21,10 +21,18 @@ static struct elf_image good(void)
 	};
 
 	memset(phdrs, 0, sizeof(phdrs));
-	phdrs[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = 0x400000,
-				 .p_filesz = 0x1234, .p_memsz = 0x1234, .p_align = 0x1000 };
-	phdrs[1] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_offset = 0x2000,
-				 .p_vaddr = 0x403000, .p_filesz = 0x10, .p_memsz = 0x5000,
+	phdrs[0] = (Elf64_Phdr){ .p_type = PT_LOAD,
+				 .p_flags = PF_R | PF_X,
+				 .p_vaddr = 0x400000,
+				 .p_filesz = 0x1234,
+				 .p_memsz = 0x1234,
+				 .p_align = 0x1000 };
+	phdrs[1] = (Elf64_Phdr){ .p_type = PT_LOAD,
+				 .p_flags = PF_R | PF_W,
+				 .p_offset = 0x2000,
+				 .p_vaddr = 0x403000,
+				 .p_filesz = 0x10,
+				 .p_memsz = 0x5000,
 				 .p_align = 0x200000 };
 	return e;
 }

@@ -345,7 +345,7 @@ static struct file *open_interpreter(struct elf_image *program, struct file *f)
 
 struct exec_images {
 	struct elf_image program, interpreter;
-	struct file *interpreter_file;	/* NULL: none */
+	struct file *interpreter_file; /* NULL: none */
 };
 
 static void images_free(struct exec_images *i)
@@ -469,8 +469,9 @@ static void reset_signals(struct task *t)
 	for (unsigned i = 0; i < NR_SIGNALS; i++) {
 		struct signal_action *a = &h->actions[i];
 
-		*a = (struct signal_action){
-			.handler = a->handler == SIGNAL_IGNORE ? SIGNAL_IGNORE : SIGNAL_DEFAULT };
+		*a = (struct signal_action){ .handler = a->handler == SIGNAL_IGNORE ?
+								SIGNAL_IGNORE :
+								SIGNAL_DEFAULT };
 	}
 	t->altstack_sp = t->altstack_size = 0;
 	t->altstack_flags = 0;
@@ -488,8 +489,12 @@ static void start_registers(const struct exec_start *s)
 {
 	struct trap_frame *frame = trap_user_frame();
 
-	*frame = (struct trap_frame){ .rip = s->entry, .rsp = s->stack, .cs = 0x33, .ss = 0x2b,
-				      .rflags = 0x202, .orig_rax = (u64)-1 };
+	*frame = (struct trap_frame){ .rip = s->entry,
+				      .rsp = s->stack,
+				      .cs = 0x33,
+				      .ss = 0x2b,
+				      .rflags = 0x202,
+				      .orig_rax = (u64)-1 };
 	VERIFY(arch_set_fs_base(0) == 0 && arch_set_gs_base(0) == 0);
 	fpu_state_init(current_thread->arch.fpu);
 	fpu_state_load_current();

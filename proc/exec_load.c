@@ -31,13 +31,13 @@
 #define STACK_GUARD_GAP (256 * PAGE_SIZE)
 #define STACK_GAP_MIN (128ul << 20)
 #define STACK_GAP_MAX (USER_ADDRESS_END / 6 * 5)
-#define STACK_ROOM (32 * PAGE_SIZE)	/* mapped below the first stack pointer */
+#define STACK_ROOM (32 * PAGE_SIZE) /* mapped below the first stack pointer */
 #define CLOCK_TICKS 100
 /* Not in every version of the headers; see getauxval(3). */
 #define AUX_RSEQ_FEATURE_SIZE 27
 #define AUX_RSEQ_ALIGN 28
 #define AUX_MINSIGSTKSZ 51
-#define RSEQ_FEATURE_BYTES 24	/* up to node_id */
+#define RSEQ_FEATURE_BYTES 24 /* up to node_id */
 #define RSEQ_ALIGN_BYTES 32
 
 struct loader {
@@ -105,9 +105,13 @@ static int map_segment(struct loader *l, struct file *f, const Elf64_Phdr *p, u6
 	u64 file_end = p->p_filesz ? align_up(data_end, PAGE_SIZE) : start;
 	u64 end = align_up(p->p_vaddr + p->p_memsz + bias, PAGE_SIZE);
 	struct map_request m = {
-		.address = start, .length = file_end - start, .prot = segment_prot(p),
-		.map_flags = MAP_PRIVATE | MAP_FIXED, .file = f,
-		.page_offset = p->p_offset >> PAGE_SHIFT, .file_may_exec = true,
+		.address = start,
+		.length = file_end - start,
+		.prot = segment_prot(p),
+		.map_flags = MAP_PRIVATE | MAP_FIXED,
+		.file = f,
+		.page_offset = p->p_offset >> PAGE_SHIFT,
+		.file_may_exec = true,
 	};
 	s64 result;
 
@@ -127,7 +131,9 @@ static int map_segment(struct loader *l, struct file *f, const Elf64_Phdr *p, u6
 	if (end <= file_end)
 		return 0;
 	m = (struct map_request){
-		.address = file_end, .length = end - file_end, .prot = segment_prot(p),
+		.address = file_end,
+		.length = end - file_end,
+		.prot = segment_prot(p),
 		.map_flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS,
 	};
 	result = aspace_map(l->a, &m);
@@ -153,7 +159,8 @@ static int map_image(struct loader *l, struct elf_image *e, struct file *f, u64 
 static s64 find_place(struct loader *l, const struct elf_image *e)
 {
 	u64 length = e->high - e->low + (e->align > PAGE_SIZE ? e->align : 0);
-	struct map_request m = { .length = length, .prot = PROT_NONE,
+	struct map_request m = { .length = length,
+				 .prot = PROT_NONE,
 				 .map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
 	s64 at = aspace_map(l->a, &m);
 	int err;
@@ -232,7 +239,8 @@ static int map_stack(struct loader *l)
 	struct map_request m = {
 		.prot = PROT_READ | PROT_WRITE | (l->program->executable_stack ? PROT_EXEC : 0),
 		.map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN,
-		.extra_flags = MAPPING_STACK | MAPPING_GROWS_DOWN, .name = "[stack]",
+		.extra_flags = MAPPING_STACK | MAPPING_GROWS_DOWN,
+		.name = "[stack]",
 	};
 	s64 result;
 
@@ -429,7 +437,10 @@ static bool wants_random(u32 persona)
 int exec_load(struct exec_request *r, struct elf_image *program, struct elf_image *interpreter,
 	      struct file *interpreter_file, struct exec_start *s)
 {
-	struct loader l = { .r = r, .s = s, .a = s->aspace, .program = program,
+	struct loader l = { .r = r,
+			    .s = s,
+			    .a = s->aspace,
+			    .program = program,
 			    .random = wants_random(s->personality) };
 	int err;
 

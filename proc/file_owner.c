@@ -49,7 +49,8 @@ long process_file_owner_control(struct file *f, u32 cmd, struct user_arg arg)
 	case F_SETOWN:
 		if (nr == INT32_MIN)
 			return -EINVAL;
-		return nr < 0 ? set_by_number(f, -nr, F_OWNER_PGRP) : set_by_number(f, nr, F_OWNER_PID);
+		return nr < 0 ? set_by_number(f, -nr, F_OWNER_PGRP) :
+				set_by_number(f, nr, F_OWNER_PID);
 	case F_SETOWN_EX:
 		if (user_arg_read(arg, &ex, sizeof(ex)))
 			return -EFAULT;

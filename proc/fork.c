@@ -460,8 +460,9 @@ void process_start_init(void)
 	struct task *t = task_allocate();
 	struct process *p = process_allocate();
 	struct pid_entry *pid = pid_allocate(0);
-	struct trap_frame frame = { .cs = USER_CS, .ss = USER_SS, .rflags = RFLAGS_START,
-				    .orig_rax = (u64)-1 };
+	struct trap_frame frame = {
+		.cs = USER_CS, .ss = USER_SS, .rflags = RFLAGS_START, .orig_rax = (u64)-1
+	};
 
 	VERIFY(t && p && !is_err(pid) && pid->nr == 1 && init_fs && init_mounts);
 	t->process = p;

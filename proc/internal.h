@@ -19,9 +19,9 @@ void pid_attach_locked(struct pid_entry *p);
 void pid_detach_locked(struct pid_entry *p);
 
 /* ---- task.c ---- */
-struct task *task_allocate(void);	/* zeroed but for its thread, which has a stack; NULL */
+struct task *task_allocate(void); /* zeroed but for its thread, which has a stack; NULL */
 struct process *process_allocate(void);
-void task_free_now(struct task *t);	/* never published */
+void task_free_now(struct task *t); /* never published */
 void process_count_add(int processes, int tasks);
 /* The current task if the current thread is one, else NULL. */
 static inline struct task *task_current_or_null(void)
@@ -35,8 +35,8 @@ extern struct process *init_process;
 struct signal_entry {
 	struct list node;
 	struct signal_info info;
-	struct user_account *user;	/* charged; NULL: not counted */
-	struct posix_timer *timer;	/* owned by a timer: not freed with the signal */
+	struct user_account *user; /* charged; NULL: not counted */
+	struct posix_timer *timer; /* owned by a timer: not freed with the signal */
 };
 /* Locks the handlers of p, whichever they are by then. */
 struct signal_handlers *process_lock_signals(struct process *p, u64 *flags);
@@ -69,7 +69,7 @@ int signal_send_queued(struct process *p, struct task *t, struct signal_entry *e
 	(signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGILL) | signal_bit(SIGTRAP) |     \
 	 signal_bit(SIGFPE) | signal_bit(SIGSYS))
 #define SIGNALS_NEVER_BLOCKED (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
-#define SIGNAL_DEFAULT 0ull	/* SIG_DFL, SIG_IGN as sigaction has them */
+#define SIGNAL_DEFAULT 0ull /* SIG_DFL, SIG_IGN as sigaction has them */
 #define SIGNAL_IGNORE 1ull
 /* Takes one of `set` from the task's queue, else from the process's; signo or 0. */
 int signal_take_locked(struct task *t, signal_set_t set, struct signal_info *info);
@@ -93,7 +93,7 @@ void process_join_session_locked(struct process *p, struct pid_entry *session);
 /* ---- exec_load.c ---- */
 struct exec_request;
 struct elf_image;
-struct exec_start {			/* what the new program begins with */
+struct exec_start { /* what the new program begins with */
 	struct aspace *aspace;
 	u64 entry, stack;
 	bool secure;

@@ -103,9 +103,9 @@ void itimer_set(int which, const struct timer_setting *new, struct timer_setting
 		p->real_interval_ns = new->value_ns ? new->interval_ns : 0;
 		now = clock_monotonic_ns();
 		if (new->value_ns)
-			timer_start(&p->real_timer, new->value_ns < TIME_NEVER - 1 - now
-							    ? now + new->value_ns
-							    : TIME_NEVER - 1);
+			timer_start(&p->real_timer, new->value_ns < TIME_NEVER - 1 - now ?
+							    now + new->value_ns :
+							    TIME_NEVER - 1);
 		return;
 	}
 	u64 *interval, *target = cpu_target(p, which, &interval);

@@ -120,8 +120,8 @@ static int set_group_locked(struct process *p, s32 pgid)
 	if (!group)
 		return -EPERM;
 	if (group != p->pid) {
-		struct process *member = list_first(&group->group_members, struct process,
-						    group_node);
+		struct process *member =
+			list_first(&group->group_members, struct process, group_node);
 
 		if (!member || member->session != me->session)
 			return -EPERM;

@@ -31,7 +31,7 @@
 
 #define PID_LIMIT (4u << 20)
 #define LEAF_SLOTS (PAGE_SIZE / sizeof(void *))
-#define RESERVED 300	/* after the first wrap these are left to daemons of the boot */
+#define RESERVED 300 /* after the first wrap these are left to daemons of the boot */
 
 struct pid_leaf {
 	struct pid_entry *slot[LEAF_SLOTS];
@@ -147,7 +147,8 @@ static int pick_locked(s32 wanted, u32 *nr)
 	if (!wanted) {
 		u32 first = pid_last >= RESERVED ? RESERVED : 1;
 
-		*nr = (u32)pid_last + 1 < pid_max ? find_free_locked((u32)pid_last + 1, pid_max) : 0;
+		*nr = (u32)pid_last + 1 < pid_max ? find_free_locked((u32)pid_last + 1, pid_max) :
+						    0;
 		if (!*nr)
 			*nr = find_free_locked(first, pid_max);
 		return *nr ? 0 : -EAGAIN;

@@ -38,11 +38,11 @@ struct posix_timer {
 	int clock;
 	struct timer_event event;
 	struct process *process;
-	struct task *task;		/* SIGEV_THREAD_ID, and thread clocks: counted */
-	struct timer timer;		/* clocks of real time */
-	u64 deadline_ns;		/* next expiry on its clock, 0 = off */
+	struct task *task; /* SIGEV_THREAD_ID, and thread clocks: counted */
+	struct timer timer; /* clocks of real time */
+	u64 deadline_ns; /* next expiry on its clock, 0 = off */
 	u64 interval_ns;
-	bool rearm;			/* when the queued signal is taken */
+	bool rearm; /* when the queued signal is taken */
 	s32 overrun, last_overrun;
 	struct signal_entry entry;
 };

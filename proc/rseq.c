@@ -113,8 +113,8 @@ int rseq_register(u64 area, u32 length, u32 flags, u32 signature)
 	struct task *t = task_current();
 
 	if (flags & RSEQ_FLAG_UNREGISTER)
-		return flags & ~(u32)RSEQ_FLAG_UNREGISTER ? -EINVAL
-							  : unregister(t, area, length, signature);
+		return flags & ~(u32)RSEQ_FLAG_UNREGISTER ? -EINVAL :
+							    unregister(t, area, length, signature);
 	if (flags)
 		return -EINVAL;
 	if (t->rseq_area) {

@@ -228,10 +228,16 @@ static int push_frame(struct task *t, struct trap_frame *frame, int signo,
 		      const struct signal_info *info, const struct signal_action *a, u64 mask)
 {
 	struct signal_context c = {
-		.handler = a->handler, .restorer = a->restorer, .flags = a->flags, .mask = mask,
-		.altstack_sp = t->altstack_sp, .altstack_size = t->altstack_size,
-		.altstack_flags = t->altstack_flags, .frame_top = frame->rsp,
-		.siginfo = info, .signo = signo,
+		.handler = a->handler,
+		.restorer = a->restorer,
+		.flags = a->flags,
+		.mask = mask,
+		.altstack_sp = t->altstack_sp,
+		.altstack_size = t->altstack_size,
+		.altstack_flags = t->altstack_flags,
+		.frame_top = frame->rsp,
+		.siginfo = info,
+		.signo = signo,
 	};
 	bool inside = is_on_altstack(t, frame->rsp);
 	int err;

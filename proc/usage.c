@@ -4,7 +4,10 @@
 #include <linux/capability.h>
 #include <linux/resource.h>
 
-#define INFINITY_PAIR { RLIM_INFINITY, RLIM_INFINITY }
+#define INFINITY_PAIR                                                                              \
+	{                                                                                          \
+		RLIM_INFINITY, RLIM_INFINITY                                                       \
+	}
 #define STACK_DEFAULT (8ull << 20)
 
 u64 process_limit(const struct process *p, unsigned what)
@@ -58,9 +61,9 @@ int process_change_limit(struct process *p, unsigned what, const struct rlimit_p
 
 	if (what >= ARRAY_SIZE(p->limits))
 		return -EINVAL;
-	if (new && new->current > new->max)
+	if (new &&new->current > new->max)
 		return -EINVAL;
-	if (new && what == RLIMIT_NOFILE && new->max > (1u << 20))
+	if (new &&what == RLIMIT_NOFILE &&new->max > (1u << 20))
 		return -EPERM;
 	h = process_lock_signals(p, &flags);
 	if (old)
@@ -72,7 +75,7 @@ int process_change_limit(struct process *p, unsigned what, const struct rlimit_p
 			p->limits[what] = *new;
 	}
 	process_unlock_signals(h, flags);
-	if (!err && new && what == RLIMIT_CPU)
+	if (!err && new &&what == RLIMIT_CPU)
 		cpu_timers_want(p, true);
 	return err;
 }

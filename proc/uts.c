@@ -84,16 +84,6 @@ static ssize_t store_name(const char *text, size_t len, void *arg)
 	return (ssize_t)len;
 }
 
-static int show_version(struct text_out *out, void *arg)
-{
-	const struct new_utsname *n = &init_uts.names;
-
-	text_printf(out, "%s version %s (nos@nos) (gcc %s) %s\n", n->sysname, n->release,
-		    __VERSION__, n->version);
-	return 0;
-}
-PSEUDO_FILE(proc_version_file, .path = "proc/version", .show = show_version);
-
 #define UTS_FILE(name, field, ...)                                                                 \
 	PSEUDO_FILE(name##_file, .path = "proc/sys/kernel/" #name, .show = show_name,              \
 		    .arg = (void *)offsetof(struct new_utsname, field) __VA_OPT__(, ) __VA_ARGS__)

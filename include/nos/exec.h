@@ -8,25 +8,25 @@
 #include <nos/file.h>
 #include <nos/types.h>
 
-#define EXEC_STRING_MAX (32 * PAGE_SIZE)	/* one argument, with its NUL */
-#define EXEC_HEAD_BYTES 256			/* of the file that decide what it is */
+#define EXEC_STRING_MAX (32 * PAGE_SIZE) /* one argument, with its NUL */
+#define EXEC_HEAD_BYTES 256 /* of the file that decide what it is */
 #define EXEC_PREFIX_MAX 16
 
 struct exec_request {
-	struct file *file;		/* the program, opened for execution */
-	char *name;			/* AT_EXECFN, and the script's own name */
-	bool name_inaccessible;		/* by a close-on-exec descriptor: no use to an interpreter */
+	struct file *file; /* the program, opened for execution */
+	char *name; /* AT_EXECFN, and the script's own name */
+	bool name_inaccessible; /* by a close-on-exec descriptor: no use to an interpreter */
 	/* strings, one after the other with their NULs: arguments, then environment */
 	char **pages;
 	u32 nr_pages;
 	u64 bytes, limit_bytes;
-	u64 argument_bytes;		/* where the environment begins */
+	u64 argument_bytes; /* where the environment begins */
 	u32 nr_arguments, nr_environment;
 	/* what scripts put in front, in place of the first argument */
 	char *prefix[EXEC_PREFIX_MAX];
 	u32 nr_prefix;
 	u64 prefix_bytes;
-	u64 skip_bytes;			/* of the first argument, once it is replaced */
+	u64 skip_bytes; /* of the first argument, once it is replaced */
 	u8 head[EXEC_HEAD_BYTES];
 };
 

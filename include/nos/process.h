@@ -12,13 +12,13 @@
 struct user_account {
 	struct ref refs;
 	u32 uid;
-	u32 nr_tasks;		/* RLIMIT_NPROC; atomic */
-	u32 nr_signals;		/* RLIMIT_SIGPENDING; atomic */
+	u32 nr_tasks; /* RLIMIT_NPROC; atomic */
+	u32 nr_signals; /* RLIMIT_SIGPENDING; atomic */
 	struct user_account *next;
 };
-struct user_account *user_account_get(u32 uid);	/* NULL: no memory */
+struct user_account *user_account_get(u32 uid); /* NULL: no memory */
 void user_account_put(struct user_account *u);
-struct group_list *group_list_create(u32 nr);	/* refs 1; NULL */
+struct group_list *group_list_create(u32 nr); /* refs 1; NULL */
 void group_list_put(struct group_list *g);
 void group_list_sort(struct group_list *g);
 extern const struct cred init_cred;
@@ -32,21 +32,21 @@ int cred_set_reuid(u32 ruid, u32 euid);
 int cred_set_regid(u32 rgid, u32 egid);
 int cred_set_resuid(u32 ruid, u32 euid, u32 suid);
 int cred_set_resgid(u32 rgid, u32 egid, u32 sgid);
-u32 cred_set_fsuid(u32 uid);			/* the old one */
+u32 cred_set_fsuid(u32 uid); /* the old one */
 u32 cred_set_fsgid(u32 gid);
-int cred_set_groups(struct group_list *g);	/* consumes g */
+int cred_set_groups(struct group_list *g); /* consumes g */
 int cred_set_capabilities(u64 effective, u64 permitted, u64 inheritable);
 
 /* ---- names of the system (proc/uts.c) ---- */
 #define UTS_LENGTH 64
 struct uts_namespace {
 	struct ref refs;
-	struct spinlock lock;		/* writers */
-	struct seqlock sequence;	/* uname(2) copies `names` without the lock */
+	struct spinlock lock; /* writers */
+	struct seqlock sequence; /* uname(2) copies `names` without the lock */
 	struct new_utsname names;
 };
 void uts_set_name(struct uts_namespace *u, char *field, const char *name, size_t len);
-struct uts_namespace *uts_copy(struct uts_namespace *u);	/* NULL: no memory */
+struct uts_namespace *uts_copy(struct uts_namespace *u); /* NULL: no memory */
 void uts_get(struct uts_namespace *u);
 void uts_put(struct uts_namespace *u);
 
@@ -58,21 +58,21 @@ s32 process_new_session(void);
 
 /* ---- waiting (proc/wait.c) ---- */
 struct wait_request {
-	int type;		/* P_ALL, P_PID, P_PGID, P_PIDFD resolved to P_PID */
+	int type; /* P_ALL, P_PID, P_PGID, P_PIDFD resolved to P_PID */
 	s32 id;
-	int options;		/* WNOHANG, WEXITED, WSTOPPED, WCONTINUED, WNOWAIT, __W* */
+	int options; /* WNOHANG, WEXITED, WSTOPPED, WCONTINUED, WNOWAIT, __W* */
 };
 struct wait_result {
-	s32 pid;		/* 0: nothing to report with WNOHANG */
+	s32 pid; /* 0: nothing to report with WNOHANG */
 	u32 uid;
-	int status;		/* as wait4 gives it */
-	int code, code_status;	/* CLD_*, and si_status */
+	int status; /* as wait4 gives it */
+	int code, code_status; /* CLD_*, and si_status */
 	struct usage usage;
 };
 int process_wait(const struct wait_request *r, struct wait_result *result);
 
 /* ---- usage and limits ---- */
-void process_usage(struct process *p, struct usage *u);		/* living and dead threads */
+void process_usage(struct process *p, struct usage *u); /* living and dead threads */
 void process_usage_children(struct process *p, struct usage *u);
 void task_usage(struct task *t, struct usage *u);
 void process_cpu_times(struct process *p, u64 *user_ns, u64 *system_ns);
@@ -82,23 +82,23 @@ int process_change_limit(struct process *p, unsigned what, const struct rlimit_p
 /* ---- life ---- */
 int process_unshare(u64 flags);
 struct file *pidfd_create(struct pid_entry *pid, u32 flags);
-struct pid_entry *pidfd_get(struct file *f);	/* counted; NULL: not a pidfd */
+struct pid_entry *pidfd_get(struct file *f); /* counted; NULL: not a pidfd */
 int task_set_comm(struct task *t, const char *name);
 void process_set_clear_tid(u64 address);
 
 /* ---- timers (proc/itimer.c, proc/posix_timer.c); nanoseconds ---- */
 struct timer_setting {
-	u64 value_ns, interval_ns;	/* value 0: not armed */
+	u64 value_ns, interval_ns; /* value 0: not armed */
 };
 void itimer_get(int which, struct timer_setting *s);
 void itimer_set(int which, const struct timer_setting *new, struct timer_setting *old);
 struct timer_event {
-	int notify;		/* SIGEV_* */
+	int notify; /* SIGEV_* */
 	int signo;
 	u64 value;
 	s32 tid;
 };
-s32 posix_timer_create(int clock, const struct timer_event *e);	/* id or −errno */
+s32 posix_timer_create(int clock, const struct timer_event *e); /* id or −errno */
 int posix_timer_set(s32 id, bool absolute, const struct timer_setting *new,
 		    struct timer_setting *old);
 int posix_timer_get(s32 id, struct timer_setting *s);
@@ -108,6 +108,6 @@ int posix_timer_delete(s32 id);
 int cpu_clock_read(int clock, u64 *ns);
 
 /* ---- the rest ---- */
-u64 process_badness(struct process *p);	/* pages, adjusted; 0: never killed for memory */
+u64 process_badness(struct process *p); /* pages, adjusted; 0: never killed for memory */
 int rseq_register(u64 area, u32 length, u32 flags, u32 signature);
 int membarrier_command(int command, u32 flags, int cpu);
