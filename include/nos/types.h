@@ -23,9 +23,11 @@ typedef u64 phys_t;
 #define static_assert _Static_assert
 #endif
 
+#if __STDC_VERSION__ < 202311L	/* keywords from then on */
 #define true 1
 #define false 0
 typedef _Bool bool;
+#endif
 
 #define U64_MAX UINT64_MAX
 #define S64_MAX INT64_MAX
