@@ -472,8 +472,10 @@ struct dentry *dentry_create_root(struct inode *i)
 {
 	struct dentry *d = dentry_alloc(NULL, "/", 1);
 
-	if (!d)
+	if (!d) {
+		inode_put(i);
 		return NULL;
+	}
 	d->sb = i->sb;
 	dentry_set_inode(d, i);
 	return d;
