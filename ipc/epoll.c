@@ -61,18 +61,18 @@
 struct epoll {
 	struct mutex mutex;
 	struct rb_root items __guarded_by(&mutex);
-	struct spinlock lock;			/* the ready list */
-	struct list ready;			/* struct epoll_item.ready */
-	struct wait_queue waiters;		/* threads in epoll_wait */
-	struct wait_queue pollers;		/* poll, select and outer epolls */
+	struct spinlock lock; /* the ready list */
+	struct list ready; /* struct epoll_item.ready */
+	struct wait_queue waiters; /* threads in epoll_wait */
+	struct wait_queue pollers; /* poll, select and outer epolls */
 	struct file *file;
-	struct ref refs;			/* the file, and releases of watched files */
-	bool watches_epolls;			/* under epoll_nest_lock: has or had such an item */
+	struct ref refs; /* the file, and releases of watched files */
+	bool watches_epolls; /* under epoll_nest_lock: has or had such an item */
 };
 
 struct epoll_hook {
 	struct waiter waiter;
-	struct wait_queue *queue;		/* NULL: the queue is gone */
+	struct wait_queue *queue; /* NULL: the queue is gone */
 	struct epoll_item *item;
 	struct epoll_hook *next;
 };
@@ -85,7 +85,7 @@ struct epoll_item {
 	u64 data;
 	struct epoll *epoll;
 	struct list ready;
-	struct list file_node;			/* in file->epolls, under file->lock */
+	struct list file_node; /* in file->epolls, under file->lock */
 	struct epoll_hook *hooks;
 	u32 nr_inline;
 	struct epoll_hook first_hooks[EPOLL_INLINE_HOOKS];
@@ -97,9 +97,9 @@ static const struct file_ops epoll_ops;
 
 static int epoll_init(void)
 {
-	static const struct slab_cache_info info = {
-		.name = "epoll_item", .size = sizeof(struct epoll_item), .account = true
-	};
+	static const struct slab_cache_info info = { .name = "epoll_item",
+						     .size = sizeof(struct epoll_item),
+						     .account = true };
 
 	epoll_item_slab = slab_cache_create(&info);
 	return epoll_item_slab ? 0 : -ENOMEM;

@@ -13,7 +13,7 @@
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 
-static u64 pipe_max_size = 1 << 20;	/* /proc/sys/fs/pipe-max-size */
+static u64 pipe_max_size = 1 << 20; /* /proc/sys/fs/pipe-max-size */
 
 static bool pipe_is_nonblocking(const struct file *f, const struct iobuf *b)
 {
@@ -100,7 +100,7 @@ static void pipe_file_release(struct file *f)
 	struct inode *i = f->inode;
 	bool alone, last;
 
-	if (!p)		/* the open failed */
+	if (!p) /* the open failed */
 		return;
 	mutex_lock(&p->lock);
 	if (f->mode & FILE_READ)

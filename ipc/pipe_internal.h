@@ -6,10 +6,10 @@
 #include <nos/wait.h>
 
 #define PIPE_DEFAULT_SLOTS 16u
-#define PIPE_ATOMIC_BYTES 4096u	/* PIPE_BUF of <linux/limits.h> */
+#define PIPE_ATOMIC_BYTES 4096u /* PIPE_BUF of <linux/limits.h> */
 
-#define PIPE_SLOT_MERGE 1u	/* the page is this pipe's own: a write may append to it */
-#define PIPE_SLOT_PACKET 2u	/* a read takes it alone and drops what it did not want */
+#define PIPE_SLOT_MERGE 1u /* the page is this pipe's own: a write may append to it */
+#define PIPE_SLOT_PACKET 2u /* a read takes it alone and drops what it did not want */
 
 struct pipe_slot {
 	struct pipe_extent extent;
@@ -18,18 +18,18 @@ struct pipe_slot {
 
 struct pipe {
 	struct mutex lock;
-	u32 readers __guarded_by(&lock);	/* open files that read */
+	u32 readers __guarded_by(&lock); /* open files that read */
 	u32 writers __guarded_by(&lock);
-	u32 head __guarded_by(&lock);		/* slots ever filled */
-	u32 tail __guarded_by(&lock);		/* slots ever emptied */
-	u32 nr_slots __guarded_by(&lock);	/* power of two */
+	u32 head __guarded_by(&lock); /* slots ever filled */
+	u32 tail __guarded_by(&lock); /* slots ever emptied */
+	u32 nr_slots __guarded_by(&lock); /* power of two */
 	struct pipe_slot *slots __guarded_by(&lock);
 	struct folio *spare __guarded_by(&lock); /* a page kept for the next write */
-	struct wait_queue readable;		/* not empty, or writers == 0, or a writer came */
-	struct wait_queue writable;		/* not full, or readers == 0, or a reader came */
-	u32 readers_ever, writers_ever;		/* opens so far: FIFO partners and POLLHUP */
-	u32 nr_files;				/* under the inode's spin lock */
-	bool is_anonymous;	/* pipe(2): opened again through /proc/PID/fd it waits for nobody */
+	struct wait_queue readable; /* not empty, or writers == 0, or a writer came */
+	struct wait_queue writable; /* not full, or readers == 0, or a reader came */
+	u32 readers_ever, writers_ever; /* opens so far: FIFO partners and POLLHUP */
+	u32 nr_files; /* under the inode's spin lock */
+	bool is_anonymous; /* pipe(2): opened again through /proc/PID/fd it waits for nobody */
 	struct pipe_slot first_slots[PIPE_DEFAULT_SLOTS];
 };
 
@@ -59,7 +59,7 @@ static inline void pipe_wake(struct wait_queue *q, u32 key)
 		wake_one_sync(q, key);
 }
 
-struct pipe *pipe_create(void);		/* NULL: no memory; no ends, no files */
+struct pipe *pipe_create(void); /* NULL: no memory; no ends, no files */
 void pipe_destroy(struct pipe *p);
 /* Empties the oldest slot; the lock is held. */
 void pipe_drop_slot_locked(struct pipe *p);

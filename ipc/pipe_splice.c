@@ -7,7 +7,7 @@
 #include <linux/fcntl.h>
 #include <linux/signal.h>
 
-#define SPLICE_NONBLOCK 2u	/* SPLICE_F_NONBLOCK; libc's header has it, the kernel's do not */
+#define SPLICE_NONBLOCK 2u /* SPLICE_F_NONBLOCK; libc's header has it, the kernel's do not */
 
 int pipe_push_extent(struct pipe *p, const struct pipe_extent *e, bool nonblocking)
 {
@@ -74,7 +74,7 @@ ssize_t pipe_pull_extent(struct pipe *p, struct pipe_extent *e, size_t len, bool
 
 void pipe_return_extent(struct pipe *p, const struct pipe_extent *e)
 {
-	bool kept = true;	/* needs a slot of its own */
+	bool kept = true; /* needs a slot of its own */
 
 	if (!e->len) {
 		folio_put(e->folio);
@@ -188,7 +188,7 @@ static ssize_t pipe_transfer(struct pipe *from, struct pipe *to, size_t len, boo
 			pipe_wake_writers(from);
 		if (n > 0)
 			pipe_wake_readers(to);
-	} while (n == 0);	/* someone else was faster */
+	} while (n == 0); /* someone else was faster */
 	if (n == -EPIPE)
 		process_signal_self(SIGPIPE);
 	return n;

@@ -18,7 +18,7 @@ static u64 live_folios;
 
 struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags)
 {
-	void *may = kmalloc(1, 0);	/* fails when the test says so */
+	void *may = kmalloc(1, 0); /* fails when the test says so */
 
 	kfree(may);
 	for (u32 n = 0; may && n < NR_FRAMES; n++) {
@@ -138,7 +138,8 @@ TEST(pipe_fills_and_drains)
 		EXPECT(pipe_is_full(p));
 		EXPECT_EQ(take(p, got, 5000), 5000);
 		EXPECT_EQ(put(p, data, 4096), 4096);
-		EXPECT_EQ(take(p, got + 5000, sizeof(got) - 5000), PIPE_DEFAULT_SLOTS * 4096 - 5000 + 4096);
+		EXPECT_EQ(take(p, got + 5000, sizeof(got) - 5000),
+			  PIPE_DEFAULT_SLOTS * 4096 - 5000 + 4096);
 		EXPECT(!memcmp(got, data, PIPE_DEFAULT_SLOTS * 4096));
 		EXPECT(pipe_is_empty(p));
 	}
@@ -173,7 +174,7 @@ TEST(pipe_packets)
 	EXPECT_EQ(pipe_write(p, &b, true, true), 3);
 	iobuf_init_kernel(&b, (void *)"two", 3);
 	EXPECT_EQ(pipe_write(p, &b, true, true), 3);
-	EXPECT_EQ(take(p, got, 2), 2);	/* the rest of the packet is gone */
+	EXPECT_EQ(take(p, got, 2), 2); /* the rest of the packet is gone */
 	EXPECT_EQ(take(p, got, sizeof(got)), 3);
 	EXPECT(!memcmp(got, "two", 3));
 	end(p);

@@ -44,10 +44,10 @@ struct poll_session {
 	struct poll_table table;
 	struct thread *thread;
 	u32 triggered;
-	u32 nr_slots;		/* used of the newest chunk, or of first_slots */
+	u32 nr_slots; /* used of the newest chunk, or of first_slots */
 	int error;
 	struct poll_chunk *chunks;
-	struct fd_ref *refs;	/* one an item */
+	struct fd_ref *refs; /* one an item */
 	struct fd_ref first_refs[POLL_INLINE_REFS];
 	struct poll_slot first_slots[POLL_INLINE_SLOTS];
 };

@@ -29,12 +29,12 @@ struct timerfd {
 	struct timer timer;
 	struct spinlock lock;
 	int clock;
-	u32 flags;		/* TFD_TIMER_ of the last setting */
-	u64 expiry_ns;		/* in the clock's time; 0 = disarmed */
+	u32 flags; /* TFD_TIMER_ of the last setting */
+	u64 expiry_ns; /* in the clock's time; 0 = disarmed */
 	u64 interval_ns;
-	u64 ticks;		/* expiries that nobody has read */
-	bool expired;		/* the timer has fired and is not armed again */
-	bool cancelled;		/* the clock was set: the next read gets ECANCELED */
+	u64 ticks; /* expiries that nobody has read */
+	bool expired; /* the timer has fired and is not armed again */
+	bool cancelled; /* the clock was set: the next read gets ECANCELED */
 	struct wait_queue queue;
 	struct waiter clock_waiter;
 	bool watches_clock;

@@ -5,7 +5,7 @@
 #include <nos/ipc.h>
 #include <linux/fcntl.h>
 
-#define EFD_SEMAPHORE 1	/* libc's header has it, the kernel's of Debian 12 do not */
+#define EFD_SEMAPHORE 1 /* libc's header has it, the kernel's of Debian 12 do not */
 
 long sys_eventfd2(unsigned int count, int flags)
 {

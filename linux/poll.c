@@ -12,7 +12,7 @@
 
 static_assert(sizeof(struct pollfd) == sizeof(struct poll_item), "struct pollfd");
 
-#define POLL_INLINE 128u	/* descriptors handled on the stack */
+#define POLL_INLINE 128u /* descriptors handled on the stack */
 
 static int signal_mask_from_user(const void __user *mask, size_t size)
 {
@@ -113,7 +113,7 @@ long sys_ppoll(void __user *fds, unsigned int nfds, void __user *timeout,
 #define SELECT_EXCEPT POLLPRI
 static const u16 select_bits[3] = { SELECT_IN, SELECT_OUT, SELECT_EXCEPT };
 
-#define SELECT_INLINE_WORDS 4u	/* of each set on the stack: 256 descriptors */
+#define SELECT_INLINE_WORDS 4u /* of each set on the stack: 256 descriptors */
 
 /* Descriptors past the table's size are not looked at. */
 static u32 select_limit(int nfds)

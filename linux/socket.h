@@ -6,7 +6,7 @@
 
 struct socket;
 
-struct socket_name {		/* struct sockaddr_storage */
+struct socket_name { /* struct sockaddr_storage */
 	u32 len;
 	u8 bytes[128] __aligned(8);
 };

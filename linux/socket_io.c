@@ -6,7 +6,7 @@
 
 #include <nos/socket.h>
 
-#define MESSAGES_MAX 1024u	/* of sendmmsg and recvmmsg */
+#define MESSAGES_MAX 1024u /* of sendmmsg and recvmmsg */
 
 long sys_sendto(int fd, const void __user *buf, size_t len, int flags, const void __user *addr,
 		int addr_len)
@@ -114,8 +114,9 @@ long sys_sendmmsg(int fd, void __user *msgs, unsigned int nr, unsigned int flags
 
 	for (; !err && done < min(nr, MESSAGES_MAX); done++) {
 		struct user_msghdr h;
-		long n = get_user(h, &to[done].header) ? -EFAULT :
-							 socket_send_header(s, r.file->flags, &h, flags);
+		long n = get_user(h, &to[done].header) ?
+				 -EFAULT :
+				 socket_send_header(s, r.file->flags, &h, flags);
 
 		if (n >= 0 && put_user((u32)n, &to[done].len))
 			n = -EFAULT;

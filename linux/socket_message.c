@@ -12,7 +12,7 @@
 #include <linux/fcntl.h>
 #include <linux/uio.h>
 
-#define CONTROL_MAX 20480u	/* net.core.optmem_max */
+#define CONTROL_MAX 20480u /* net.core.optmem_max */
 #define CMSG_HEADER sizeof(struct user_cmsghdr)
 
 static void put_files(struct file **files, u32 nr)

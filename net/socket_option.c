@@ -7,7 +7,7 @@
 #include <linux/capability.h>
 #include <linux/time_types.h>
 
-#define BUFFER_MAX (212992u * 2)	/* net.core.[rw]mem_max, doubled as Linux does */
+#define BUFFER_MAX (212992u * 2) /* net.core.[rw]mem_max, doubled as Linux does */
 #define SEND_BUFFER_MIN 4608u
 #define RECEIVE_BUFFER_MIN 2304u
 
@@ -96,8 +96,8 @@ static int set_number(struct socket *s, int option, s32 v)
 	if (option == SO_SNDBUF || option == SO_SNDBUFFORCE)
 		s->send_buffer = buffer_size((u32)v, SEND_BUFFER_MIN, option == SO_SNDBUFFORCE);
 	else if (option == SO_RCVBUF || option == SO_RCVBUFFORCE)
-		s->receive_buffer = buffer_size((u32)v, RECEIVE_BUFFER_MIN,
-						option == SO_RCVBUFFORCE);
+		s->receive_buffer =
+			buffer_size((u32)v, RECEIVE_BUFFER_MIN, option == SO_RCVBUFFORCE);
 	else
 		return -ENOPROTOOPT;
 	return 0;

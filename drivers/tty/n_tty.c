@@ -102,7 +102,7 @@ static bool n_tty_is_full(const struct n_tty *n)
 {
 	if (n_tty_lflag(n, ICANON))
 		return n_tty_room(n) <= 3 && n->canon_head != n->tail;
-	return n_tty_room(n) < 3;	/* PARMRK makes three bytes of one */
+	return n_tty_room(n) < 3; /* PARMRK makes three bytes of one */
 }
 
 static void n_tty_put(struct n_tty *n, u8 c)

@@ -125,9 +125,8 @@ void n_tty_erase(struct n_tty *n, u8 c)
 
 	if (n->head == n->canon_head)
 		return;
-	if (kind == ERASE_LINE &&
-	    (!n_tty_lflag(n, ECHO) || !n_tty_lflag(n, ECHOK) || !n_tty_lflag(n, ECHOKE) ||
-	     !n_tty_lflag(n, ECHOE))) {
+	if (kind == ERASE_LINE && (!n_tty_lflag(n, ECHO) || !n_tty_lflag(n, ECHOK) ||
+				   !n_tty_lflag(n, ECHOKE) || !n_tty_lflag(n, ECHOE))) {
 		n->head = n->canon_head;
 		if (!n_tty_lflag(n, ECHO))
 			return;

@@ -33,13 +33,13 @@
 struct pty {
 	struct tty *slave;
 	u32 index;
-	struct path root;		/* of the devpts instance */
-	bool locked;			/* TIOCSPTLCK: the slave cannot be opened yet */
+	struct path root; /* of the devpts instance */
+	bool locked; /* TIOCSPTLCK: the slave cannot be opened yet */
 	bool was_opened;
-	bool packet;			/* TIOCPKT */
-	struct spinlock lock;		/* the ring and packet_events */
+	bool packet; /* TIOCPKT */
+	struct spinlock lock; /* the ring and packet_events */
 	u8 packet_events;
-	struct ring ring;		/* slave → master */
+	struct ring ring; /* slave → master */
 	struct wait_queue readable, writable; /* the master's */
 };
 
@@ -458,11 +458,17 @@ static const struct file_ops pty_master_ops = {
 /* ---- registration ---- */
 
 static const struct char_device ptmx_device = {
-	.name = "ptmx", .major = TTYAUX_MAJOR, .minor = 2, .nr_minors = 1, .mode = 0666,
+	.name = "ptmx",
+	.major = TTYAUX_MAJOR,
+	.minor = 2,
+	.nr_minors = 1,
+	.mode = 0666,
 	.ops = &pty_master_ops,
 };
 static const struct char_device slave_device = {
-	.major = UNIX98_PTY_SLAVE_MAJOR, .nr_minors = 1u << 20, .ops = &pty_slave_ops,
+	.major = UNIX98_PTY_SLAVE_MAJOR,
+	.nr_minors = 1u << 20,
+	.ops = &pty_slave_ops,
 };
 
 static int pty_init(void)

@@ -42,7 +42,7 @@ struct serial_port {
 	char name[8];
 	struct tty *tty;
 	struct spinlock lock;
-	u8 enabled;		/* interrupts: the IER's value */
+	u8 enabled; /* interrupts: the IER's value */
 	struct ring ring;
 	struct wait_queue drained;
 };

@@ -49,7 +49,7 @@
 #include <linux/major.h>
 #include <asm/signal.h>
 
-static struct tty *console_tty;		/* the last one registered, counted */
+static struct tty *console_tty; /* the last one registered, counted */
 
 /* ---- life ---- */
 
@@ -215,7 +215,7 @@ static void tty_release(struct file *f)
 		t->exclusive = false;
 	mutex_unlock(&t->open_lock);
 	if (last && t->ops->is_pty)
-		t->ops->hang_up(t);	/* the master sees the close */
+		t->ops->hang_up(t); /* the master sees the close */
 	kfree(tf);
 	tty_put(t);
 }
@@ -346,11 +346,19 @@ static const struct file_ops dev_tty_ops = TTY_REDIRECT(dev_tty_open);
 static const struct file_ops dev_console_ops = TTY_REDIRECT(dev_console_open);
 
 static const struct char_device dev_tty = {
-	.name = "tty", .major = TTYAUX_MAJOR, .minor = 0, .nr_minors = 1, .mode = 0666,
+	.name = "tty",
+	.major = TTYAUX_MAJOR,
+	.minor = 0,
+	.nr_minors = 1,
+	.mode = 0666,
 	.ops = &dev_tty_ops,
 };
 static const struct char_device dev_console = {
-	.name = "console", .major = TTYAUX_MAJOR, .minor = 1, .nr_minors = 1, .mode = 0600,
+	.name = "console",
+	.major = TTYAUX_MAJOR,
+	.minor = 1,
+	.nr_minors = 1,
+	.mode = 0600,
 	.ops = &dev_console_ops,
 };
 

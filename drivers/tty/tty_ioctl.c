@@ -10,7 +10,7 @@
 
 /* ---- settings ---- */
 
-#define TERMIOS_V1_SIZE sizeof(struct termios)	/* ktermios without the two speeds */
+#define TERMIOS_V1_SIZE sizeof(struct termios) /* ktermios without the two speeds */
 static_assert(offsetof(struct ktermios, c_ispeed) == TERMIOS_V1_SIZE, "TCGETS");
 static_assert(sizeof(struct ktermios) == sizeof(struct termios2), "TCGETS2");
 
@@ -43,9 +43,9 @@ static void tty_set_termios(struct tty *t, const struct ktermios *to)
 /* The numeric speed that a CBAUD code stands for; 0 for BOTHER and unknown codes. */
 static u32 tty_speed_of_code(u32 code)
 {
-	static const u32 low[] = { 0,	50,   75,   110,  134,	150,  200,   300,
+	static const u32 low[] = { 0,   50,   75,   110,  134,  150,  200,   300,
 				   600, 1200, 1800, 2400, 4800, 9600, 19200, 38400 };
-	static const u32 high[] = { 57600,   115200,  230400,  460800,	500000,
+	static const u32 high[] = { 57600,   115200,  230400,  460800,  500000,
 				    576000,  921600,  1000000, 1152000, 1500000,
 				    2000000, 2500000, 3000000, 3500000, 4000000 };
 
@@ -348,7 +348,7 @@ static long tty_ioctl_other(struct tty *t, u32 cmd, struct user_arg arg)
 		tty_hang_up_now(t);
 		return 0;
 	case TIOCSTI:
-		return -EIO;	/* as Linux with dev.tty.legacy_tiocsti = 0 */
+		return -EIO; /* as Linux with dev.tty.legacy_tiocsti = 0 */
 	default:
 		return -ENOIOCTLCMD;
 	}

@@ -293,7 +293,7 @@ static long tty_ioctl_set_group(struct tty *t, bool is_master, struct user_arg a
 	if (t->session == p->session)
 		WRITE_ONCE(t->group, g);
 	else
-		old = g;	/* lost it meanwhile */
+		old = g; /* lost it meanwhile */
 	spin_unlock_irq(&task_list_lock, flags);
 	pid_entry_put(old);
 	return 0;

@@ -8,7 +8,7 @@
 #include <linux/fcntl.h>
 #include <asm/signal.h>
 
-#define TTY_CHUNK 512u		/* bytes moved at once, on the stack */
+#define TTY_CHUNK 512u /* bytes moved at once, on the stack */
 
 /* ---- input ---- */
 
@@ -358,8 +358,7 @@ static int tty_wait_room(struct tty *t, struct tty_file *tf, bool nonblocking)
 {
 	if (nonblocking)
 		return -EAGAIN;
-	return wait_event_interruptible(&t->writable, tty_can_write(t) ||
-							      READ_ONCE(tf->hung_up) ||
+	return wait_event_interruptible(&t->writable, tty_can_write(t) || READ_ONCE(tf->hung_up) ||
 							      READ_ONCE(t->gone));
 }
 

@@ -29,14 +29,14 @@
 #define DEVPTS_FIRST_INO 3u
 
 struct devpts_slot {
-	struct inode *inode;	/* NULL: reserved */
+	struct inode *inode; /* NULL: reserved */
 	void *private;
 	bool used;
 };
 
 struct devpts {
 	struct mutex lock;
-	u32 size;		/* of the table; grows */
+	u32 size; /* of the table; grows */
 	struct devpts_slot *slots;
 	struct inode *ptmx;
 	u32 mode, ptmx_mode, uid, gid, max;
@@ -66,7 +66,7 @@ static int devpts_set_option(struct devpts *d, const char *key, size_t len, u64 
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(numbers); i++) {
-		if (strlen(numbers[i].name) != len || strncmp(numbers[i].name, key, len))
+		if (strlen(numbers[i].name) != len || strncmp(numbers[i].name, key, len) != 0)
 			continue;
 		if (i < 2)
 			value &= 07777;
@@ -302,9 +302,8 @@ static struct super_block *devpts_mount(const struct fs_type *t, u32 flags, cons
 
 	if (!d)
 		return err_ptr(-ENOMEM);
+	*d = (struct devpts){ .mode = 0600, .max = DEVPTS_MAX };
 	mutex_init(&d->lock, RANK_DRIVER);
-	d->mode = 0600;
-	d->max = DEVPTS_MAX;
 	err = devpts_parse(d, options);
 	sb = err ? NULL : super_create(t, &devpts_super_ops, flags);
 	if (!sb) {
@@ -337,8 +336,7 @@ static bool path_is_devpts_root(const struct path *p)
 
 int devpts_find(struct file *ptmx, struct path *root)
 {
-	struct path parent = { .mount = ptmx->path.mount,
-			       .dentry = ptmx->path.dentry->parent };
+	struct path parent = { .mount = ptmx->path.mount, .dentry = ptmx->path.dentry->parent };
 	int err;
 
 	if (ptmx->inode->sb->type == &devpts_type) {
@@ -390,8 +388,8 @@ int devpts_add(const struct path *root, u32 index, void *private)
 {
 	struct devpts *d = devpts_of(root->dentry->sb);
 	const struct cred *c = cred_current();
-	struct inode *i = inode_create(root->dentry->sb, DEVPTS_FIRST_INO + index,
-				       S_IFCHR | d->mode);
+	struct inode *i =
+		inode_create(root->dentry->sb, DEVPTS_FIRST_INO + index, S_IFCHR | d->mode);
 
 	if (!i)
 		return -ENOMEM;
@@ -434,7 +432,7 @@ void *devpts_private(struct inode *i, void (*get)(void *private))
 	u32 n = dev_minor(i->rdev);
 
 	if (n < d->size && d->slots[n].inode == i)
-		private = d->slots[n].private;
+	private = d->slots[n].private;
 	if (private)
 		get(private);
 	return private;

@@ -10,11 +10,11 @@
 
 /* ---- pipes (ipc/pipe.c) ---- */
 struct pipe;
-int pipe_create_files(struct file *ends[2], u32 flags);	/* O_CLOEXEC is the caller's */
-struct pipe *pipe_of_file(struct file *f);		/* NULL: not a pipe */
+int pipe_create_files(struct file *ends[2], u32 flags); /* O_CLOEXEC is the caller's */
+struct pipe *pipe_of_file(struct file *f); /* NULL: not a pipe */
 /* Moves folios by reference: a range of a folio into the ring / out of it.  offset, len in bytes. */
 struct pipe_extent {
-	struct folio *folio;	/* one reference belongs to the extent */
+	struct folio *folio; /* one reference belongs to the extent */
 	u32 offset, len;
 };
 /* Appends (takes over the reference); blocks unless nonblocking; 0, -EAGAIN, -EPIPE, -ERESTARTSYS. */
@@ -24,13 +24,13 @@ ssize_t pipe_pull_extent(struct pipe *p, struct pipe_extent *e, size_t len, bool
 /* Puts what was pulled but not used back in front; the reference goes along. */
 void pipe_return_extent(struct pipe *p, const struct pipe_extent *e);
 ssize_t pipe_tee(struct pipe *from, struct pipe *to, size_t len, u32 flags);
-s64 pipe_set_size(struct pipe *p, u64 bytes);		/* F_SETPIPE_SZ */
+s64 pipe_set_size(struct pipe *p, u64 bytes); /* F_SETPIPE_SZ */
 u64 pipe_get_size(struct pipe *p);
 
 /* ---- poll and select (ipc/poll.c) ---- */
-struct poll_item {		/* the layout of struct pollfd */
-	s32 fd;			/* negative: skipped */
-	u16 wanted, got;	/* POLL* bits */
+struct poll_item { /* the layout of struct pollfd */
+	s32 fd; /* negative: skipped */
+	u16 wanted, got; /* POLL* bits */
 };
 /* Waits until some item has a bit of wanted | always; fills got (POLLNVAL: not open).  deadline 0: does not wait; TIME_NEVER.  How many
  * items have got != 0; 0 at the deadline; -ERESTARTNOHAND on a signal; -ENOMEM. */
@@ -53,13 +53,13 @@ struct file *eventfd_create(u32 count, bool semaphore, u32 flags);
 struct timerfd_setting {
 	u64 value_ns, interval_ns;
 };
-struct file *timerfd_create(int clock, u32 flags);	/* -EINVAL: no such clock */
+struct file *timerfd_create(int clock, u32 flags); /* -EINVAL: no such clock */
 /* flags: TFD_TIMER_*. */
 int timerfd_set(struct file *f, u32 flags, const struct timerfd_setting *to,
 		struct timerfd_setting *old);
-int timerfd_get(struct file *f, struct timerfd_setting *to);	/* -EINVAL: not a timerfd */
+int timerfd_get(struct file *f, struct timerfd_setting *to); /* -EINVAL: not a timerfd */
 struct file *signalfd_create(u64 mask, u32 flags);
-int signalfd_set_mask(struct file *f, u64 mask);		/* -EINVAL: not a signalfd */
+int signalfd_set_mask(struct file *f, u64 mask); /* -EINVAL: not a signalfd */
 
 /* ---- futex (ipc/futex*.c) ---- */
 
@@ -67,10 +67,10 @@ int signalfd_set_mask(struct file *f, u64 mask);		/* -EINVAL: not a signalfd */
 struct futex_owner {
 	struct thread *thread;
 	s32 tid;
-	bool exiting;			/* takes no more locks; under the PI mutex */
-	bool boosted;			/* runs with a waiter's parameters; `own` are its own */
+	bool exiting; /* takes no more locks; under the PI mutex */
+	bool boosted; /* runs with a waiter's parameters; `own` are its own */
 	struct sched_params own;
-	struct list held;		/* struct futex_pi.owner_node */
+	struct list held; /* struct futex_pi.owner_node */
 	struct futex_pi *blocked_on;
 };
 void futex_owner_init(struct futex_owner *o, struct thread *t, s32 tid);
@@ -79,14 +79,14 @@ struct futex_owner *futex_owner_current(void);
 struct futex_owner *futex_owner_find(s32 tid);
 void futex_owner_put(struct futex_owner *o);
 
-void futex_exit_robust(u64 list_head);	/* walks the dying task's robust list */
+void futex_exit_robust(u64 list_head); /* walks the dying task's robust list */
 void futex_exit_pi(struct futex_owner *o); /* gives its PI futexes to the next owner */
 int futex_wake_address(u64 address, u32 nr); /* clear_child_tid */
 
 /* The operations of futex(2): addresses are user addresses; flags FUTEX_SHARED; deadline in
  * CLOCK_MONOTONIC, TIME_NEVER = none; a count or −errno (-ERESTARTSYS when interrupted). */
 #define FUTEX_OP_SHARED 1u
-#define FUTEX_OP_REALTIME 2u		/* the deadline came from CLOCK_REALTIME */
+#define FUTEX_OP_REALTIME 2u /* the deadline came from CLOCK_REALTIME */
 long futex_wait(u64 address, u32 value, u32 bitset, u64 deadline_ns, u32 flags);
 long futex_wake(u64 address, u32 nr, u32 bitset, u32 flags);
 /* expected NULL: FUTEX_REQUEUE without the comparison. */

@@ -60,8 +60,8 @@ struct user_mmsghdr {
 };
 static_assert(sizeof(struct user_mmsghdr) == 64, "struct mmsghdr");
 
-struct user_cmsghdr {		/* data follows, aligned to 8 */
-	u64 len;		/* with this header */
+struct user_cmsghdr { /* data follows, aligned to 8 */
+	u64 len; /* with this header */
 	s32 level, type;
 };
 

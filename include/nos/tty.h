@@ -14,15 +14,15 @@ struct tty_driver_ops {
 	/* Takes bytes to send; returns how many fit now (the driver calls tty_write_ready later). */
 	size_t (*write)(struct tty *t, const u8 *data, size_t len);
 	size_t (*write_room)(struct tty *t);
-	void (*set_termios)(struct tty *t);		/* may be NULL */
-	void (*throttle)(struct tty *t, bool stop);	/* input ring is full / has room again */
+	void (*set_termios)(struct tty *t); /* may be NULL */
+	void (*throttle)(struct tty *t, bool stop); /* input ring is full / has room again */
 	void (*hang_up)(struct tty *t);
 	void (*drain)(struct tty *t);
 	void (*destroy)(struct tty *t);
-	void (*flush)(struct tty *t);			/* drops what was not sent; may be NULL */
-	void (*input_flushed)(struct tty *t);		/* for packet mode; may be NULL */
-	void (*flow)(struct tty *t, bool stopped);	/* STOP or START was typed; may be NULL */
-	bool is_pty;	/* slave: no input ring of its own, signals by the master's rules */
+	void (*flush)(struct tty *t); /* drops what was not sent; may be NULL */
+	void (*input_flushed)(struct tty *t); /* for packet mode; may be NULL */
+	void (*flow)(struct tty *t, bool stopped); /* STOP or START was typed; may be NULL */
+	bool is_pty; /* slave: no input ring of its own, signals by the master's rules */
 };
 /* A terminal device: name "ttyS0", device number; appears in /dev. NULL: no memory. */
 /* All operations but write_room are called with the terminal's line lock held (a mutex: they may not
@@ -36,7 +36,8 @@ void tty_put(struct tty *t);
 void tty_receive(struct tty *t, const u8 *data, size_t len);
 void tty_write_ready(struct tty *t);
 void tty_hang_up(struct tty *t);
-void tty_set_window_size(struct tty *t, u16 rows, u16 columns);	/* SIGWINCH to the foreground group */
+void tty_set_window_size(struct tty *t, u16 rows,
+			 u16 columns); /* SIGWINCH to the foreground group */
 /* For /proc/PID/stat, under task_list_lock: device number; the foreground group in *group, -1 = none. */
 u64 tty_device_number(const struct tty *t, s32 *group);
 /* /dev/console goes to the last one registered here. */

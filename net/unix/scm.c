@@ -31,7 +31,7 @@
 #define CHARGE_SLOTS 256u
 
 static struct mutex gc_lock = MUTEX_INIT(RANK_NONE);
-static struct list in_flight = LIST_INIT(in_flight);	/* in_flight_node */
+static struct list in_flight = LIST_INIT(in_flight); /* in_flight_node */
 static u32 charges[CHARGE_SLOTS];
 
 static u32 *charge_of(u32 uid)

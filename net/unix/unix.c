@@ -402,8 +402,7 @@ static struct socket *unix_family_create(u32 type, u32 protocol)
 	return u ? &u->base : err_ptr(-ENOMEM);
 }
 
-static const struct socket_family unix_family = { .family = AF_UNIX,
-						  .create = unix_family_create };
+static const struct socket_family unix_family = { .family = AF_UNIX, .create = unix_family_create };
 REGISTER_SOCKET_FAMILY(unix_family);
 
 static void unix_show_one(struct text_out *out, struct unix_socket *u)

@@ -15,14 +15,14 @@ struct unix_socket;
 /* A name; shared by a listener and the sockets it accepts. */
 struct unix_address {
 	struct ref refs;
-	u32 len;			/* of the struct sockaddr_un that is used */
+	u32 len; /* of the struct sockaddr_un that is used */
 	struct sockaddr_un name;
 };
 
 /* Files under way in one message, each counted; sockets among them are "in flight" (scm.c). */
 struct unix_files {
 	u32 nr;
-	u32 uid;			/* whom they are charged to */
+	u32 uid; /* whom they are charged to */
 	struct file *file[SOCKET_MAX_FDS];
 };
 
@@ -34,10 +34,10 @@ struct unix_sender {
 /* Bytes that were sent and not read yet: a message, or a piece of a stream. */
 struct unix_buffer {
 	struct list node;
-	u32 offset, len;		/* unread bytes: data[offset, offset + len) */
+	u32 offset, len; /* unread bytes: data[offset, offset + len) */
 	u32 capacity;
 	struct unix_sender sender;
-	struct unix_address *from;	/* datagrams: the sender's name, counted, or NULL */
+	struct unix_address *from; /* datagrams: the sender's name, counted, or NULL */
 	struct unix_files *files;
 	u8 data[];
 };
@@ -46,41 +46,41 @@ enum unix_state { UNIX_IDLE, UNIX_LISTENING, UNIX_CONNECTED, UNIX_CLOSED };
 
 #define UNIX_SHUT_RECEIVE 1u
 #define UNIX_SHUT_SEND 2u
-#define UNIX_MAX_DATAGRAMS 10u		/* net.unix.max_dgram_qlen */
-#define UNIX_CHUNK 16384u		/* the largest piece of a stream */
+#define UNIX_MAX_DATAGRAMS 10u /* net.unix.max_dgram_qlen */
+#define UNIX_CHUNK 16384u /* the largest piece of a stream */
 
 struct unix_socket {
-	struct socket base;		/* first member */
-	struct ref refs;		/* the file or listener's queue, the peer, callers */
-	struct mutex lock;		/* rank SOCKET, two by address: all below */
-	u8 state;			/* enum unix_state */
-	u8 shutdown;			/* UNIX_SHUT_ */
-	bool binding;			/* a bind is under way without the lock */
+	struct socket base; /* first member */
+	struct ref refs; /* the file or listener's queue, the peer, callers */
+	struct mutex lock; /* rank SOCKET, two by address: all below */
+	u8 state; /* enum unix_state */
+	u8 shutdown; /* UNIX_SHUT_ */
+	bool binding; /* a bind is under way without the lock */
 	bool has_path;
-	struct unix_socket *peer;	/* counted; of streams: set once, until close */
-	struct list queue;		/* struct unix_buffer: to be read here */
-	u32 queued;			/* their capacities and headers */
+	struct unix_socket *peer; /* counted; of streams: set once, until close */
+	struct list queue; /* struct unix_buffer: to be read here */
+	u32 queued; /* their capacities and headers */
 	u32 nr_queued;
-	struct unix_buffer *spare;	/* kept for the next small message */
-	struct wait_queue readable;	/* messages or connections, or an end */
-	struct wait_queue writable;	/* for pollers of this socket: the peer has room again */
-	struct wait_queue room;		/* senders to this socket wait here */
-	struct list blocked;		/* blocked_node of those whose pollers wait for room here */
-	struct list blocked_node;	/* under the peer's lock */
+	struct unix_buffer *spare; /* kept for the next small message */
+	struct wait_queue readable; /* messages or connections, or an end */
+	struct wait_queue writable; /* for pollers of this socket: the peer has room again */
+	struct wait_queue room; /* senders to this socket wait here */
+	struct list blocked; /* blocked_node of those whose pollers wait for room here */
+	struct list blocked_node; /* under the peer's lock */
 	struct unix_address *address;
-	struct path path;		/* if has_path: the name's place, inode->socket is this */
+	struct path path; /* if has_path: the name's place, inode->socket is this */
 	/* listening */
 	u32 backlog, nr_pending;
-	struct list pending;		/* pending_node of sockets that nobody has accepted */
+	struct list pending; /* pending_node of sockets that nobody has accepted */
 	struct list pending_node;
 	/* who is on the other side (SO_PEERCRED); for listeners, who listens */
 	struct unix_sender peer_cred;
-	struct group_list *peer_groups;	/* counted, or NULL */
+	struct group_list *peer_groups; /* counted, or NULL */
 	/* lists of the family, under their own locks */
-	struct list name_node;		/* abstract names */
+	struct list name_node; /* abstract names */
 	struct list all_node;
 	/* garbage collection (scm.c), under its lock */
-	u32 in_flight;			/* references from messages */
+	u32 in_flight; /* references from messages */
 	u32 gc_external;
 	bool gc_candidate, gc_reached;
 	struct list in_flight_node;
@@ -103,8 +103,8 @@ static inline bool unix_has_connections(const struct unix_socket *u)
 }
 
 /* ---- unix.c ---- */
-struct unix_socket *unix_create(u32 type);	/* NULL: no memory; one reference */
-void unix_close(struct unix_socket *u);		/* the owner's end; drops its reference */
+struct unix_socket *unix_create(u32 type); /* NULL: no memory; one reference */
+void unix_close(struct unix_socket *u); /* the owner's end; drops its reference */
 void unix_put(struct unix_socket *u);
 struct unix_sender unix_current_sender(void);
 /* Waits on q of `m`'s owner; a socket_wait_error on failure; deadline 0: -EAGAIN. */

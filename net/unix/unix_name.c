@@ -11,7 +11,7 @@
 #define FAMILY_SIZE offsetof(struct sockaddr_un, sun_path)
 
 static struct mutex names_lock = MUTEX_INIT(RANK_NONE);
-static struct list names[NAME_BUCKETS];	/* name_node; heads are set up at first use */
+static struct list names[NAME_BUCKETS]; /* name_node; heads are set up at first use */
 
 void unix_address_put(struct unix_address *a)
 {

@@ -163,9 +163,9 @@ static struct unix_buffer *unix_mergeable_locked(struct unix_socket *r,
 }
 
 /* One piece of a stream: bytes sent, or −errno.  *files moves into the first buffer. */
-static ssize_t unix_send_piece(struct unix_socket *r, struct unix_socket *s,
-			       struct iobuf *data, const struct unix_sender *sender,
-			       struct unix_files **files, u64 deadline_ns)
+static ssize_t unix_send_piece(struct unix_socket *r, struct unix_socket *s, struct iobuf *data,
+			       const struct unix_sender *sender, struct unix_files **files,
+			       u64 deadline_ns)
 {
 	u32 size = (u32)min(data->remaining, (u64)UNIX_CHUNK);
 	struct unix_buffer *b = NULL;
@@ -312,7 +312,7 @@ static ssize_t unix_send_message(struct unix_socket *s, struct socket_message *m
 	int err = 0;
 
 	if (unix_has_connections(s) && m->name_len && READ_ONCE(s->peer))
-		m->name_len = 0;	/* a sequenced-packet socket knows its peer */
+		m->name_len = 0; /* a sequenced-packet socket knows its peer */
 	if ((s->base.flags & SOCKET_PASS_CREDENTIALS) && !s->address && !unix_has_connections(s))
 		err = unix_autobind(s);
 	r = err ? err_ptr(err) : unix_destination(s, m);
@@ -452,8 +452,7 @@ static ssize_t unix_receive_stream(struct unix_socket *s, struct socket_message 
 	return total ? total : n;
 }
 
-static ssize_t unix_receive_message(struct unix_socket *s, struct socket_message *m,
-				    u32 file_flags)
+static ssize_t unix_receive_message(struct unix_socket *s, struct socket_message *m, u32 file_flags)
 {
 	u64 deadline = socket_receive_deadline(&s->base, m->flags, file_flags);
 	struct unix_files *files = NULL;
