@@ -19,7 +19,7 @@
 #define MAX_TABLES 64
 #define TABLE_SIZE_LIMIT (4u << 20)
 
-struct acpi_header {	/* 5.2.6 */
+struct acpi_header { /* 5.2.6 */
 	char signature[4];
 	u32 length;
 	u8 revision, checksum;
@@ -28,7 +28,7 @@ struct acpi_header {	/* 5.2.6 */
 } __packed;
 static_assert(sizeof(struct acpi_header) == 36);
 
-struct acpi_rsdp {	/* 5.2.5.3 */
+struct acpi_rsdp { /* 5.2.5.3 */
 	char signature[8];
 	u8 checksum;
 	char oem_id[6];
@@ -233,7 +233,7 @@ static bool s5_parse(const u8 *p, const u8 *end)
 
 	if (end - p < 3 || *p++ != 0x12)
 		return false;
-	p += 1 + (*p >> 6);	/* package length: its top bits count more bytes */
+	p += 1 + (*p >> 6); /* package length: its top bits count more bytes */
 	if (end - p < 2 || *p++ < 1)
 		return false;
 	if (!aml_byte(&p, end, &a->s5_type_a))

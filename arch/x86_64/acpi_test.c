@@ -54,26 +54,27 @@ static phys_t table_add(const char *signature, const void *body, u32 len)
 }
 
 static const u8 madt_body[] = {
-	0, 0, 0xe0, 0xfe, 1, 0, 0, 0,			/* APIC at 0xfee00000 */
-	0, 8, 0, 0, 1, 0, 0, 0,				/* CPU, APIC id 0 */
-	0, 8, 1, 1, 1, 0, 0, 0,				/* CPU, APIC id 1 */
-	0, 8, 2, 2, 0, 0, 0, 0,				/* disabled */
-	9, 16, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0,/* x2APIC id 7 */
-	1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,	/* IOAPIC */
-	2, 10, 0, 0, 2, 0, 0, 0, 0, 0,			/* ISA 0 is GSI 2 */
-	2, 10, 0, 9, 9, 0, 0, 0, 0xd, 0,		/* ISA 9: level, high */
+	0, 0,  0xe0, 0xfe, 1, 0, 0,    0, /* APIC at 0xfee00000 */
+	0, 8,  0,    0,    1, 0, 0,    0, /* CPU, APIC id 0 */
+	0, 8,  1,    1,    1, 0, 0,    0, /* CPU, APIC id 1 */
+	0, 8,  2,    2,    0, 0, 0,    0, /* disabled */
+	9, 16, 0,    0,    7, 0, 0,    0,    1,   0, 0, 0, 3, 0, 0, 0, /* x2APIC id 7 */
+	1, 12, 0,    0,    0, 0, 0xc0, 0xfe, 0,   0, 0, 0, /* IOAPIC */
+	2, 10, 0,    0,    2, 0, 0,    0,    0,   0, /* ISA 0 is GSI 2 */
+	2, 10, 0,    9,    9, 0, 0,    0,    0xd, 0, /* ISA 9: level, high */
 };
 static const u8 dsdt_body[] = {
-	0x14, 0x10, '_', 'S', '5', '_',			/* a method of that name: not it */
-	0x08, '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x0a, 5, 0x0a, 6, 0, 0,
+	0x14, 0x10, '_', 'S', '5', '_', /* a method of that name: not it */
+	0x08, '_',  'S', '5', '_', 0x12, 0x06, 0x04, 0x0a, 5, 0x0a, 6, 0, 0,
 };
-static const u8 srat_body[] = {
-	1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-	0, 16, 5, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,/* CPU 0 in domain 5 */
-	0, 16, 6, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,/* CPU 1 in domain 6 */
-	1, 40, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0,
-	0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,	/* 0 to 256 MiB in domain 5 */
-};
+static const u8
+	srat_body[] = {
+		1, 0,  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 5, 0, 1, 0, 0, 0,    0,
+		0, 0,  0, 0, 0, 0, 0, /* CPU 0 in domain 5 */
+		0, 16, 6, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,  0, 0, /* CPU 1 in domain 6 */
+		1, 40, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 0x10, 0,
+		0, 0,  0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, /* 0 to 256 MiB in domain 5 */
+	};
 
 static phys_t tables_make(void)
 {
@@ -86,19 +87,19 @@ static phys_t tables_make(void)
 
 	memcpy(fadt + 40 - HEADER, &dsdt, 4);
 	fadt[64 - HEADER] = 0x04;
-	fadt[65 - HEADER] = 0x06;	/* PM1a control at 0x604 */
+	fadt[65 - HEADER] = 0x06; /* PM1a control at 0x604 */
 	fadt[76 - HEADER] = 0x08;
-	fadt[77 - HEADER] = 0x06;	/* PM timer at 0x608 */
-	fadt[113 - HEADER] = 0x05;	/* 32-bit timer, reset register */
+	fadt[77 - HEADER] = 0x06; /* PM timer at 0x608 */
+	fadt[113 - HEADER] = 0x05; /* 32-bit timer, reset register */
 	fadt[116 - HEADER] = 1;
 	fadt[120 - HEADER] = 0xf9;
-	fadt[121 - HEADER] = 0x0c;	/* port 0xcf9 */
+	fadt[121 - HEADER] = 0x0c; /* port 0xcf9 */
 	fadt[128 - HEADER] = 0x0f;
 	entries[0] = table_add("APIC", madt_body, sizeof(madt_body));
 	entries[1] = table_add("FACP", fadt, sizeof(fadt));
 	entries[2] = table_add("HPET", hpet, sizeof(hpet));
 	entries[3] = table_add("SRAT", srat_body, sizeof(srat_body));
-	entries[4] = 0x12345678;	/* nowhere */
+	entries[4] = 0x12345678; /* nowhere */
 	phys_t xsdt = table_add("XSDT", entries, sizeof(entries));
 
 	memcpy(arena, "RSD PTR ", 8);
@@ -174,8 +175,8 @@ TEST(acpi_survives_every_wrong_byte)
 				u32 len;
 
 				memcpy(&len, arena + t + 4, 4);
-				if (len >= HEADER && len <= ARENA_SIZE - t && at >= t && at < t + len &&
-				    arena[t] >= 'A' && arena[t] <= 'Z')
+				if (len >= HEADER && len <= ARENA_SIZE - t && at >= t &&
+				    at < t + len && arena[t] >= 'A' && arena[t] <= 'Z')
 					fix_checksum(arena + t, len, 9);
 			}
 			acpi_init(rsdp);

@@ -13,9 +13,12 @@ extern const u8 eh_frame_hdr_start[], eh_frame_hdr_end[], eh_frame_start[], eh_f
 static struct unwind_table kernel_unwind_table(void)
 {
 	return (struct unwind_table){
-		.header = eh_frame_hdr_start, .header_end = eh_frame_hdr_end,
-		.frames = eh_frame_start, .frames_end = eh_frame_end,
-		.header_address = (u64)eh_frame_hdr_start, .read = probe_read_u64,
+		.header = eh_frame_hdr_start,
+		.header_end = eh_frame_hdr_end,
+		.frames = eh_frame_start,
+		.frames_end = eh_frame_end,
+		.header_address = (u64)eh_frame_hdr_start,
+		.read = probe_read_u64,
 	};
 }
 
@@ -50,8 +53,8 @@ static void state_from_frame(struct unwind_state *s, const struct trap_frame *f)
 {
 	/* DWARF: rax rdx rcx rbx rsi rdi rbp rsp r8 … r15 rip. */
 	*s = (struct unwind_state){ { f->rax, f->rdx, f->rcx, f->rbx, f->rsi, f->rdi, f->rbp,
-				      f->rsp, f->r8, f->r9, f->r10, f->r11, f->r12, f->r13,
-				      f->r14, f->r15, f->rip } };
+				      f->rsp, f->r8, f->r9, f->r10, f->r11, f->r12, f->r13, f->r14,
+				      f->r15, f->rip } };
 }
 
 static __noinline void state_here(struct unwind_state *s)

@@ -31,7 +31,7 @@ __attribute__((no_stack_protector)) static void __init stack_guard_init(u64 cycl
 }
 
 __attribute__((no_stack_protector)) void __init arch_boot_main(unsigned kind, phys_t info,
-								   u64 cycles)
+							       u64 cycles)
 {
 	static const char bad[] = "NOS: no usable memory map from the boot loader.\n";
 	struct cpu_stacks stacks;

@@ -18,7 +18,7 @@ static char command_line[4096];
 struct pvh_info {
 	u32 magic, version, flags, nr_modules;
 	u64 modules, command_line, rsdp;
-	u64 memory_map;		/* from version 1 on */
+	u64 memory_map; /* from version 1 on */
 	u32 nr_ranges, reserved;
 };
 struct pvh_module {
@@ -97,8 +97,7 @@ static void mb2_memory_map_read(const struct mb2_memory_map *map)
 {
 	if (map->entry_size < sizeof(struct mb2_range))
 		return;
-	for (u64 at = sizeof(*map); at + map->entry_size <= map->tag.size;
-	     at += map->entry_size) {
+	for (u64 at = sizeof(*map); at + map->entry_size <= map->tag.size; at += map->entry_size) {
 		const struct mb2_range *r = (const void *)((const char *)map + at);
 
 		boot_range_add(r->address, r->size, r->type);

@@ -81,7 +81,7 @@ TEST(multiboot2_bounds)
 
 	begin();
 	info[0] = sizeof(info);
-	info[2] = 6;		/* memory map */
+	info[2] = 6; /* memory map */
 	info[3] = 16 + 24;
 	info[4] = 24;
 	info[6] = 0x100000;

@@ -312,7 +312,7 @@ static u64 rtc_wall_ns(void)
 	t.hour &= 0x7f;
 	if (!(status & 4))
 		t = (struct rtc_time){ from_bcd(t.second), from_bcd(t.minute), from_bcd(t.hour),
-				       from_bcd(t.day), from_bcd(t.month), from_bcd(t.year) };
+				       from_bcd(t.day),    from_bcd(t.month),  from_bcd(t.year) };
 	if (!(status & 2))
 		t.hour = (u8)(t.hour % 12 + (pm ? 12 : 0));
 	if (t.month < 1 || t.month > 12 || t.day < 1 || t.day > 31 || t.hour > 23 || t.minute > 59)

@@ -13,7 +13,7 @@ u64 cpu_feature_map __ro_after_init;
 static u32 hwcap __ro_after_init, hwcap2 __ro_after_init;
 
 struct feature_bit {
-	u8 feature, reg, bit;	/* reg: 0 eax … 3 edx */
+	u8 feature, reg, bit; /* reg: 0 eax … 3 edx */
 	u32 leaf, subleaf;
 };
 enum { EAX, EBX, ECX, EDX };
@@ -139,35 +139,71 @@ void cpu_stop(void)
 
 /* Linux's names, in its order, by CPUID leaf and register; NULL where it shows none. */
 static const char *const names_1_edx[32] = {
-	"fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", NULL, "sep",
-	"mtrr", "pge", "mca", "cmov", "pat", "pse36", "pn", "clflush", NULL, "dts", "acpi", "mmx",
-	"fxsr", "sse", "sse2", "ss", "ht", "tm", "ia64", "pbe",
+	"fpu",  "vme",  "de",   "pse", "tsc",  "msr", "pae",   "mce", "cx8",     "apic", NULL,
+	"sep",  "mtrr", "pge",  "mca", "cmov", "pat", "pse36", "pn",  "clflush", NULL,   "dts",
+	"acpi", "mmx",  "fxsr", "sse", "sse2", "ss",  "ht",    "tm",  "ia64",    "pbe",
 };
 static const char *const names_1_ecx[32] = {
-	"pni", "pclmulqdq", "dtes64", "monitor", "ds_cpl", "vmx", "smx", "est", "tm2", "ssse3",
-	"cid", "sdbg", "fma", "cx16", "xtpr", "pdcm", NULL, "pcid", "dca", "sse4_1", "sse4_2",
-	"x2apic", "movbe", "popcnt", "tsc_deadline_timer", "aes", "xsave", NULL, "avx", "f16c",
+	"pni",    "pclmulqdq",  "dtes64", "monitor", "ds_cpl",
+	"vmx",    "smx",        "est",    "tm2",     "ssse3",
+	"cid",    "sdbg",       "fma",    "cx16",    "xtpr",
+	"pdcm",   NULL,         "pcid",   "dca",     "sse4_1",
+	"sse4_2", "x2apic",     "movbe",  "popcnt",  "tsc_deadline_timer",
+	"aes",    "xsave",      NULL,     "avx",     "f16c",
 	"rdrand", "hypervisor",
 };
 static const char *const names_7_ebx[32] = {
-	"fsgsbase", "tsc_adjust", NULL, "bmi1", "hle", "avx2", NULL, "smep", "bmi2", "erms",
-	"invpcid", "rtm", "cqm", NULL, "mpx", "rdt_a", "avx512f", "avx512dq", "rdseed", "adx",
-	"smap", "avx512ifma", NULL, "clflushopt", "clwb", "intel_pt", "avx512pf", "avx512er",
-	"avx512cd", "sha_ni", "avx512bw", "avx512vl",
+	"fsgsbase",   "tsc_adjust", NULL,         "bmi1",     "hle",      "avx2",     NULL,
+	"smep",       "bmi2",       "erms",       "invpcid",  "rtm",      "cqm",      NULL,
+	"mpx",        "rdt_a",      "avx512f",    "avx512dq", "rdseed",   "adx",      "smap",
+	"avx512ifma", NULL,         "clflushopt", "clwb",     "intel_pt", "avx512pf", "avx512er",
+	"avx512cd",   "sha_ni",     "avx512bw",   "avx512vl",
 };
 static const char *const names_7_ecx[32] = {
-	NULL, "avx512vbmi", "umip", NULL, NULL, "waitpkg", "avx512_vbmi2", NULL, "gfni", "vaes",
-	"vpclmulqdq", "avx512_vnni", "avx512_bitalg", NULL, "avx512_vpopcntdq",
-	[22] = "rdpid", [25] = "cldemote", [27] = "movdiri", [28] = "movdir64b",
+	NULL,
+	"avx512vbmi",
+	"umip",
+	NULL,
+	NULL,
+	"waitpkg",
+	"avx512_vbmi2",
+	NULL,
+	"gfni",
+	"vaes",
+	"vpclmulqdq",
+	"avx512_vnni",
+	"avx512_bitalg",
+	NULL,
+	"avx512_vpopcntdq",
+	[22] = "rdpid",
+	[25] = "cldemote",
+	[27] = "movdiri",
+	[28] = "movdir64b",
 };
 static const char *const names_x1_edx[32] = {
-	[11] = "syscall", [19] = "mp", [20] = "nx", [22] = "mmxext", [25] = "fxsr_opt",
+	[11] = "syscall", [19] = "mp",     [20] = "nx", [22] = "mmxext",   [25] = "fxsr_opt",
 	[26] = "pdpe1gb", [27] = "rdtscp", [29] = "lm", [30] = "3dnowext", [31] = "3dnow",
 };
 static const char *const names_x1_ecx[32] = {
-	"lahf_lm", "cmp_legacy", "svm", "extapic", "cr8_legacy", "abm", "sse4a", "misalignsse",
-	"3dnowprefetch", "osvw", "ibs", "xop", "skinit", "wdt", NULL, "lwp", "fma4",
-	[21] = "tbm", [22] = "topoext",
+	"lahf_lm",
+	"cmp_legacy",
+	"svm",
+	"extapic",
+	"cr8_legacy",
+	"abm",
+	"sse4a",
+	"misalignsse",
+	"3dnowprefetch",
+	"osvw",
+	"ibs",
+	"xop",
+	"skinit",
+	"wdt",
+	NULL,
+	"lwp",
+	"fma4",
+	[21] = "tbm",
+	[22] = "topoext",
 };
 
 struct text {
@@ -189,8 +225,8 @@ static void text_add_flags(struct text *t, u32 bits, const char *const names[32]
 
 #define text_add(t, ...)                                                                           \
 	do {                                                                                       \
-		size_t _left = (size_t)(t)->length < (t)->size ?                                   \
-				       (t)->size - (size_t)(t)->length : 0;                        \
+		size_t _left =                                                                     \
+			(size_t)(t)->length < (t)->size ? (t)->size - (size_t)(t)->length : 0;     \
 		(t)->length += snprintf((t)->to + (_left ? (t)->length : 0), _left, __VA_ARGS__);  \
 	} while (0)
 
@@ -233,17 +269,20 @@ int cpu_describe(unsigned cpu, char *to, size_t size)
 
 		memcpy(name + 4 * i, &n, 16);
 	}
-	struct cpuid sizes = leaf_exists(0x80000008) ? cpuid(0x80000008, 0) : (struct cpuid){ 0x3024, 0, 0, 0 };
+	struct cpuid sizes =
+		leaf_exists(0x80000008) ? cpuid(0x80000008, 0) : (struct cpuid){ 0x3024, 0, 0, 0 };
 
 	text_add(&t, "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n", cpu,
 		 (const char *)vendor, family, model);
 	text_add(&t, "model name\t: %s\nstepping\t: %u\n", (const char *)name, one.eax & 15);
 	text_add(&t, "cpu MHz\t\t: %u.%03u\n", (u32)(clock_tsc_khz / 1000),
 		 (u32)(clock_tsc_khz % 1000));
-	text_add(&t, "physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n", nr_cpus,
-		 cpu, nr_cpus);
-	text_add(&t, "apicid\t\t: %u\ninitial apicid\t: %u\n", cpu_apic_ids[cpu], cpu_apic_ids[cpu]);
-	text_add(&t, "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: %u\nwp\t\t: yes\n", zero.eax);
+	text_add(&t, "physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n",
+		 nr_cpus, cpu, nr_cpus);
+	text_add(&t, "apicid\t\t: %u\ninitial apicid\t: %u\n", cpu_apic_ids[cpu],
+		 cpu_apic_ids[cpu]);
+	text_add(&t, "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: %u\nwp\t\t: yes\n",
+		 zero.eax);
 	text_add_all_flags(&t);
 	text_add(&t, "bogomips\t: %u.%02u\n", (u32)(clock_tsc_khz / 500),
 		 (u32)(clock_tsc_khz / 5 % 100));

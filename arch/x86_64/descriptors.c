@@ -72,8 +72,10 @@ static void gate_set(unsigned vector, const char *handler, unsigned ist, unsigne
 static void idt_build(void)
 {
 	static const u8 ists[32] = {
-		[VECTOR_NMI] = IST_NMI, [VECTOR_DF] = IST_DF,
-		[VECTOR_MC] = IST_MC, [VECTOR_DB] = IST_DB,
+		[VECTOR_NMI] = IST_NMI,
+		[VECTOR_DF] = IST_DF,
+		[VECTOR_MC] = IST_MC,
+		[VECTOR_DB] = IST_DB,
 	};
 
 	for (unsigned v = 0; v < 32; v++)
@@ -94,17 +96,17 @@ static void gdt_build(u64 *g, const struct tss *t)
 
 	g[KERNEL_CS / 8] = 0x00af9b000000ffff;
 	g[KERNEL_DS / 8] = 0x00cf93000000ffff;
-	g[0x20 / 8] = 0x00cffb000000ffff;	/* 32-bit user code: SYSRET's base selector */
+	g[0x20 / 8] = 0x00cffb000000ffff; /* 32-bit user code: SYSRET's base selector */
 	g[USER_DS / 8] = 0x00cff3000000ffff;
 	g[USER_CS / 8] = 0x00affb000000ffff;
-	g[TSS_SELECTOR / 8] = limit | (base & 0xffffff) << 16 | 0x89ull << 40 |
-			      (base >> 24 & 0xff) << 56;
+	g[TSS_SELECTOR / 8] =
+		limit | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
 	g[TSS_SELECTOR / 8 + 1] = base >> 32;
 	/* Its limit, for lsl in user mode: cpu | node << 12. */
 	u64 number = cpu_number();
 
-	g[CPU_NUMBER_SELECTOR / 8] = 0x0040f50000000000 | (number & 0xffff) |
-				     (number >> 16 & 0xf) << 48;
+	g[CPU_NUMBER_SELECTOR / 8] =
+		0x0040f50000000000 | (number & 0xffff) | (number >> 16 & 0xf) << 48;
 }
 
 static void syscall_msrs_set(void)

@@ -7,7 +7,7 @@
 #include "acpi.h"
 #include "x86.h"
 
-#define DEFAULT_ADDRESS 0xfec00000ul	/* where a machine without tables has it */
+#define DEFAULT_ADDRESS 0xfec00000ul /* where a machine without tables has it */
 #define REG_VERSION 1
 #define REG_ENTRY(n) (0x10 + 2 * (n))
 #define ENTRY_MASKED (1u << 16)
@@ -15,7 +15,7 @@
 #define ENTRY_ACTIVE_LOW (1u << 13)
 
 struct ioapic {
-	volatile u32 *registers;	/* index at 0, data at 0x10 */
+	volatile u32 *registers; /* index at 0, data at 0x10 */
 	u32 first_gsi, nr_inputs;
 };
 static struct ioapic ioapics[ACPI_MAX_IOAPICS] __ro_after_init;
@@ -93,8 +93,8 @@ int irq_route_gsi(unsigned gsi, unsigned vector, bool level, bool active_low)
 
 	ioapic_write(io, reg, ENTRY_MASKED);
 	ioapic_write(io, reg + 1, cpu_apic_ids[0] << 24);
-	ioapic_write(io, reg, vector | (level ? ENTRY_LEVEL : 0) |
-			      (active_low ? ENTRY_ACTIVE_LOW : 0));
+	ioapic_write(io, reg,
+		     vector | (level ? ENTRY_LEVEL : 0) | (active_low ? ENTRY_ACTIVE_LOW : 0));
 	irq_restore(flags);
 	return 0;
 }

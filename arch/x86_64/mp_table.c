@@ -11,14 +11,14 @@
 #include "x86.h"
 
 struct mp_pointer {
-	char signature[4];	/* "_MP_" */
+	char signature[4]; /* "_MP_" */
 	u32 table;
 	u8 length, revision, checksum, features[5];
 };
 static_assert(sizeof(struct mp_pointer) == 16);
 
 struct mp_header {
-	char signature[4];	/* "PCMP" */
+	char signature[4]; /* "PCMP" */
 	u16 length;
 	u8 revision, checksum;
 	char oem[8], product[12];

@@ -159,8 +159,8 @@ static void direct_map_add(phys_t start, phys_t end)
 	phys_t kernel_gib = align_down(virt_to_phys(kernel_start), 1ul << 30);
 
 	for (phys_t p = align_down(start, HUGE_SIZE); p < end;) {
-		bool giant = cpu_has(CPU_PAGE1G) && is_aligned(p, 1ul << 30) &&
-			     p >= start && end - p >= 1ul << 30 && p != kernel_gib;
+		bool giant = cpu_has(CPU_PAGE1G) && is_aligned(p, 1ul << 30) && p >= start &&
+			     end - p >= 1ul << 30 && p != kernel_gib;
 		int level = giant ? 3 : 2;
 		pte_t *e = kernel_entry(DIRECT_MAP_BASE + p, level, true);
 
@@ -202,7 +202,9 @@ static void image_map(const char *start, const char *end, u64 flags)
 void paging_init_boot(void)
 {
 	static const u64 regions[] = {
-		KERNEL_VMAP_BASE, FRAME_TABLE_BASE, PERCPU_MAP_BASE,
+		KERNEL_VMAP_BASE,
+		FRAME_TABLE_BASE,
+		PERCPU_MAP_BASE,
 	};
 	pte_t *old_top = kernel_page_table;
 	static pte_t top[512] __section(".bss.page_aligned") __aligned(4096);

@@ -69,7 +69,7 @@ void arch_reboot(void)
 		port_out8((u16)a->reset.address, a->reset_value);
 		settle();
 	}
-	port_out8(0x64, 0xfe);		/* keyboard controller: pulse the reset line */
+	port_out8(0x64, 0xfe); /* keyboard controller: pulse the reset line */
 	settle();
 	/* A fault without a handler, and without a double-fault handler: shutdown. */
 	__asm__ volatile("lidt %0; int3" ::"m"(no_idt));

@@ -24,7 +24,7 @@
 
 #define RED_ZONE 128
 #define SIGINFO_SIZE 128
-#define SW_BYTES_OFFSET 464	/* of the 48 bytes in an FXSAVE image left to software */
+#define SW_BYTES_OFFSET 464 /* of the 48 bytes in an FXSAVE image left to software */
 
 DECLARE_PERCPU(struct thread *, this_thread);
 
@@ -74,13 +74,31 @@ static void context_fill(struct sigcontext *sc, const struct trap_frame *f, u64 
 	const struct arch_thread *t = thread_arch(this_cpu_read(this_thread));
 
 	*sc = (struct sigcontext){
-		.r8 = f->r8, .r9 = f->r9, .r10 = f->r10, .r11 = f->r11,
-		.r12 = f->r12, .r13 = f->r13, .r14 = f->r14, .r15 = f->r15,
-		.rdi = f->rdi, .rsi = f->rsi, .rbp = f->rbp, .rbx = f->rbx,
-		.rdx = f->rdx, .rax = f->rax, .rcx = f->rcx, .rsp = f->rsp,
-		.rip = f->rip, .eflags = f->rflags, .cs = (u16)f->cs, .ss = (u16)f->ss,
-		.err = t->trap_error, .trapno = t->trap_vector, .cr2 = t->trap_address,
-		.oldmask = mask, .fpstate = (void *)area,
+		.r8 = f->r8,
+		.r9 = f->r9,
+		.r10 = f->r10,
+		.r11 = f->r11,
+		.r12 = f->r12,
+		.r13 = f->r13,
+		.r14 = f->r14,
+		.r15 = f->r15,
+		.rdi = f->rdi,
+		.rsi = f->rsi,
+		.rbp = f->rbp,
+		.rbx = f->rbx,
+		.rdx = f->rdx,
+		.rax = f->rax,
+		.rcx = f->rcx,
+		.rsp = f->rsp,
+		.rip = f->rip,
+		.eflags = f->rflags,
+		.cs = (u16)f->cs,
+		.ss = (u16)f->ss,
+		.err = t->trap_error,
+		.trapno = t->trap_vector,
+		.cr2 = t->trap_address,
+		.oldmask = mask,
+		.fpstate = (void *)area,
 	};
 }
 
@@ -93,8 +111,8 @@ int signal_frame_push(struct trap_frame *frame, const struct signal_context *c)
 
 	if (at >= USER_ADDRESS_END || area >= USER_ADDRESS_END || !(c->flags & SA_RESTORER))
 		return -EFAULT;
-	out.uc.uc_flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS |
-			  (cpu_has(CPU_XSAVE) ? UC_FP_XSTATE : 0);
+	out.uc.uc_flags =
+		UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (cpu_has(CPU_XSAVE) ? UC_FP_XSTATE : 0);
 	out.uc.uc_stack.ss_sp = (void *)c->altstack_sp;
 	out.uc.uc_stack.ss_size = c->altstack_size;
 	out.uc.uc_stack.ss_flags = (int)c->altstack_flags;
@@ -144,11 +162,26 @@ static int image_pop(u64 area)
 static void context_restore(struct trap_frame *f, const struct sigcontext *sc)
 {
 	*f = (struct trap_frame){
-		.r8 = sc->r8, .r9 = sc->r9, .r10 = sc->r10, .r11 = sc->r11,
-		.r12 = sc->r12, .r13 = sc->r13, .r14 = sc->r14, .r15 = sc->r15,
-		.rdi = sc->rdi, .rsi = sc->rsi, .rbp = sc->rbp, .rbx = sc->rbx,
-		.rdx = sc->rdx, .rax = sc->rax, .rcx = sc->rcx, .rsp = sc->rsp,
-		.rip = sc->rip, .cs = USER_CS, .ss = USER_DS, .orig_rax = U64_MAX,
+		.r8 = sc->r8,
+		.r9 = sc->r9,
+		.r10 = sc->r10,
+		.r11 = sc->r11,
+		.r12 = sc->r12,
+		.r13 = sc->r13,
+		.r14 = sc->r14,
+		.r15 = sc->r15,
+		.rdi = sc->rdi,
+		.rsi = sc->rsi,
+		.rbp = sc->rbp,
+		.rbx = sc->rbx,
+		.rdx = sc->rdx,
+		.rax = sc->rax,
+		.rcx = sc->rcx,
+		.rsp = sc->rsp,
+		.rip = sc->rip,
+		.cs = USER_CS,
+		.ss = USER_DS,
+		.orig_rax = U64_MAX,
 		.rflags = (sc->eflags & RFLAGS_USER) | RFLAGS_IF | RFLAGS_FIXED,
 	};
 }
@@ -159,7 +192,8 @@ int signal_frame_pop(struct trap_frame *frame, u64 *mask, u64 *altstack_sp, u64 
 	struct ucontext uc;
 	u64 at = frame->rsp - 8;
 
-	if (copy_from_user(&uc, (void __user *)(at + offsetof(struct signal_frame, uc)), sizeof(uc)))
+	if (copy_from_user(&uc, (void __user *)(at + offsetof(struct signal_frame, uc)),
+			   sizeof(uc)))
 		return -EFAULT;
 	const struct sigcontext *sc = &uc.uc_mcontext;
 

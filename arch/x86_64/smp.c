@@ -40,7 +40,7 @@ struct trampoline_parameters {
 };
 
 static struct cpu_stacks cpu_stacks[MAX_CPUS];
-static u32 cpus_answered;	/* the number of the last CPU that runs C code */
+static u32 cpus_answered; /* the number of the last CPU that runs C code */
 
 void arch_secondary_main(unsigned cpu) __noreturn;
 
@@ -160,8 +160,11 @@ unsigned cpu_start_secondaries(void)
 		if (!stack)
 			break;
 		*p = (struct trampoline_parameters){
-			.page_table = identity, .kernel_table = virt_to_phys(kernel_page_table),
-			.stack = stack, .percpu = percpu_offset[cpu], .cpu = cpu,
+			.page_table = identity,
+			.kernel_table = virt_to_phys(kernel_page_table),
+			.stack = stack,
+			.percpu = percpu_offset[cpu],
+			.cpu = cpu,
 		};
 		cpu_apic_ids[cpu] = apic_id;
 		if (secondary_start(cpu, apic_id))
@@ -189,7 +192,7 @@ void arch_secondary_main(unsigned cpu)
 struct call_slot {
 	void (*fn)(void *arg);
 	void *arg;
-	u64 pending;	/* targets that have not finished */
+	u64 pending; /* targets that have not finished */
 };
 static DEFINE_PERCPU(struct call_slot, call_slot);
 static DEFINE_PERCPU(u64, call_callers);
@@ -272,5 +275,6 @@ unsigned numa_node_of_phys(phys_t p)
 unsigned numa_distance(unsigned from, unsigned to)
 {
 	return from == to || from >= numa_nr_nodes() || to >= numa_nr_nodes() ?
-		       10 : acpi_info.distance[from][to];
+		       10 :
+		       acpi_info.distance[from][to];
 }

@@ -18,10 +18,28 @@ void irq_handle(struct trap_frame *frame, unsigned vector);
 void irq_handle_kernel(struct trap_frame *frame, unsigned vector);
 
 static const char *const trap_names[32] = {
-	"divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode",
-	"no device", "double fault", "coprocessor overrun", "invalid TSS", "no segment",
-	"stack fault", "general protection", "page fault", "reserved", "x87 error", "alignment",
-	"machine check", "SIMD error", "virtualization", "control protection",
+	"divide error",
+	"debug",
+	"NMI",
+	"breakpoint",
+	"overflow",
+	"bound",
+	"invalid opcode",
+	"no device",
+	"double fault",
+	"coprocessor overrun",
+	"invalid TSS",
+	"no segment",
+	"stack fault",
+	"general protection",
+	"page fault",
+	"reserved",
+	"x87 error",
+	"alignment",
+	"machine check",
+	"SIMD error",
+	"virtualization",
+	"control protection",
 };
 
 struct trap_frame *trap_user_frame(void)

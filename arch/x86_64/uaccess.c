@@ -20,8 +20,8 @@ DECLARE_PERCPU(struct thread *, this_thread);
 
 u64 exception_table_find(u64 rip)
 {
-	for (const struct exception_entry *e = __start_exception_table;
-	     e < __stop_exception_table; e++)
+	for (const struct exception_entry *e = __start_exception_table; e < __stop_exception_table;
+	     e++)
 		if (e->fault == rip)
 			return e->target;
 	return 0;

@@ -21,11 +21,27 @@
 #define MAX_FRAMES 48
 #define STATE_STACK 4
 
-enum { CFA_ADVANCE1 = 2, CFA_ADVANCE2, CFA_ADVANCE4, CFA_OFFSET_EXTENDED, CFA_RESTORE_EXTENDED,
-       CFA_UNDEFINED, CFA_SAME_VALUE, CFA_REGISTER, CFA_REMEMBER, CFA_RESTORE_STATE, CFA_DEF_CFA,
-       CFA_DEF_CFA_REGISTER, CFA_DEF_CFA_OFFSET, CFA_DEF_CFA_EXPRESSION, CFA_EXPRESSION,
-       CFA_OFFSET_EXTENDED_SF, CFA_DEF_CFA_SF, CFA_DEF_CFA_OFFSET_SF,
-       CFA_GNU_ARGS_SIZE = 0x2e };
+enum {
+	CFA_ADVANCE1 = 2,
+	CFA_ADVANCE2,
+	CFA_ADVANCE4,
+	CFA_OFFSET_EXTENDED,
+	CFA_RESTORE_EXTENDED,
+	CFA_UNDEFINED,
+	CFA_SAME_VALUE,
+	CFA_REGISTER,
+	CFA_REMEMBER,
+	CFA_RESTORE_STATE,
+	CFA_DEF_CFA,
+	CFA_DEF_CFA_REGISTER,
+	CFA_DEF_CFA_OFFSET,
+	CFA_DEF_CFA_EXPRESSION,
+	CFA_EXPRESSION,
+	CFA_OFFSET_EXTENDED_SF,
+	CFA_DEF_CFA_SF,
+	CFA_DEF_CFA_OFFSET_SF,
+	CFA_GNU_ARGS_SIZE = 0x2e
+};
 
 /* A bounded reader: past the end it gives zeros and stays there. */
 struct reader {
@@ -83,7 +99,7 @@ struct cie {
 	struct reader instructions;
 	u64 code_align;
 	s64 data_align;
-	u8 encoding;		/* of addresses in its FDEs */
+	u8 encoding; /* of addresses in its FDEs */
 	bool augmented;
 };
 
@@ -371,7 +387,8 @@ bool unwind_step(const struct unwind_table *t, struct unwind_state *s, bool is_r
 	out.registers[UNWIND_RSP] = cfa;
 	for (unsigned i = 0; i < UNWIND_REGISTERS; i++) {
 		if (m.now.registers[i].kind == AT_CFA &&
-		    !t->read(&out.registers[i], (const void *)(cfa + (u64)m.now.registers[i].offset)))
+		    !t->read(&out.registers[i],
+			     (const void *)(cfa + (u64)m.now.registers[i].offset)))
 			return false;
 		if (i == UNWIND_RIP && m.now.registers[i].kind != AT_CFA)
 			return false;

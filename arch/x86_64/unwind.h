@@ -3,17 +3,17 @@
 
 #include <nos/types.h>
 
-#define UNWIND_REGISTERS 17	/* DWARF's numbers: 0 rax … 7 rsp … 15 r15, 16 return address */
+#define UNWIND_REGISTERS 17 /* DWARF's numbers: 0 rax … 7 rsp … 15 r15, 16 return address */
 #define UNWIND_RBX 3
 #define UNWIND_RBP 6
 #define UNWIND_RSP 7
 #define UNWIND_RIP 16
 
 struct unwind_table {
-	const u8 *header, *header_end;	/* .eh_frame_hdr */
-	const u8 *frames, *frames_end;	/* .eh_frame */
-	u64 header_address;		/* where the header is linked */
-	bool (*read)(u64 *value, const void *from);	/* false where memory can't be read */
+	const u8 *header, *header_end; /* .eh_frame_hdr */
+	const u8 *frames, *frames_end; /* .eh_frame */
+	u64 header_address; /* where the header is linked */
+	bool (*read)(u64 *value, const void *from); /* false where memory can't be read */
 };
 
 struct unwind_state {

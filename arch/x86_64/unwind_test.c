@@ -9,7 +9,7 @@
  * All addresses are relative to the header, which stands at BASE.
  */
 #define BASE 0x10000ull
-#define FDE_AT 64	/* of .eh_frame within the image */
+#define FDE_AT 64 /* of .eh_frame within the image */
 #define IMAGE_SIZE 192
 
 static u8 image[IMAGE_SIZE];
@@ -33,26 +33,28 @@ static void put32(size_t at, u32 v)
 static struct unwind_table table_make(void)
 {
 	static const u8 header[] = { 1, 0x1b, 0x03, 0x3b };
-	static const u8 cie[] = { 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x1b,
-				  0x0c, 7, 8, 0x90, 1, 0, 0 };
+	static const u8 cie[] = { 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x1b, 0x0c, 7, 8, 0x90, 1, 0, 0 };
 	static const u8 fde[] = { 0, 0x44, 0x0e, 16, 0x83, 2, 0x44, 0x0e, 40, 0, 0 };
 
 	memset(image, 0, sizeof(image));
 	memcpy(image, header, 4);
-	put32(8, 1);				/* one entry */
+	put32(8, 1); /* one entry */
 	put32(12, 0x100);
 	put32(16, FDE_AT + 24);
-	put32(FDE_AT, 20);			/* CIE: length, id 0 */
+	put32(FDE_AT, 20); /* CIE: length, id 0 */
 	memcpy(image + FDE_AT + 8, cie, sizeof(cie));
-	put32(FDE_AT + 24, 24);			/* FDE */
-	put32(FDE_AT + 28, 28);			/* back to the CIE */
+	put32(FDE_AT + 24, 24); /* FDE */
+	put32(FDE_AT + 28, 28); /* back to the CIE */
 	put32(FDE_AT + 32, 0x100 - (FDE_AT + 32));
 	put32(FDE_AT + 36, 0x40);
 	memcpy(image + FDE_AT + 40, fde, sizeof(fde));
 	return (struct unwind_table){
-		.header = image, .header_end = image + 24,
-		.frames = image + FDE_AT, .frames_end = image + IMAGE_SIZE,
-		.header_address = BASE, .read = read_stack,
+		.header = image,
+		.header_end = image + 24,
+		.frames = image + FDE_AT,
+		.frames_end = image + IMAGE_SIZE,
+		.header_address = BASE,
+		.read = read_stack,
 	};
 }
 

@@ -7,7 +7,7 @@
 #define USER_DS 0x2b
 #define USER_CS 0x33
 #define TSS_SELECTOR 0x40
-#define CPU_NUMBER_SELECTOR 0x7b	/* its limit holds CPU and node for lsl */
+#define CPU_NUMBER_SELECTOR 0x7b /* its limit holds CPU and node for lsl */
 
 #define CR0_PE (1ul << 0)
 #define CR0_MP (1ul << 1)
@@ -155,20 +155,19 @@ volatile void *device_map_early(phys_t start, size_t len_bytes);
 
 /* ---- cpu.c ---- */
 void cpu_detect_features(void);
-void cpu_init_control_registers(void);	/* each CPU */
+void cpu_init_control_registers(void); /* each CPU */
 
 /* ---- descriptors.c ---- */
 struct cpu_stacks {
-	u64 ist_top[NR_IST];	/* index: IST number − 1 */
+	u64 ist_top[NR_IST]; /* index: IST number − 1 */
 };
 /* GDT, TSS, IDT and syscall MSRs of this CPU; its per-CPU base is already set. */
 void descriptors_init_cpu(const struct cpu_stacks *stacks);
 void tss_set_stack(u64 stack_top);
 
-
 /* ---- fpu.c ---- */
 struct arch_thread;
-void fpu_init_cpu(void);		/* each CPU */
+void fpu_init_cpu(void); /* each CPU */
 void fpu_switch(struct arch_thread *prev, struct arch_thread *next);
 /* The image in user memory, in the standard format (signal_frame.c); 0 or −EFAULT. */
 int fpu_save_to_user(u64 area);
@@ -183,8 +182,8 @@ int user_fxsave(void *area, u64 mask);
 int user_fxrstor(void *area, u64 mask);
 
 /* ---- apic.c, ioapic.c ---- */
-void apic_init_boot(void);		/* map or enable; before any IPI */
-void apic_init_cpu(void);		/* each CPU */
+void apic_init_boot(void); /* map or enable; before any IPI */
+void apic_init_cpu(void); /* each CPU */
 void apic_set_timer_hz(u64 hz);
 u32 apic_id_self(void);
 void apic_send_ipi(u32 apic_id, u32 icr_low);
@@ -192,7 +191,7 @@ void apic_broadcast_nmi(void);
 void apic_timer_start_max(void);
 u32 apic_timer_count(void);
 void apic_eoi(void);
-extern u32 cpu_apic_ids[];		/* by CPU number */
+extern u32 cpu_apic_ids[]; /* by CPU number */
 #define ICR_INIT 0x4500u
 #define ICR_STARTUP 0x4600u
 #define ICR_NMI 0x4400u

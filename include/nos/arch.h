@@ -12,16 +12,16 @@
 
 struct boot_range {
 	phys_t start, end;
-	u32 type;	/* E820 type: 1 usable, 2 reserved, 3 ACPI data, 4 NVS … */
+	u32 type; /* E820 type: 1 usable, 2 reserved, 3 ACPI data, 4 NVS … */
 };
 
 struct boot_info {
 	const char *command_line;
-	phys_t initrd_start, initrd_end;	/* 0 = none */
-	phys_t rsdp;				/* 0 = none (microvm without ACPI) */
+	phys_t initrd_start, initrd_end; /* 0 = none */
+	phys_t rsdp; /* 0 = none (microvm without ACPI) */
 	unsigned nr_ranges;
 	struct boot_range ranges[128];
-	u64 first_cycles;			/* cycle counter at the first instruction */
+	u64 first_cycles; /* cycle counter at the first instruction */
 };
 extern struct boot_info boot_info;
 
@@ -29,8 +29,8 @@ extern struct boot_info boot_info;
 void kernel_main(void) __noreturn;
 
 /* Steps that kernel_main calls, in this order. */
-void arch_init_early(void);	/* CPU features, GDT, IDT, TSS, syscall MSRs, FPU */
-void arch_init_interrupts(void);/* ACPI tables, APIC, IOAPIC, clock calibration; needs kmalloc */
+void arch_init_early(void); /* CPU features, GDT, IDT, TSS, syscall MSRs, FPU */
+void arch_init_interrupts(void); /* ACPI tables, APIC, IOAPIC, clock calibration; needs kmalloc */
 /* Makes kernel text read-only, data NX, .data.ro_after_init read-only, frees .init.* */
 void arch_protect_kernel(void);
 
@@ -42,11 +42,11 @@ extern const char kernel_start[], kernel_end[];
 
 /* ---- kernel virtual layout ---- */
 
-#define DIRECT_MAP_BASE 0xffff800000000000ul	/* all physical memory, up to 32 TiB */
-#define KERNEL_VMAP_BASE 0xffffc00000000000ul	/* stacks, vmalloc, device registers */
+#define DIRECT_MAP_BASE 0xffff800000000000ul /* all physical memory, up to 32 TiB */
+#define KERNEL_VMAP_BASE 0xffffc00000000000ul /* stacks, vmalloc, device registers */
 #define KERNEL_VMAP_END 0xffffc08000000000ul
-#define PERCPU_MAP_BASE 0xffffd00000000000ul	/* arch: per-CPU copies and stacks with guard pages */
-#define FRAME_TABLE_BASE 0xffffe00000000000ul	/* struct folio of frame n at base + n*size */
+#define PERCPU_MAP_BASE 0xffffd00000000000ul /* arch: per-CPU copies and stacks with guard pages */
+#define FRAME_TABLE_BASE 0xffffe00000000000ul /* struct folio of frame n at base + n*size */
 #define KERNEL_IMAGE_BASE 0xffffffff80000000ul
 /* One page short, so that no syscall instruction ends at the canonical border (AMD64 APM, SYSRET). */
 #define USER_ADDRESS_END 0x00007ffffffff000ul
@@ -74,12 +74,12 @@ struct fpu_state;
 
 /* The part of struct thread that arch owns. */
 struct arch_thread {
-	u64 rsp;		/* saved kernel stack pointer while not running */
-	u64 stack_top;		/* where entries from user mode start pushing */
-	u64 fs_base, gs_base;	/* user values while not running */
-	struct fpu_state *fpu;	/* NULL for kernel threads; XSAVE area */
-	u32 user_fault_disabled;/* see <nos/uaccess.h> */
-	u32 trap_vector;	/* last exception from user mode, for signal frames */
+	u64 rsp; /* saved kernel stack pointer while not running */
+	u64 stack_top; /* where entries from user mode start pushing */
+	u64 fs_base, gs_base; /* user values while not running */
+	struct fpu_state *fpu; /* NULL for kernel threads; XSAVE area */
+	u32 user_fault_disabled; /* see <nos/uaccess.h> */
+	u32 trap_vector; /* last exception from user mode, for signal frames */
 	u64 trap_error, trap_address;
 };
 
@@ -109,8 +109,8 @@ void arch_thread_prepare_user(struct arch_thread *t, const struct trap_frame *fr
 
 /* ---- FPU and vector state (SDM vol. 1, chapter 13) ---- */
 
-size_t fpu_state_size(void);			/* bytes for kmalloc, 64-byte aligned */
-void fpu_state_init(struct fpu_state *s);	/* the state at exec */
+size_t fpu_state_size(void); /* bytes for kmalloc, 64-byte aligned */
+void fpu_state_init(struct fpu_state *s); /* the state at exec */
 /* Copies the current thread's live state (fork). */
 void fpu_state_copy_current(struct fpu_state *to);
 /* Loads `s` (current's own) into the registers, after exec or sigreturn changed it. */
@@ -120,12 +120,12 @@ int fpu_exception_code(unsigned vector);
 
 /* ---- signal frames: layout of Linux's x86-64 ABI ---- */
 
-struct signal_context {			/* what proc knows of the delivery */
-	u64 handler, restorer, flags;	/* from sigaction */
-	u64 mask;			/* blocked set to restore */
-	u64 altstack_sp, altstack_size, altstack_flags;	/* for uc_stack */
-	u64 frame_top;			/* where to build: user rsp or the top of the alternate stack */
-	const void *siginfo;		/* struct siginfo, 128 bytes */
+struct signal_context { /* what proc knows of the delivery */
+	u64 handler, restorer, flags; /* from sigaction */
+	u64 mask; /* blocked set to restore */
+	u64 altstack_sp, altstack_size, altstack_flags; /* for uc_stack */
+	u64 frame_top; /* where to build: user rsp or the top of the alternate stack */
+	const void *siginfo; /* struct siginfo, 128 bytes */
 	int signo;
 };
 /* Builds the frame in user memory (XSAVE included) and points *frame at the handler; -EFAULT. */
@@ -133,7 +133,7 @@ int signal_frame_push(struct trap_frame *frame, const struct signal_context *c);
 /* Undoes it for rt_sigreturn: registers, FPU; gives mask and stack back; -EFAULT/-EINVAL. */
 int signal_frame_pop(struct trap_frame *frame, u64 *mask, u64 *altstack_sp, u64 *altstack_size,
 		     u32 *altstack_flags);
-size_t signal_frame_size_max(void);		/* AT_MINSIGSTKSZ */
+size_t signal_frame_size_max(void); /* AT_MINSIGSTKSZ */
 
 /* arch_prctl(2) on the current thread, set/get; -EPERM for an address out of range. */
 int arch_set_fs_base(u64 value);
@@ -143,12 +143,12 @@ u64 arch_get_gs_base(void);
 
 /* ---- clock and timer hardware; core/clock.c builds on these ---- */
 
-extern u64 clock_tsc_mult;		/* ns = (cycles × mult) >> shift, 128-bit product */
+extern u64 clock_tsc_mult; /* ns = (cycles × mult) >> shift, 128-bit product */
 extern u32 clock_tsc_shift;
 extern u64 clock_tsc_khz;
 /* False: the TSC may stop or run unevenly between CPUs. */
 bool clock_tsc_is_stable(void);
-u64 arch_wall_clock_ns(void);		/* RTC or kvmclock, at boot, since 1970 */
+u64 arch_wall_clock_ns(void); /* RTC or kvmclock, at boot, since 1970 */
 /* One interrupt at CLOCK cycles value `deadline` (or at once if past) on this CPU.  It may come
  * early (a counter of 32 bits): the handler looks at the clock and arms it again. */
 void arch_timer_arm(u64 deadline_cycles);
@@ -229,7 +229,7 @@ void cpu_stop_others(void);
 
 /* ---- early console and backtrace ---- */
 
-void arch_console_write(const char *s, size_t len);	/* serial port, polled; any context */
+void arch_console_write(const char *s, size_t len); /* serial port, polled; any context */
 /* Prints the call chain from `frame` (NULL = here) as `[<address>]` lines, by .eh_frame. */
 void arch_backtrace(const struct trap_frame *frame);
 /* Return addresses of a sleeping thread's stack, for /proc/PID/wchan; returns how many. */
@@ -237,5 +237,5 @@ unsigned arch_stack_trace(const struct arch_thread *t, u64 *to, unsigned max);
 
 /* ---- vDSO ---- */
 
-extern const char vdso_image_start[], vdso_image_end[];	/* page aligned ELF */
+extern const char vdso_image_start[], vdso_image_end[]; /* page aligned ELF */
 /* Offset of __kernel_rt_sigreturn is not needed on x86-64 (SA_RESTORER is mandatory). */

@@ -28,8 +28,8 @@ extern u64 percpu_offset[MAX_CPUS]; /* copy − start of .percpu */
 DECLARE_PERCPU(u64, this_percpu_offset);
 /* Pointer to this CPU's copy; stable only while preemption is off. */
 #define this_cpu_ptr(var)                                                                          \
-	((typeof(&(var)))((uintptr_t)&(var) + this_cpu_read(this_percpu_offset)))
-#define per_cpu_ptr(var, cpu) ((typeof(&(var)))((uintptr_t)&(var) + percpu_offset[cpu]))
+	((typeof(&(var)))((uintptr_t) & (var) + this_cpu_read(this_percpu_offset)))
+#define per_cpu_ptr(var, cpu) ((typeof(&(var)))((uintptr_t) & (var) + percpu_offset[cpu]))
 /* One-instruction accesses, safe against interrupts and preemption; 1, 2, 4, 8 bytes. */
 #define this_cpu_read(var)                                                                         \
 	({                                                                                         \
@@ -49,17 +49,32 @@ static inline unsigned cpu_id(void)
 	return this_cpu_read(this_cpu_id);
 }
 
-extern unsigned nr_cpus;		/* CPUs that are up; their ids are 0…nr_cpus−1 */
+extern unsigned nr_cpus; /* CPUs that are up; their ids are 0…nr_cpus−1 */
 #define for_each_cpu(cpu) for (unsigned cpu = 0; cpu < nr_cpus; cpu++)
 
 /* Interrupt flag of this CPU. */
 #ifdef NOS_HOST
-static inline u64 irq_save(void) { return 0; }
-static inline void irq_restore(u64 flags) { (void)flags; }
-static inline void irq_enable(void) {}
-static inline void irq_disable(void) {}
-static inline bool irq_is_enabled(void) { return true; }
-static inline void cpu_relax(void) {}
+static inline u64 irq_save(void)
+{
+	return 0;
+}
+static inline void irq_restore(u64 flags)
+{
+	(void)flags;
+}
+static inline void irq_enable(void)
+{
+}
+static inline void irq_disable(void)
+{
+}
+static inline bool irq_is_enabled(void)
+{
+	return true;
+}
+static inline void cpu_relax(void)
+{
+}
 #else
 static inline u64 irq_save(void)
 {
@@ -101,13 +116,35 @@ void cpu_stop(void) __noreturn;
 
 /* Features found at boot, by CPUID; the names that /proc/cpuinfo prints come from arch too. */
 enum cpu_feature {
-	CPU_SMEP, CPU_SMAP, CPU_UMIP, CPU_NX, CPU_PCID, CPU_INVPCID, CPU_FSGSBASE, CPU_XSAVE,
-	CPU_XSAVEOPT, CPU_XSAVEC, CPU_AVX, CPU_AVX512, CPU_RDRAND, CPU_RDSEED, CPU_RDTSCP, CPU_RDPID,
-	CPU_X2APIC, CPU_TSC_DEADLINE, CPU_TSC_INVARIANT, CPU_ERMS, CPU_FSRM, CPU_PAGE1G,
-	CPU_HYPERVISOR, CPU_KVMCLOCK, CPU_PGE, CPU_MWAIT,
+	CPU_SMEP,
+	CPU_SMAP,
+	CPU_UMIP,
+	CPU_NX,
+	CPU_PCID,
+	CPU_INVPCID,
+	CPU_FSGSBASE,
+	CPU_XSAVE,
+	CPU_XSAVEOPT,
+	CPU_XSAVEC,
+	CPU_AVX,
+	CPU_AVX512,
+	CPU_RDRAND,
+	CPU_RDSEED,
+	CPU_RDTSCP,
+	CPU_RDPID,
+	CPU_X2APIC,
+	CPU_TSC_DEADLINE,
+	CPU_TSC_INVARIANT,
+	CPU_ERMS,
+	CPU_FSRM,
+	CPU_PAGE1G,
+	CPU_HYPERVISOR,
+	CPU_KVMCLOCK,
+	CPU_PGE,
+	CPU_MWAIT,
 	NR_CPU_FEATURES,
 };
-extern u64 cpu_feature_map;	/* bit per enum cpu_feature */
+extern u64 cpu_feature_map; /* bit per enum cpu_feature */
 static inline bool cpu_has(enum cpu_feature f)
 {
 	return (cpu_feature_map >> f) & 1;

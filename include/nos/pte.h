@@ -15,17 +15,18 @@ typedef u64 pte_t;
 #define PTE_NO_CACHE (1ull << 4)
 #define PTE_ACCESSED (1ull << 5)
 #define PTE_DIRTY (1ull << 6)
-#define PTE_HUGE (1ull << 7)	/* levels 2 and 3 */
+#define PTE_HUGE (1ull << 7) /* levels 2 and 3 */
 #define PTE_GLOBAL (1ull << 8)
-#define PTE_SOFT_COW (1ull << 9)	/* software: private page, copy before write */
+#define PTE_SOFT_COW (1ull << 9) /* software: private page, copy before write */
 #define PTE_SOFT_SHARED_TABLE (1ull << 10) /* software, level 2: leaf table shared by fork */
-#define PTE_SOFT_SPECIAL (1ull << 11)	/* software: no reference on the frame (vvar, zero page, device) */
+#define PTE_SOFT_SPECIAL                                                                           \
+	(1ull << 11) /* software: no reference on the frame (vvar, zero page, device) */
 #define PTE_NX (1ull << 63)
 #define PTE_ADDRESS 0x000ffffffffff000ull
 
-#define PTE_INDEX(va, level) (((va) >> (12 + 9 * ((level) - 1))) & 511)
+#define PTE_INDEX(va, level) (((va) >> (12 + 9 * ((level)-1))) & 511)
 /* Bytes mapped by one entry at level 1 (4K), 2 (2M), 3 (1G), 4. */
-#define PTE_SPAN(level) (1ul << (12 + 9 * ((level) - 1)))
+#define PTE_SPAN(level) (1ul << (12 + 9 * ((level)-1)))
 
 static inline phys_t pte_phys(pte_t e)
 {
@@ -43,15 +44,15 @@ void page_table_load(phys_t top);
 
 /* This CPU's TLB; other CPUs are mm's work, by cpu_call_mask. */
 void tlb_flush_page(u64 va);
-void tlb_flush_all(void);	/* not global entries */
-void tlb_flush_global(void);	/* everything */
+void tlb_flush_all(void); /* not global entries */
+void tlb_flush_global(void); /* everything */
 
 /*
  * Kernel mappings in KERNEL_VMAP: takes frames for tables through hook below; flags are PTE_
  * bits.  Not thread-safe: the caller (mm/vmap.c) serialises.
  */
 int kernel_map_page(u64 va, phys_t pa, u64 flags) __must_check;
-phys_t kernel_unmap_page(u64 va);	/* returns the frame; no TLB flush */
-phys_t kernel_resolve(u64 va);		/* 0 if not mapped */
+phys_t kernel_unmap_page(u64 va); /* returns the frame; no TLB flush */
+phys_t kernel_resolve(u64 va); /* 0 if not mapped */
 /* A zeroed page for a table: defined by mm; before mm is up arch takes it from boot memory. */
 phys_t page_table_frame_alloc(void);

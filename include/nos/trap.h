@@ -13,20 +13,20 @@
 #include <nos/types.h>
 
 struct trap_frame {
-	u64 r15, r14, r13, r12, rbp, rbx;	/* callee-saved: see above */
+	u64 r15, r14, r13, r12, rbp, rbx; /* callee-saved: see above */
 	u64 r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
-	u64 orig_rax;	/* call number, or -1 when not in a system call */
+	u64 orig_rax; /* call number, or -1 when not in a system call */
 	u64 rip, cs, rflags, rsp, ss;
 };
 
 /* Work flags, tested as one word on the way to user mode (struct thread.work). */
 #define WORK_RESCHEDULE (1u << 0)
-#define WORK_SIGNAL (1u << 1)		/* a signal may be deliverable: look */
-#define WORK_TASK (1u << 2)		/* deferred work of the task (rseq, key changes …) */
-#define WORK_SYSCALL_TRACE (1u << 3)	/* enter calls through syscall_slow */
-#define WORK_RESTORE_MASK (1u << 4)	/* sigsuspend & co.: restore the mask if no handler runs */
-#define WORK_FULL_RETURN (1u << 5)	/* frame was changed: leave by iret */
-#define WORK_FATAL (1u << 6)		/* a fatal signal is pending (with WORK_SIGNAL) */
+#define WORK_SIGNAL (1u << 1) /* a signal may be deliverable: look */
+#define WORK_TASK (1u << 2) /* deferred work of the task (rseq, key changes …) */
+#define WORK_SYSCALL_TRACE (1u << 3) /* enter calls through syscall_slow */
+#define WORK_RESTORE_MASK (1u << 4) /* sigsuspend & co.: restore the mask if no handler runs */
+#define WORK_FULL_RETURN (1u << 5) /* frame was changed: leave by iret */
+#define WORK_FATAL (1u << 6) /* a fatal signal is pending (with WORK_SIGNAL) */
 
 static inline bool trap_is_from_user(const struct trap_frame *f)
 {

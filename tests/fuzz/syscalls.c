@@ -42,11 +42,31 @@ static uint64_t draw(void)
 static int is_excluded(long nr)
 {
 	static const short excluded[] = {
-		SYS_exit, SYS_exit_group, SYS_reboot, SYS_kill, SYS_tkill, SYS_tgkill,
-		SYS_pause, SYS_vfork, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo,
-		SYS_pidfd_send_signal, SYS_setsid, SYS_clone, SYS_fork, SYS_clone3,
-		SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_mount, SYS_rt_sigsuspend,
-		SYS_setrlimit, SYS_prlimit64, SYS_move_mount, SYS_ptrace, SYS_vhangup,
+		SYS_exit,
+		SYS_exit_group,
+		SYS_reboot,
+		SYS_kill,
+		SYS_tkill,
+		SYS_tgkill,
+		SYS_pause,
+		SYS_vfork,
+		SYS_rt_sigqueueinfo,
+		SYS_rt_tgsigqueueinfo,
+		SYS_pidfd_send_signal,
+		SYS_setsid,
+		SYS_clone,
+		SYS_fork,
+		SYS_clone3,
+		SYS_umount2,
+		SYS_pivot_root,
+		SYS_chroot,
+		SYS_mount,
+		SYS_rt_sigsuspend,
+		SYS_setrlimit,
+		SYS_prlimit64,
+		SYS_move_mount,
+		SYS_ptrace,
+		SYS_vhangup,
 	};
 
 	for (unsigned i = 0; i < sizeof(excluded) / sizeof(excluded[0]); i++)
@@ -60,28 +80,55 @@ static char *writable, *readonly;
 static uint64_t draw_argument(void)
 {
 	static const uint64_t odd[] = {
-		0, 1, 2, 0xfff, 0x1000, 0x7fffffff, 0x80000000, 0xffffffff,
-		0x7fffffffffff, 0x7ffffffff000, 0x800000000000, 0xffff800000000000,
-		0xffffffff80100000, 0xffffffffffffffff, 0x7fffffffffffffff,
+		0,
+		1,
+		2,
+		0xfff,
+		0x1000,
+		0x7fffffff,
+		0x80000000,
+		0xffffffff,
+		0x7fffffffffff,
+		0x7ffffffff000,
+		0x800000000000,
+		0xffff800000000000,
+		0xffffffff80100000,
+		0xffffffffffffffff,
+		0x7fffffffffffffff,
 		0x8000000000000000,
 	};
 	static const char *const paths[] = {
-		"/", "/tmp/a", "/tmp/b", "/proc/self/maps", "/dev/null", "/dev/zero", "",
-		"/proc/self/fd/0", "/tmp/a/../b", "nowhere", "/proc/1/status", "/dev/tty",
+		"/",
+		"/tmp/a",
+		"/tmp/b",
+		"/proc/self/maps",
+		"/dev/null",
+		"/dev/zero",
+		"",
+		"/proc/self/fd/0",
+		"/tmp/a/../b",
+		"nowhere",
+		"/proc/1/status",
+		"/dev/tty",
 	};
 
 	switch (draw() % 16) {
-	case 0: case 1: case 2:
+	case 0:
+	case 1:
+	case 2:
 		return draw() % 16;
 	case 3:
 		return odd[draw() % (sizeof(odd) / sizeof(odd[0]))];
-	case 4: case 5: case 6:
+	case 4:
+	case 5:
+	case 6:
 		return (uintptr_t)writable + draw() % 8192;
 	case 7:
 		return (uintptr_t)writable + 16384 - draw() % 16;
 	case 8:
 		return (uintptr_t)readonly + draw() % 4096;
-	case 9: case 10:
+	case 9:
+	case 10:
 		return (uintptr_t)paths[draw() % (sizeof(paths) / sizeof(paths[0]))];
 	case 11:
 		return 1ull << draw() % 64;
@@ -178,7 +225,8 @@ int main(int argc, char **argv)
 
 	printf("seed %#llx\n", (unsigned long long)seed);
 	fflush(stdout);
-	writable = mmap(NULL, 16384 + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	writable = mmap(NULL, 16384 + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			0);
 	munmap(writable + 16384, 4096);
 	readonly = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	signal(SIGHUP, SIG_IGN);
