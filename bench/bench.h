@@ -33,14 +33,13 @@ struct bench {
 	void (*run)(unsigned n);
 };
 
-#define BENCH(title, n, batches)      BENCH_(title, n, batches, __COUNTER__)
+#define BENCH(title, n, batches) BENCH_(title, n, batches, __COUNTER__)
 #define BENCH_(title, n, batches, id) BENCH__(title, n, batches, id)
-#define BENCH__(title, nr, nr_batches, id)                                \
-	static void bench_run_##id(unsigned n);                           \
-	static const struct bench bench_##id                              \
-		__attribute__((section("benches"), used, aligned(8))) = { \
-			title, nr, nr_batches, bench_run_##id             \
-		};                                                        \
+#define BENCH__(title, nr, nr_batches, id)                                                         \
+	static void bench_run_##id(unsigned n);                                                    \
+	static const struct bench bench_##id                                                       \
+		__attribute__((section("benches"), used, aligned(8))) = { title, nr, nr_batches,   \
+									  bench_run_##id };        \
 	static void bench_run_##id(unsigned n)
 
 static inline uint64_t ticks(void)
@@ -80,10 +79,10 @@ void bench_count(uint64_t operations);
 /* Gives the row up: prints why, with errno. */
 void bench_skip(const char *what);
 
-#define NEED(call)                            \
-	do {                                  \
-		if ((call) < 0)               \
-			bench_skip(#call);    \
+#define NEED(call)                                                                                 \
+	do {                                                                                       \
+		if ((call) < 0)                                                                    \
+			bench_skip(#call);                                                         \
 	} while (0)
 
 #endif

@@ -140,8 +140,7 @@ BENCH("open+close, 4 components", 300, 31)
 	sample_tree();
 	bench_start();
 	for (unsigned i = 0; i < n; i++) {
-		long fd = raw_syscall(__NR_open, (long)"/tmp/a/b/file",
-				      O_RDONLY, 0);
+		long fd = raw_syscall(__NR_open, (long)"/tmp/a/b/file", O_RDONLY, 0);
 
 		raw_syscall(__NR_close, fd, 0, 0);
 	}
@@ -151,8 +150,7 @@ BENCH("open+close, 4 components", 300, 31)
 BENCH("creat+unlink (tmpfs)", 100, 31)
 {
 	for (unsigned i = 0; i < n; i++) {
-		long fd = raw_syscall(__NR_open, (long)"created",
-				      O_RDWR | O_CREAT | O_EXCL, 0644);
+		long fd = raw_syscall(__NR_open, (long)"created", O_RDWR | O_CREAT | O_EXCL, 0644);
 
 		raw_syscall(__NR_close, fd, 0, 0);
 		raw_syscall(__NR_unlink, (long)"created", 0, 0);

@@ -84,8 +84,7 @@ BENCH("pipe ping-pong round trip", 200, 15)
 static void futex_wait_while(volatile uint32_t *word, uint32_t value)
 {
 	while (*word == value)
-		raw_syscall4(__NR_futex, (long)word, FUTEX_WAIT, (long)value,
-			     0);
+		raw_syscall4(__NR_futex, (long)word, FUTEX_WAIT, (long)value, 0);
 }
 
 static void futex_set(volatile uint32_t *word, uint32_t value)
@@ -96,8 +95,8 @@ static void futex_set(volatile uint32_t *word, uint32_t value)
 
 BENCH("futex ping-pong round trip", 200, 15)
 {
-	volatile uint32_t *word = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-				       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile uint32_t *word =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	long child = fork();
 
 	NEED(child);
@@ -186,8 +185,8 @@ static void yield_among(unsigned us, unsigned nr_children)
 	static pid_t children[10000];
 	struct sched_param first = { .sched_priority = 1 }, normal = { 0 };
 	size_t len = nr_children * sizeof(uint64_t);
-	volatile uint64_t *counts = mmap(NULL, len, PROT_READ | PROT_WRITE,
-					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile uint64_t *counts =
+		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int start[2];
 
 	NEED(pipe(start));

@@ -8,8 +8,7 @@ enum { PAGE = 4096, NR_PAGES = 256 };
 
 static char *map_pages(size_t nr)
 {
-	char *p = mmap(NULL, nr * PAGE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, nr * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		bench_skip("mmap");
@@ -36,8 +35,7 @@ BENCH("mprotect pair", 200, 31)
 	bench_start();
 	for (unsigned i = 0; i < n; i++) {
 		raw_syscall(__NR_mprotect, (long)p, 16 * PAGE, PROT_READ);
-		raw_syscall(__NR_mprotect, (long)p, 16 * PAGE,
-			    PROT_READ | PROT_WRITE);
+		raw_syscall(__NR_mprotect, (long)p, 16 * PAGE, PROT_READ | PROT_WRITE);
 	}
 	bench_stop();
 	munmap(p, 16 * PAGE);
@@ -77,8 +75,8 @@ BENCH("munmap, per page", NR_PAGES, 31)
 
 BENCH("copy-on-write fault 4K", NR_PAGES, 11)
 {
-	uint64_t *result = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t *result =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	char *p = map_pages(n);
 
 	touch_pages(p, n);
@@ -105,8 +103,7 @@ BENCH("mapped file read, per page", 16, 31)
 
 	NEED(fd);
 	NEED(pwrite(fd, bytes, sizeof(bytes), 0));
-	volatile char *p = mmap(NULL, sizeof(bytes), PROT_READ, MAP_SHARED, fd,
-				0);
+	volatile char *p = mmap(NULL, sizeof(bytes), PROT_READ, MAP_SHARED, fd, 0);
 
 	if (p == MAP_FAILED)
 		bench_skip("mmap");

@@ -35,8 +35,7 @@ BENCH("vfork+exit+wait", 20, 11)
 BENCH("fork call, 64 MB touched", 1, 5)
 {
 	size_t len = 64 << 20;
-	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		bench_skip("mmap");

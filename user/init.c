@@ -209,10 +209,8 @@ static void sleep_ms(long ms)
 static _Noreturn void power_off(void)
 {
 	SYSCALL(sync);
-	SYSCALL(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
-		LINUX_REBOOT_CMD_POWER_OFF, NULL);
-	SYSCALL(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
-		LINUX_REBOOT_CMD_RESTART, NULL);
+	SYSCALL(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_POWER_OFF, NULL);
+	SYSCALL(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART, NULL);
 	for (;;)
 		SYSCALL(pause);
 }
@@ -240,8 +238,8 @@ static _Noreturn void fail(const char *what, const char *which, long err)
 
 static void *allocate(size_t len)
 {
-	long p = SYSCALL(mmap, NULL, len, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long p = SYSCALL(mmap, NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 0);
 
 	if (p < 0 && p > -4096)
 		fail("no memory for", "/job", p);
@@ -362,8 +360,7 @@ static long port_open_try(int port, int flags)
 /* Ports appear a moment after their device: waits up to ten seconds. */
 static int port_open(int port, int flags)
 {
-	static const char *const names[] = { "console", "control", "stdin",
-					     "stdout", "stderr" };
+	static const char *const names[] = { "console", "control", "stdin", "stdout", "stderr" };
 	long fd = port_open_try(port, flags);
 
 	for (int i = 0; fd < 0 && i < 5000; i++) {
@@ -377,15 +374,14 @@ static int port_open(int port, int flags)
 
 /* ---------------------------------------------------------- file systems */
 
-static long mount_at(const char *source, const char *target, const char *type,
-		     unsigned long flags, const char *options)
+static long mount_at(const char *source, const char *target, const char *type, unsigned long flags,
+		     const char *options)
 {
 	return SYSCALL(mount, source, target, type, flags, options);
 }
 
-static void mount_or_fail(const char *source, const char *target,
-			  const char *type, unsigned long flags,
-			  const char *options)
+static void mount_or_fail(const char *source, const char *target, const char *type,
+			  unsigned long flags, const char *options)
 {
 	long err = mount_at(source, target, type, flags, options);
 
@@ -394,13 +390,12 @@ static void mount_or_fail(const char *source, const char *target,
 }
 
 /* Mounts a folder that the host shares under `tag`. */
-static void mount_share(const char *tag, const char *target,
-			unsigned long flags)
+static void mount_share(const char *tag, const char *target, unsigned long flags)
 {
 	bool is_9p = !after((char *)job.root, "virtiofs");
 
 	mount_or_fail(tag, target, is_9p ? "9p" : "virtiofs", flags,
-		      !is_9p		 ? NULL :
+		      !is_9p            ? NULL :
 		      flags & MS_RDONLY ? "trans=virtio,version=9p2000.L,"
 					  "msize=524288,cache=loose" :
 					  "trans=virtio,version=9p2000.L,"
@@ -424,33 +419,28 @@ static void mount_tree(void)
 /* What a program expects to be mounted; the current folder is the root. */
 static void mount_usual(void)
 {
-	static const char *const dirs[] = { "dev", "proc", "sys", "run",
-					    "tmp" };
+	static const char *const dirs[] = { "dev", "proc", "sys", "run", "tmp" };
 
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
 		SYSCALL(mkdir, dirs[i], 0755);
 	if (SYSCALL(access, "dev/null", 0) < 0)
 		mount_or_fail("devtmpfs", "dev", "devtmpfs", MS_NOSUID, NULL);
-	mount_or_fail("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		      NULL);
-	mount_or_fail("sysfs", "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		      NULL);
+	mount_or_fail("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount_or_fail("sysfs", "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	SYSCALL(mkdir, "dev/pts", 0755);
 	mount_or_fail("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
 		      "gid=5,mode=620,ptmxmode=666");
 	SYSCALL(mkdir, "dev/shm", 01777);
-	mount_or_fail("tmpfs", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV,
-		      "mode=1777");
-	mount_or_fail("tmpfs", "run", "tmpfs", MS_NOSUID | MS_NODEV,
-		      "mode=755");
+	mount_or_fail("tmpfs", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+	mount_or_fail("tmpfs", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755");
 	SYSCALL(mkdir, "run/lock", 01777);
 	SYSCALL(symlink, "/proc/self/fd", "dev/fd");
 	SYSCALL(symlink, "/proc/self/fd/0", "dev/stdin");
 	SYSCALL(symlink, "/proc/self/fd/1", "dev/stdout");
 	SYSCALL(symlink, "/proc/self/fd/2", "dev/stderr");
 	for (size_t i = 0; i < job.tmpfs.nr; i++)
-		mount_or_fail("tmpfs", job.tmpfs.item[i] + 1, "tmpfs",
-			      MS_NOSUID | MS_NODEV, "mode=1777");
+		mount_or_fail("tmpfs", job.tmpfs.item[i] + 1, "tmpfs", MS_NOSUID | MS_NODEV,
+			      "mode=1777");
 }
 
 /* The writable shares, each at the path that it has on the host. */
@@ -506,7 +496,7 @@ static void enter_root(void)
 /* ---------------------------------------------------------- the command */
 
 #define STRING_(x) #x
-#define STRING(x)  STRING_(x)
+#define STRING(x) STRING_(x)
 
 /* Where the kernel returns to after a signal handler. */
 static __attribute__((naked)) void signal_return(void)
@@ -547,8 +537,7 @@ static long execute(void)
 	while (*path && *name) {
 		struct text file = { 0 };
 
-		while (*path && *path != ':' &&
-		       file.len < sizeof(file.bytes) - 1)
+		while (*path && *path != ':' && file.len < sizeof(file.bytes) - 1)
 			file.bytes[file.len++] = *path++;
 		if (*path == ':')
 			path++;
@@ -719,8 +708,7 @@ static void stream_step(struct stream *s, short from_events, short to_events)
 {
 	if (s->from >= 0 && stream_is_empty(s) && from_events)
 		stream_fill(s);
-	if (s->to >= 0 && !stream_is_empty(s) &&
-	    (to_events || s->head == 0))
+	if (s->to >= 0 && !stream_is_empty(s) && (to_events || s->head == 0))
 		stream_drain(s);
 }
 
@@ -828,8 +816,7 @@ static void loop_step(long pid)
 		streams[0].head = streams[0].tail = 0;
 	}
 	for (int i = 0; i < 3; i++)
-		stream_step(&streams[i], p[1 + 2 * i].revents,
-			    p[2 + 2 * i].revents);
+		stream_step(&streams[i], p[1 + 2 * i].revents, p[2 + 2 * i].revents);
 	/* Everything came and was passed on: the command reads end of file. */
 	if (stream_is_done(&streams[0]))
 		stream_close(&streams[0].to);
@@ -885,8 +872,7 @@ static void console_open(void)
 	long fd = -ENOENT;
 
 	for (int i = 0; fd < 0 && i < 5000; i++) {
-		fd = SYSCALL(open, "/dev/hvc0",
-			     O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+		fd = SYSCALL(open, "/dev/hvc0", O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
 		if (fd < 0)
 			sleep_ms(1);
 	}

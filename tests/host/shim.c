@@ -263,7 +263,7 @@ __weak void rcu_barrier(void)
 
 /* ---- memory ---- */
 
-static u32 fail_countdown;	/* 0: off */
+static u32 fail_countdown; /* 0: off */
 static bool allocation_failed;
 
 __weak void test_fail_allocation(unsigned n)
