@@ -76,7 +76,7 @@ endif
 
 # -------------------------------------------------------------- targets
 
-.PHONY: all debug run test check bench clean help tests
+.PHONY: all debug run test check bench docs clean help tests
 all: build/release/nos.elf $(INIT)
 debug: build/debug/nos.elf $(INIT)
 
@@ -92,6 +92,9 @@ check:
 bench: all
 	./nos bench
 
+docs: build/release/nos.elf
+	$(PYTHON) tools/syscall_page.py
+
 clean:
 	rm -rf build compile_commands.json
 
@@ -102,6 +105,7 @@ help:
 	@echo 'make test       every test; ends with "N passed, N failed"'
 	@echo 'make check      warnings, layers, headers, format, lint, size gate'
 	@echo 'make bench      instruction counts beside those of Linux'
+	@echo 'make docs       the generated pages: docs/syscalls.md'
 	@echo 'make compile_commands.json   for clangd and clang-tidy'
 	@echo 'make clean      remove build/'
 	@echo 'V=1 shows the commands; TEST=name and LEVEL=n choose tests'

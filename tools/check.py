@@ -165,6 +165,12 @@ def check_words():
     return faults
 
 
+def check_pages():
+    """Generated pages are what the kernel says (make docs)."""
+    status, output = command([sys.executable, "tools/syscall_page.py", "--check"])
+    return [output] if status else []
+
+
 STEPS = {
     "gcc": check_gcc,
     "clang": check_clang,
@@ -173,6 +179,7 @@ STEPS = {
     "format": check_format,
     "size": check_size,
     "words": check_words,
+    "pages": check_pages,
     "tidy": check_tidy,
 }
 
