@@ -24,8 +24,8 @@ enum lock_rank {
 	RANK_PAGE_CACHE_MAPPINGS, /* list of mappings of one page cache */
 	RANK_FOLIO, /* folio content lock, by index within a file */
 	RANK_DRIVER,
-	RANK_NOTIFY,		/* all lists of inotify's watches */
-	RANK_NOTIFY_QUEUE,	/* the events of one instance */
+	RANK_NOTIFY, /* all lists of inotify's watches */
+	RANK_NOTIFY_QUEUE, /* the events of one instance */
 	RANK_VMAP,
 	/* spin locks */
 	RANK_TASK_LIST = 64, /* parent, child, group and session lists */
