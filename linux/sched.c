@@ -378,19 +378,88 @@ long sys_getpriority(int which, int who)
 	return err ? err : 20 - w.value;
 }
 
-/* ---- I/O priority: kept by nobody yet, so only the default exists ---- */
+/* ---- I/O priority (ioprio_set(2)) ---- */
 
+/* One task, or the tasks of all processes that `which` and `who` select: counted, at most `max`. */
+static unsigned find_io_tasks(int which, int who, struct task **to, unsigned max)
+{
+	struct process *p;
+	unsigned nr = 0;
+
+	if (which == IOPRIO_WHO_PROCESS) {
+		to[0] = find_task(who);
+		return to[0] ? 1 : 0;
+	}
+	for (s32 from = 1; (p = process_next(from)); from = p->tgid + 1, process_put(p)) {
+		if (nr < max &&
+		    is_selected(p, which == IOPRIO_WHO_PGRP ? PRIO_PGRP : PRIO_USER, who)) {
+			task_get_ref(p->leader);
+			to[nr++] = p->leader;
+		}
+	}
+	return nr;
+}
+
+static bool io_priority_is_valid(int prio)
+{
+	int class = IOPRIO_PRIO_CLASS(prio), level = IOPRIO_PRIO_DATA(prio);
+
+	switch (class) {
+	case IOPRIO_CLASS_RT:
+	case IOPRIO_CLASS_BE:
+		return level < 8;
+	case IOPRIO_CLASS_IDLE:
+		return true;
+	default:
+		return class == IOPRIO_CLASS_NONE && level == 0;
+	}
+}
+
+static bool is_io_who(int which)
+{
+	return which == IOPRIO_WHO_PROCESS || which == IOPRIO_WHO_PGRP || which == IOPRIO_WHO_USER;
+}
+
+long sys_ioprio_set(int which, int who, int prio)
+{
+	struct task *tasks[64];
+	unsigned nr;
+	int err = 0;
+
+	if (!io_priority_is_valid(prio) || !is_io_who(which))
+		return -EINVAL;
+	if (IOPRIO_PRIO_CLASS(prio) == IOPRIO_CLASS_RT && !capable(CAP_SYS_NICE) &&
+	    !capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	nr = find_io_tasks(which, who, tasks, ARRAY_SIZE(tasks));
+	for (unsigned i = 0; i < nr; i++) {
+		if (owns(tasks[i]))
+			WRITE_ONCE(tasks[i]->io_priority, (u16)prio);
+		else
+			err = -EPERM;
+		task_put(tasks[i]);
+	}
+	return nr ? err : -ESRCH;
+}
+
+/* The best of those selected: a smaller value is a better priority, but 0 is none. */
 long sys_ioprio_get(int which, int who)
 {
-	struct task *t;
+	struct task *tasks[64];
+	unsigned nr;
+	int best = 0;
 
-	if (which != IOPRIO_WHO_PROCESS && which != IOPRIO_WHO_PGRP && which != IOPRIO_WHO_USER)
+	if (!is_io_who(which))
 		return -EINVAL;
-	if (which == IOPRIO_WHO_PROCESS) {
-		t = find_task(who);
-		if (!t)
-			return -ESRCH;
-		task_put(t);
+	nr = find_io_tasks(which, who, tasks, ARRAY_SIZE(tasks));
+	for (unsigned i = 0; i < nr; i++) {
+		int prio = READ_ONCE(tasks[i]->io_priority);
+
+		if (prio && (!best || prio < best))
+			best = prio;
+		task_put(tasks[i]);
 	}
-	return IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 4);
+	if (!nr)
+		return -ESRCH;
+	return best ? best : IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 4);
 }

@@ -205,6 +205,7 @@ static void copy_state(struct task *t, const struct clone_request *r,
 	memcpy(t->comm, me->comm, sizeof(t->comm));
 	t->blocked = me->blocked;
 	t->personality = me->personality;
+	t->io_priority = me->io_priority;
 	t->timer_slack_ns = me->timer_slack_ns;
 	if (!(r->flags & CLONE_VM) || (r->flags & CLONE_VFORK)) {
 		t->altstack_sp = me->altstack_sp;

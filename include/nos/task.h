@@ -125,6 +125,7 @@ struct task {
 	struct completion *vfork_done;	/* the parent's, while it waits */
 	u64 rseq_switches;		/* switches seen at the last fix-up */
 	u32 personality;
+	u16 io_priority;		/* IOPRIO_PRIO_VALUE, 0: from nice; no I/O scheduler reads it yet */
 	u64 timer_slack_ns;
 	u64 faults_minor, faults_major;
 	u64 io_read_chars, io_write_chars, io_read_calls, io_write_calls, io_read_bytes,
