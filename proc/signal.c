@@ -33,6 +33,7 @@
 #include "internal.h"
 
 #include <nos/init.h>
+#include <nos/ipc.h>
 
 #include <asm/siginfo.h>
 #include <linux/capability.h>
@@ -93,8 +94,11 @@ static void handlers_free(struct rcu_head *head)
 
 void signal_handlers_put(struct signal_handlers *h)
 {
-	if (ref_put(&h->refs))
-		rcu_call(&h->rcu, handlers_free);
+	if (!ref_put(&h->refs))
+		return;
+	/* An epoll that outlives the process may still watch a signalfd of it. */
+	wake_all_key(&h->signalfd_queue, POLL_KEY_FREE);
+	rcu_call(&h->rcu, handlers_free);
 }
 
 struct signal_handlers *process_lock_signals(struct process *p, u64 *flags)
