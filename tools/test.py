@@ -33,7 +33,7 @@ PACKAGES = {  # a file of each package that the tests need
     "/usr/bin/xz": "xz-utils", "/usr/bin/musl-gcc": "musl-tools", "/usr/bin/go": "golang-go",
     "/usr/bin/taskset": "util-linux", "/usr/bin/strace": "strace",
     "/usr/bin/qemu-system-x86_64": "qemu-system-x86", "/usr/bin/ldd": "libc-bin",
-    "/usr/bin/lsblk": "util-linux", "/usr/bin/diff": "diffutils", "/usr/bin/g++": "g++",
+    "/usr/bin/lsblk": "util-linux", "/usr/bin/diff": "diffutils", "/usr/bin/g++": "g++", "/usr/bin/bzip2": "bzip2",
 }
 
 
