@@ -78,8 +78,10 @@ static int write_file(const char *path, const struct cpio_entry *e)
 
 static int set_attributes(const char *path, const struct cpio_entry *e)
 {
-	struct inode_change c = { .valid = ATTR_UID | ATTR_GID | ATTR_MTIME, .uid = e->uid,
-				  .gid = e->gid, .mtime.sec = e->mtime };
+	struct inode_change c = { .valid = ATTR_UID | ATTR_GID | ATTR_MTIME,
+				  .uid = e->uid,
+				  .gid = e->gid,
+				  .mtime.sec = e->mtime };
 	struct inode_change mode = { .valid = ATTR_MODE, .mode = e->mode & 07777 };
 	struct path p;
 	int err = path_lookup(AT_FDCWD, path, 0, &p);

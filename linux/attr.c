@@ -86,8 +86,7 @@ static bool is_empty_name(const char __user *path, unsigned int flags)
 {
 	char first;
 
-	return (flags & AT_EMPTY_PATH) &&
-	       (!path || (!copy_from_user(&first, path, 1) && !first));
+	return (flags & AT_EMPTY_PATH) && (!path || (!copy_from_user(&first, path, 1) && !first));
 }
 
 long sys_newfstatat(int dirfd, const char __user *path, void __user *stat, int flags)
@@ -183,8 +182,9 @@ static int put_statfs(const struct path *p, void __user *to)
 	f.f_fsid.val[1] = (int)(s.fsid >> 32);
 	f.f_namelen = s.name_max;
 	/* ST_VALID, and the mount's flags, which have MS_'s values but for relatime (4096). */
-	f.f_flags = 0x20 | (flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS |
-				     MS_NOATIME | MS_NODIRATIME)) |
+	f.f_flags = 0x20 |
+		    (flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS |
+			      MS_NOATIME | MS_NODIRATIME)) |
 		    (flags & MS_RELATIME ? 4096 : 0);
 	return copy_to_user(to, &f, sizeof(f)) ? -EFAULT : 0;
 }
@@ -281,7 +281,8 @@ static struct inode_change owner_change(u32 uid, u32 gid)
 {
 	return (struct inode_change){ .valid = (uid != ~0u ? ATTR_UID : 0) |
 					       (gid != ~0u ? ATTR_GID : 0),
-				      .uid = uid, .gid = gid };
+				      .uid = uid,
+				      .gid = gid };
 }
 
 long sys_chown(const char __user *path, u32 uid, u32 gid)
@@ -315,7 +316,8 @@ long sys_fchownat(int dirfd, const char __user *path, u32 uid, u32 gid, int flag
 }
 
 /* One of utimensat(2)'s two times; set: the bit of a given time, now: that of the clock's. */
-static int add_time(struct inode_change *c, struct timestamp *to, s64 sec, s64 nsec, u32 set, u32 now)
+static int add_time(struct inode_change *c, struct timestamp *to, s64 sec, s64 nsec, u32 set,
+		    u32 now)
 {
 	if (nsec == UTIME_OMIT)
 		return 0;

@@ -8,7 +8,7 @@
 #include <linux/inotify.h>
 #include <linux/stat.h>
 
-struct dirent64 {		/* struct linux_dirent64 of getdents64(2) */
+struct dirent64 { /* struct linux_dirent64 of getdents64(2) */
 	u64 ino;
 	s64 next;
 	u16 length;
@@ -16,7 +16,7 @@ struct dirent64 {		/* struct linux_dirent64 of getdents64(2) */
 	char name[];
 };
 
-struct dirent_old {		/* struct linux_dirent; the type is the record's last byte */
+struct dirent_old { /* struct linux_dirent; the type is the record's last byte */
 	u64 ino;
 	u64 next;
 	u16 length;

@@ -119,7 +119,8 @@ static long record_lock(struct file *f, unsigned int cmd, void __user *arg)
 long sys_flock(int fd, unsigned int operation)
 {
 	scoped_fd r = fd_lookup(fd);
-	struct file_lock_request l = { .end = S64_MAX, .flock = true,
+	struct file_lock_request l = { .end = S64_MAX,
+				       .flock = true,
 				       .wait = !(operation & 4 /* LOCK_NB */) };
 
 	switch (operation & ~4u) {

@@ -120,7 +120,8 @@ __hot long sys_write(int fd, const void __user *buf, size_t count)
 	return count_write(f->ops->write(f, &b, &f->position));
 }
 
-static __noinline long transfer_at(int fd, const void __user *buf, size_t count, s64 pos, bool write)
+static __noinline long transfer_at(int fd, const void __user *buf, size_t count, s64 pos,
+				   bool write)
 {
 	u64 at = (u64)pos;
 	struct iobuf b;
@@ -407,8 +408,8 @@ long sys_openat2(int dirfd, const char __user *path, const void __user *how_arg,
 		return -EINVAL;
 	if ((how.flags & (O_CREAT | __O_TMPFILE)) ? how.mode & ~07777ull : how.mode)
 		return -EINVAL;
-	if ((how.flags & __O_TMPFILE) && ((how.flags & O_TMPFILE) != O_TMPFILE ||
-					  (how.flags & O_ACCMODE) == O_RDONLY))
+	if ((how.flags & __O_TMPFILE) &&
+	    ((how.flags & O_TMPFILE) != O_TMPFILE || (how.flags & O_ACCMODE) == O_RDONLY))
 		return -EINVAL;
 	err = resolve_flags(how.resolve, &lookup);
 	if (err)

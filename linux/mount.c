@@ -68,7 +68,8 @@ long sys_umount2(const char __user *target, int flags)
 		return -EINVAL;
 	err = user_path_get(&p, target);
 	if (!err)
-		err = path_lookup(AT_FDCWD, p.text, flags & UMOUNT_NOFOLLOW ? 0 : LOOKUP_FOLLOW, &at);
+		err = path_lookup(AT_FDCWD, p.text, flags & UMOUNT_NOFOLLOW ? 0 : LOOKUP_FOLLOW,
+				  &at);
 	if (err)
 		return err;
 	err = vfs_umount(&at, flags & ~UMOUNT_NOFOLLOW);

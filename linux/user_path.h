@@ -5,7 +5,7 @@
 #include <nos/slab.h>
 #include "syscalls.h"
 
-#define MAX_RW_BYTES 0x7ffff000ul	/* read(2): at most this is transferred */
+#define MAX_RW_BYTES 0x7ffff000ul /* read(2): at most this is transferred */
 
 /* A name copied in; short ones stay on the stack. */
 struct user_path {
@@ -42,8 +42,8 @@ struct user_vec {
 	struct iobuf_segment small[8];
 };
 /* 0, -EFAULT, -EINVAL (too many, lengths overflow), -ENOMEM. */
-int user_vec_get(struct user_vec *v, struct iobuf *b, const void __user *vec, unsigned long nr)
-	__must_check;
+int user_vec_get(struct user_vec *v, struct iobuf *b, const void __user *vec,
+		 unsigned long nr) __must_check;
 static inline void user_vec_end(struct user_vec *v)
 {
 	if (unlikely(v->large))

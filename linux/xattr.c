@@ -138,7 +138,8 @@ long sys_lsetxattr(const char __user *path, const char __user *name, const void 
 	return ON_TARGET(target_name(&t, path, false), set_on(&t, name, value, size, flags));
 }
 
-long sys_fsetxattr(int fd, const char __user *name, const void __user *value, size_t size, int flags)
+long sys_fsetxattr(int fd, const char __user *name, const void __user *value, size_t size,
+		   int flags)
 {
 	return ON_TARGET(target_fd(&t, fd), set_on(&t, name, value, size, flags));
 }
@@ -148,7 +149,8 @@ long sys_getxattr(const char __user *path, const char __user *name, void __user 
 	return ON_TARGET(target_name(&t, path, true), get_on(&t, name, value, size));
 }
 
-long sys_lgetxattr(const char __user *path, const char __user *name, void __user *value, size_t size)
+long sys_lgetxattr(const char __user *path, const char __user *name, void __user *value,
+		   size_t size)
 {
 	return ON_TARGET(target_name(&t, path, false), get_on(&t, name, value, size));
 }

@@ -230,7 +230,8 @@ int dentry_set_attributes(struct dentry *d, struct inode_change *c)
 
 static int change_size(struct inode *i, u64 size, struct file *f)
 {
-	struct inode_change c = { .valid = ATTR_SIZE | ATTR_MTIME_NOW | ATTR_KILL_SUID, .size = size,
+	struct inode_change c = { .valid = ATTR_SIZE | ATTR_MTIME_NOW | ATTR_KILL_SUID,
+				  .size = size,
 				  .file = f };
 
 	if (size > i->sb->max_bytes)

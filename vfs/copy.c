@@ -11,7 +11,7 @@
 #include <linux/signal.h>
 #include <nos/page.h>
 
-#define BATCH 16		/* pages handed over in one write */
+#define BATCH 16 /* pages handed over in one write */
 #define BUFFER_BYTES 65536
 
 static bool is_cached(const struct file *f)
@@ -42,9 +42,8 @@ static ssize_t gather(struct file *in, u64 pos, size_t len, struct folio *folios
 		offset = pos - (f->index << PAGE_SHIFT);
 		n = min(len, folio_size(f) - offset);
 		folios[*nr] = f;
-		segments[(*nr)++] = (struct iobuf_segment){
-			(u64)(uintptr_t)folio_address(f) + offset, n
-		};
+		segments[(*nr)++] =
+			(struct iobuf_segment){ (u64)(uintptr_t)folio_address(f) + offset, n };
 		pos += n;
 		len -= n;
 		total += n;
@@ -52,7 +51,8 @@ static ssize_t gather(struct file *in, u64 pos, size_t len, struct folio *folios
 	return (ssize_t)total;
 }
 
-static ssize_t write_cached(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos, size_t len)
+static ssize_t write_cached(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
+			    size_t len)
 {
 	struct folio *folios[BATCH];
 	struct iobuf_segment segments[BATCH];
@@ -127,8 +127,8 @@ ssize_t vfs_sendfile(struct file *out, struct file *in, u64 *in_pos, size_t len)
 	return transfer(in, in_pos, out, NULL, len);
 }
 
-ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos, size_t len,
-			    u32 flags)
+ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
+			    size_t len, u32 flags)
 {
 	u64 from = in_pos ? *in_pos : in->position, to = out_pos ? *out_pos : out->position;
 

@@ -74,7 +74,8 @@ static inline u64 fold(u64 a, u64 b)
 #ifdef NOS_HOST
 __attribute__((no_sanitize("address", "thread")))
 #endif
-static inline u64 load_word(const char *p)
+static inline u64
+load_word(const char *p)
 {
 	u64 w = 0;
 
@@ -199,7 +200,7 @@ struct dentry *dentry_find_rcu(const struct dentry *parent, const char *name, u3
 
 		if (READ_ONCE(d->hash) != hash)
 			continue;
-	again:
+again:
 		s = seq_read_begin(&d->sequence);
 		if (READ_ONCE(d->parent) != parent || READ_ONCE(d->name_len) != len ||
 		    !(READ_ONCE(d->flags) & DENTRY_HASHED))
@@ -630,8 +631,7 @@ static struct dentry *insert_looking(struct dentry *d)
 		spin_lock(bucket_lock_of(b));
 		for (other = buckets[b]; other; other = other->hash_next)
 			if (other->hash == d->hash && other->parent == parent &&
-			    other->name_len == d->name_len &&
-			    (other->flags & DENTRY_HASHED) &&
+			    other->name_len == d->name_len && (other->flags & DENTRY_HASHED) &&
 			    !memcmp(other->name, d->name, d->name_len)) {
 				found = true;
 				break;
@@ -810,9 +810,10 @@ u64 dentry_reclaim(u64 nr)
 
 void dentry_cache_init(void)
 {
-	static const struct slab_cache_info info = {
-		.name = "dentry", .size = sizeof(struct dentry), .align = CACHE_LINE, .account = true
-	};
+	static const struct slab_cache_info info = { .name = "dentry",
+						     .size = sizeof(struct dentry),
+						     .align = CACHE_LINE,
+						     .account = true };
 	struct memory_stats m;
 	unsigned order;
 

@@ -255,7 +255,8 @@ static inline __always_inline void mark_free(struct fd_table *t, u32 fd)
 		t->next_hint = fd;
 }
 
-static inline __always_inline int allocate_locked(struct fd_table *t, u32 first, u32 limit, u32 flags, bool locked)
+static inline __always_inline int allocate_locked(struct fd_table *t, u32 first, u32 limit,
+						  u32 flags, bool locked)
 {
 	u32 hint = t->next_hint;
 
@@ -437,17 +438,17 @@ int fd_dup_to(int old, int new, u32 flags)
 	struct fd_table *t = fd_table_current();
 	struct file *f, *was;
 
-	if ((u32)new >= fd_limit())
+	if ((u32) new >= fd_limit())
 		return -EBADF;
 	spin_lock(&t->lock);
-	while ((u32)new >= t->array->size) {
+	while ((u32) new >= t->array->size) {
 		int err;
 
 		if ((u32)old >= t->array->size || !t->array->files[old]) {
 			spin_unlock(&t->lock);
 			return -EBADF;
 		}
-		err = grow_locked(t, (u32)new + 1, true);
+		err = grow_locked(t, (u32) new + 1, true);
 		if (err) {
 			spin_unlock(&t->lock);
 			return err;
@@ -455,13 +456,13 @@ int fd_dup_to(int old, int new, u32 flags)
 	}
 	f = (u32)old < t->array->size ? t->array->files[old] : NULL;
 	was = t->array->files[new];
-	if (!f || (!was && bitmap_test(t->array->used, (u32)new))) {
+	if (!f || (!was && bitmap_test(t->array->used, (u32) new))) {
 		/* EBUSY: an open in another thread has reserved the slot (dup(2)). */
 		spin_unlock(&t->lock);
 		return f ? -EBUSY : -EBADF;
 	}
 	file_get(f);
-	mark_used(t->array, (u32)new, flags);
+	mark_used(t->array, (u32) new, flags);
 	rcu_store(t->array->files[new], f);
 	spin_unlock(&t->lock);
 	if (was)

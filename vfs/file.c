@@ -239,9 +239,9 @@ int file_become(struct file *f, struct inode *real)
 /* proc(5), protected_fifos and protected_regular: O_CREAT of another's file in a sticky directory. */
 static int may_create_over(const struct inode *dir, const struct inode *i)
 {
-	u32 level = (i->mode & S_IFMT) == S_IFREG  ? sysctl_protected_regular :
+	u32 level = (i->mode & S_IFMT) == S_IFREG ? sysctl_protected_regular :
 		    (i->mode & S_IFMT) == S_IFIFO ? sysctl_protected_fifos :
-						      0;
+						    0;
 
 	if (!level || !dir || !(dir->mode & S_ISVTX) || i->uid == dir->uid ||
 	    i->uid == cred_current()->fsuid)
@@ -379,7 +379,8 @@ static struct file *open_tmpfile(int dirfd, const char *name, u32 flags, u32 mod
 }
 
 /* One try at making what the lookup did not find: 1 = someone else made it, look again. */
-static int open_create(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup, struct path *out)
+static int open_create(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup,
+		       struct path *out)
 {
 	struct path_parent parent;
 	int err = path_lookup_parent(dirfd, name, flags & O_EXCL ? lookup & ~LOOKUP_FOLLOW : lookup,
@@ -543,7 +544,8 @@ struct file *file_create_pseudo(const char *fs_name, u32 inode_mode, const struc
 	return f;
 }
 
-struct file *file_create_sibling(struct file *f, const struct file_ops *ops, void *private, u32 flags)
+struct file *file_create_sibling(struct file *f, const struct file_ops *ops, void *private,
+				 u32 flags)
 {
 	return file_on_dentry(f->path.dentry, f->path.mount, ops, private, flags);
 }
@@ -582,10 +584,12 @@ static struct mount *pseudo_mount(const struct fs_type *t)
 
 static int file_init(void)
 {
-	static const struct slab_cache_info info = {
-		.name = "file", .size = sizeof(struct file), .align = CACHE_LINE, .rcu_typed = true,
-		.account = true, .construct = file_construct
-	};
+	static const struct slab_cache_info info = { .name = "file",
+						     .size = sizeof(struct file),
+						     .align = CACHE_LINE,
+						     .rcu_typed = true,
+						     .account = true,
+						     .construct = file_construct };
 
 	if (file_cache)
 		return 0;

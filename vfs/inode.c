@@ -23,7 +23,8 @@ struct timestamp timestamp_now(void)
 {
 	u64 ns = clock_coarse_realtime_ns();
 
-	return (struct timestamp){ .sec = (s64)(ns / NSEC_PER_SEC), .nsec = (u32)(ns % NSEC_PER_SEC) };
+	return (struct timestamp){ .sec = (s64)(ns / NSEC_PER_SEC),
+				   .nsec = (u32)(ns % NSEC_PER_SEC) };
 }
 
 void inode_init(struct inode *i, struct super_block *sb, u64 ino, u32 mode)
@@ -31,8 +32,9 @@ void inode_init(struct inode *i, struct super_block *sb, u64 ino, u32 mode)
 	static const struct inode_ops no_ops;
 	static const struct file_ops no_file_ops;
 
-	*i = (struct inode){ .mode = mode, .nlink = 1, .ops = &no_ops, .file_ops = &no_file_ops,
-			     .sb = sb };
+	*i = (struct inode){
+		.mode = mode, .nlink = 1, .ops = &no_ops, .file_ops = &no_file_ops, .sb = sb
+	};
 	i->ino = ino ? ino : atomic_fetch_add(&next_ino, 1);
 	i->atime = i->mtime = i->ctime = i->btime = timestamp_now();
 	ref_init(&i->refs, 1);

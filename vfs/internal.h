@@ -73,27 +73,27 @@ static inline bool dentry_is_negative(const struct dentry *d)
 void super_publish(struct super_block *sb);
 
 struct mount {
-	struct mount *hash_next;	/* by parent and place */
-	struct mount *parent;		/* NULL: the root of its tree */
-	struct dentry *mountpoint;	/* in the parent */
+	struct mount *hash_next; /* by parent and place */
+	struct mount *parent; /* NULL: the root of its tree */
+	struct dentry *mountpoint; /* in the parent */
 	struct dentry *root;
 	struct super_block *sb;
-	u32 flags;			/* MS_RDONLY, NOSUID, NODEV, NOEXEC, *ATIME */
+	u32 flags; /* MS_RDONLY, NOSUID, NODEV, NOEXEC, *ATIME */
 	u32 id;
-	struct ref refs;		/* one is the tree's; children and users hold the rest */
-	s32 writers;			/* atomic */
-	struct list children, sibling;	/* under mount_lock */
-	struct mount_namespace *ns;	/* NULL: detached or the kernel's own */
+	struct ref refs; /* one is the tree's; children and users hold the rest */
+	s32 writers; /* atomic */
+	struct list children, sibling; /* under mount_lock */
+	struct mount_namespace *ns; /* NULL: detached or the kernel's own */
 	struct list ns_node;
 	char *source;
 	bool expire_mark;
-	struct mount *copy;		/* while a tree is copied: this one's */
-	struct mount *dead_parent;	/* detached: whose reference is still to be dropped */
+	struct mount *copy; /* while a tree is copied: this one's */
+	struct mount *dead_parent; /* detached: whose reference is still to be dropped */
 	struct rcu_head rcu;
 };
 
-extern struct mutex mount_lock;		/* every change of a mount tree */
-extern struct seqlock mount_sequence;	/* for RCU walks */
+extern struct mutex mount_lock; /* every change of a mount tree */
+extern struct seqlock mount_sequence; /* for RCU walks */
 
 /* Under RCU or mount_lock: what is mounted at the place; NULL.  Not referenced. */
 struct mount *mount_find_rcu(const struct mount *parent, const struct dentry *place);
@@ -116,15 +116,15 @@ static inline void mount_end_write(struct mount *m)
 /* The last component of a name and the directory it is to be found in. */
 struct path_parent {
 	struct path dir;
-	const char *name;	/* valid while the original name or `link` lives */
+	const char *name; /* valid while the original name or `link` lives */
 	u32 len;
-	u8 type;		/* enum last_type */
+	u8 type; /* enum last_type */
 	bool trailing_slash;
-	char *link;		/* to be freed; NULL */
+	char *link; /* to be freed; NULL */
 };
 enum last_type { LAST_NORMAL, LAST_ROOT, LAST_DOT, LAST_DOTDOT };
-int path_lookup_parent(int dirfd, const char *name, u32 flags, struct path_parent *out)
-	__must_check;
+int path_lookup_parent(int dirfd, const char *name, u32 flags,
+		       struct path_parent *out) __must_check;
 void path_parent_put(struct path_parent *p);
 /* open(2) with O_CREAT where the lookup found nothing: the new file's path; -EEXIST if someone was
  * faster. */
@@ -144,7 +144,7 @@ void inode_fill_stat(const struct inode *i, struct stat_info *s);
 /* New size or deletion of setuid bits without checks; inode lock held exclusively. */
 int inode_change_locked(struct inode *i, struct inode_change *c);
 int inode_remove_suid_locked(struct inode *i);
-int inode_get_writer(struct inode *i);	/* -ETXTBSY */
+int inode_get_writer(struct inode *i); /* -ETXTBSY */
 void inode_put_writer(struct inode *i);
 void inode_accessed(struct file *f);
 
@@ -157,7 +157,7 @@ int may_create_in(const struct path *dir);
 int may_delete_from(struct inode *dir, struct dentry *victim, bool is_dir);
 
 /* ---- notify.c ---- */
-void notify_inode_gone(struct inode *i);	/* last reference: IN_IGNORED */
+void notify_inode_gone(struct inode *i); /* last reference: IN_IGNORED */
 void notify_child(struct dentry *dir, const char *name, u32 mask, u32 cookie);
 void notify_unlinked(struct inode *i);
 void notify_inode(struct inode *i, u32 mask);

@@ -22,8 +22,8 @@
 
 struct file_lock {
 	struct list node;
-	u64 start, end;		/* inclusive */
-	int type;		/* F_RDLCK or F_WRLCK */
+	u64 start, end; /* inclusive */
+	int type; /* F_RDLCK or F_WRLCK */
 	bool ofd;
 	const void *owner;
 	s32 pid;
@@ -211,11 +211,15 @@ int file_lock(struct file *f, struct file_lock_request *r)
 	struct waiter waiter = WAITER_INIT;
 	struct list dead = LIST_INIT(dead);
 	const void *owner = owner_of(f, r), *blocked_by;
-	int err = list && new && split ? 0 : -ENOLCK;
+	int err = list && new &&split ? 0 : -ENOLCK;
 
 	if (!err)
-		*new = (struct file_lock){ .start = r->start, .end = r->end, .type = r->type,
-					   .ofd = r->ofd, .owner = owner, .pid = r->pid };
+		*new = (struct file_lock){ .start = r->start,
+					   .end = r->end,
+					   .type = r->type,
+					   .ofd = r->ofd,
+					   .owner = owner,
+					   .pid = r->pid };
 	while (!err) {
 		bool posix = !r->ofd && !r->flock;
 

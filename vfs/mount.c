@@ -433,8 +433,9 @@ static int mount_new(const char *source, const struct path *target, const char *
 		return -EINVAL;
 	if (!t)
 		return -ENODEV;
-	sb = t->mount(t, (u32)(flags & (MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK | MS_DIRSYNC |
-					MS_SILENT | MS_LAZYTIME)),
+	sb = t->mount(t,
+		      (u32)(flags & (MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK | MS_DIRSYNC |
+				     MS_SILENT | MS_LAZYTIME)),
 		      source, options ? options : "");
 	if (is_err(sb))
 		return (int)ptr_err(sb);

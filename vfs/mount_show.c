@@ -13,8 +13,8 @@ static void show_flags(struct text_out *out, u32 mount_flags, u32 sb_flags, bool
 		u32 flag;
 		const char *name;
 	} names[] = {
-		{ MS_NOSUID, ",nosuid" },     { MS_NODEV, ",nodev" },
-		{ MS_NOEXEC, ",noexec" },     { MS_NOATIME, ",noatime" },
+		{ MS_NOSUID, ",nosuid" },         { MS_NODEV, ",nodev" },
+		{ MS_NOEXEC, ",noexec" },         { MS_NOATIME, ",noatime" },
 		{ MS_NODIRATIME, ",nodiratime" }, { MS_RELATIME, ",relatime" },
 	};
 
@@ -69,7 +69,8 @@ static void show_one(const struct mount *m, const char *name, struct text_out *o
 	text_char(out, '\n');
 }
 
-void mounts_show(struct mount_namespace *ns, const struct path *root, struct text_out *out, int style)
+void mounts_show(struct mount_namespace *ns, const struct path *root, struct text_out *out,
+		 int style)
 {
 	char *buffer = kmalloc(PATH_MAX, 0);
 	struct mount *m;

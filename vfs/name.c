@@ -185,7 +185,8 @@ static int make_at(int dirfd, const char *name, u32 mode, u64 dev, const char *t
 			if (err)
 				err = check_absent(&p, err);
 			else
-				err = make_named(p.dir.dentry, p.name, p.len, mode, dev, target, &d);
+				err = make_named(p.dir.dentry, p.name, p.len, mode, dev, target,
+						 &d);
 			path_end_write(&p.dir);
 		}
 	}
@@ -210,8 +211,9 @@ static u32 apply_umask(u32 mode)
 
 int vfs_mkdir_at(int dirfd, const char *name, u32 mode)
 {
-	return make_at(dirfd, name, S_IFDIR | apply_umask(mode & (S_IRWXU | S_IRWXG | S_IRWXO | S_ISVTX)),
-		       0, NULL, NULL);
+	return make_at(dirfd, name,
+		       S_IFDIR | apply_umask(mode & (S_IRWXU | S_IRWXG | S_IRWXO | S_ISVTX)), 0,
+		       NULL, NULL);
 }
 
 int vfs_mknod_at(int dirfd, const char *name, u32 mode, u64 dev)
@@ -267,8 +269,8 @@ int vfs_create_in(const struct path_parent *p, u32 mode, struct path *out)
 		return err;
 	err = may_create_in(&p->dir);
 	if (!err)
-		err = make_named(p->dir.dentry, p->name, p->len, S_IFREG | apply_umask(mode & 07777), 0,
-				 NULL, &d);
+		err = make_named(p->dir.dentry, p->name, p->len,
+				 S_IFREG | apply_umask(mode & 07777), 0, NULL, &d);
 	path_end_write(&p->dir);
 	if (err)
 		return err;
@@ -494,7 +496,7 @@ static int rename_check(const struct rename *r)
 		return -ENOTDIR;
 	if (is_dir(old) && dentry_is_ancestor(r->old, r->new_dir))
 		return -EINVAL;
-	if (new && dentry_is_ancestor(r->new, r->old_dir) && is_dir(new))
+	if (new &&dentry_is_ancestor(r->new, r->old_dir) && is_dir(new))
 		return exchange ? -EINVAL : -ENOTEMPTY;
 	if (r->check_permission) {
 		err = may_delete_from(r->old_dir->inode, r->old, is_dir(old));
@@ -513,7 +515,7 @@ static int rename_check(const struct rename *r)
 	} else if (new && !exchange && is_dir(old) != is_dir(new)) {
 		return is_dir(old) ? -ENOTDIR : -EISDIR;
 	}
-	if (READ_ONCE(r->old->nr_mounts) || (r->new && READ_ONCE(r->new->nr_mounts)))
+	if (READ_ONCE(r->old->nr_mounts) || (r->new &&READ_ONCE(r->new->nr_mounts)))
 		return -EBUSY;
 	return r->old_dir->inode->ops->rename ? 0 : -EPERM;
 }
@@ -615,7 +617,8 @@ static int rename_locked(struct rename *r, const char *old, u32 old_len, const c
 	return err;
 }
 
-static int rename_named(struct rename *r, const char *old, u32 old_len, const char *new, u32 new_len)
+static int rename_named(struct rename *r, const char *old, u32 old_len, const char *new,
+			u32 new_len)
 {
 	struct super_block *sb = r->old_dir->sb;
 	bool across = r->old_dir != r->new_dir;
@@ -653,8 +656,11 @@ int dentry_rename(struct dentry *old_dir, const char *old, struct dentry *new_di
 
 static int rename_parents(struct path_parent *from, struct path_parent *to, u32 flags)
 {
-	struct rename r = { .old_dir = from->dir.dentry, .new_dir = to->dir.dentry, .flags = flags,
-			    .check_permission = true, .old_slash = from->trailing_slash,
+	struct rename r = { .old_dir = from->dir.dentry,
+			    .new_dir = to->dir.dentry,
+			    .flags = flags,
+			    .check_permission = true,
+			    .old_slash = from->trailing_slash,
 			    .new_slash = to->trailing_slash };
 	struct inode *replaced;
 	int err;

@@ -22,7 +22,7 @@
 struct notify_event {
 	struct list node;
 	s32 wd;
-	u32 mask, cookie, name_len;	/* with NUL and padding; 0: no name */
+	u32 mask, cookie, name_len; /* with NUL and padding; 0: no name */
 	char name[];
 };
 
@@ -32,7 +32,7 @@ struct instance {
 	u32 nr_events;
 	bool overflowed;
 	struct wait_queue readable;
-	struct list watches;		/* under notify_lock */
+	struct list watches; /* under notify_lock */
 	s32 last_wd;
 	struct notify_event overflow;
 };
@@ -40,7 +40,7 @@ struct instance {
 struct watch {
 	struct list in_inode, in_instance;
 	struct instance *instance;
-	struct inode *inode;		/* referenced */
+	struct inode *inode; /* referenced */
 	s32 wd;
 	u32 mask;
 };
@@ -278,8 +278,9 @@ static struct notify_event *take_event(struct instance *in, size_t room)
 /* Copied without the lock: the copy may fault, and a mapping that goes away then reports a close. */
 static ssize_t put_event(struct instance *in, struct notify_event *e, struct iobuf *to)
 {
-	struct inotify_event out = { .wd = e->wd, .mask = e->mask, .cookie = e->cookie,
-				     .len = e->name_len };
+	struct inotify_event out = {
+		.wd = e->wd, .mask = e->mask, .cookie = e->cookie, .len = e->name_len
+	};
 	size_t size = event_size(e);
 
 	if (iobuf_put(to, &out, sizeof(out)) != sizeof(out) ||
@@ -428,7 +429,7 @@ int inotify_add(struct file *f, const struct path *p, u32 mask)
 	new = kzalloc(sizeof(*new), 0);
 	list = kzalloc(sizeof(*list), 0);
 	if (!new || !list || notify_active >= MAX_WATCHES) {
-		wd = new && list ? -ENOSPC : -ENOMEM;
+		wd = new &&list ? -ENOSPC : -ENOMEM;
 		kfree(new);
 		kfree(list);
 		return wd;
@@ -447,8 +448,9 @@ int inotify_add(struct file *f, const struct path *p, u32 mask)
 		wd = w->wd;
 	} else {
 		inode_get(i);
-		*new = (struct watch){ .instance = in, .inode = i, .mask = mask,
-				       .wd = ++in->last_wd };
+		*new = (struct watch){
+			.instance = in, .inode = i, .mask = mask, .wd = ++in->last_wd
+		};
 		wd = new->wd;
 		list_push_back(&i->watches->watches, &new->in_inode);
 		list_push_back(&in->watches, &new->in_instance);

@@ -161,8 +161,7 @@ bool pseudo_tree_list(const char *path, struct dir_context *c, u64 *position, u6
 		u32 k = (u32)(*position - first);
 		char full[PATH_BYTES];
 
-		snprintf(full, sizeof(full), "%s/%.*s", path, (int)n->item[k].len,
-			 n->item[k].name);
+		snprintf(full, sizeof(full), "%s/%.*s", path, (int)n->item[k].len, n->item[k].name);
 		all = c->add(c, n->item[k].name, n->item[k].len,
 			     hash_bytes(full, strlen(full), 0) | 1ull << 32, n->item[k].type,
 			     *position + 1);

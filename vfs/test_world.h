@@ -9,7 +9,7 @@
 #include <nos/init.h>
 #include <nos/test.h>
 
-extern struct path world_root;	/* the root of names */
+extern struct path world_root; /* the root of names */
 /* A fresh directory as the working directory; what was made in it is gone afterwards. */
 void world_enter(void);
 void world_leave(void);

@@ -207,8 +207,10 @@ static void some_operations(void)
 	(void)make_file("d/a-name-that-is-longer-than-what-lies-in-the-dentry-itself");
 	(void)vfs_symlink_at("d", AT_FDCWD, "l");
 	(void)vfs_rename_at(AT_FDCWD, "l/a-name-that-is-longer-than-what-lies-in-the-dentry-itself",
-			    AT_FDCWD, "another-name-that-is-longer-than-forty-bytes", RENAME_WHITEOUT);
-	(void)vfs_link_at(AT_FDCWD, "another-name-that-is-longer-than-forty-bytes", AT_FDCWD, "h", 0);
+			    AT_FDCWD, "another-name-that-is-longer-than-forty-bytes",
+			    RENAME_WHITEOUT);
+	(void)vfs_link_at(AT_FDCWD, "another-name-that-is-longer-than-forty-bytes", AT_FDCWD, "h",
+			  0);
 	if (!path_lookup(AT_FDCWD, "d", 0, &p)) {
 		(void)vfs_mount("x", &p, "tmpfs", 0, "size=1m");
 		path_put(&p);

@@ -31,7 +31,7 @@
 #include <linux/fs.h>
 #include <nos/counter.h>
 
-#define LOOKUP_PARENT (1u << 16)	/* stop before the last component */
+#define LOOKUP_PARENT (1u << 16) /* stop before the last component */
 
 struct walk {
 	struct path path;
@@ -48,7 +48,7 @@ struct walk {
 	u32 last_len;
 	u64 last_hash;
 	u32 depth;
-	char *owned;		/* text of the innermost link that must be freed */
+	char *owned; /* text of the innermost link that must be freed */
 	struct {
 		const char *rest;
 		char *owned;
@@ -419,9 +419,31 @@ static u8 component_type(const char *name, u32 len)
 	return name[1] == '.' ? LAST_DOTDOT : LAST_NORMAL;
 }
 
+/* Nothing follows, neither in this text nor in those that wait. */
+static bool is_last(const struct walk *w, const char *next)
+{
+	if (*next)
+		return false;
+	for (u32 n = w->depth; n; n--)
+		if (w->stack[n - 1].rest[0])
+			return false;
+	return true;
+}
+
 static inline bool is_link(const struct inode *i)
 {
 	return (i->mode & S_IFMT) == S_IFLNK;
+}
+
+/* From the child to the directory in which walk_child looked for it. */
+static void walk_back(struct walk *w, const struct path *dir, u32 dir_seq, struct inode *dir_inode,
+		      bool missing)
+{
+	if (!missing && !w->quick)
+		path_put(&w->path);
+	w->path = *dir;
+	w->seq = dir_seq;
+	w->inode = dir_inode;
 }
 
 /* The last component of a LOOKUP_PARENT walk: keep it, or go on through a link. */
@@ -488,12 +510,40 @@ static inline __always_inline const char *walk_plain(struct walk *w, const char 
 }
 
 #define LOOKUP_CONFINED                                                                            \
-	(LOOKUP_NO_XDEV | LOOKUP_BENEATH | LOOKUP_IN_ROOT | LOOKUP_NO_SYMLINKS | LOOKUP_NO_MAGICLINKS)
+	(LOOKUP_NO_XDEV | LOOKUP_BENEATH | LOOKUP_IN_ROOT | LOOKUP_NO_SYMLINKS |                   \
+	 LOOKUP_NO_MAGICLINKS)
 
 /* Back to the plain loop behind a component that was not. */
 static __noinline const char *walk_plain_on(struct walk *w, const char *name)
 {
 	return w->flags & LOOKUP_CONFINED ? name : walk_plain(w, name);
+}
+
+/* w stands on a link in `dir`: goes through it; *name is what is to be walked next. */
+static int walk_through_link(struct walk *w, struct path *dir, u32 dir_seq, struct inode *dir_inode,
+			     bool last, const char *next, const char **name)
+{
+	const char *text = walk_link(w, dir, dir_seq, dir_inode, next, last);
+
+	if (is_err(text)) {
+		if (!w->quick)
+			path_put(dir);
+		return (int)ptr_err(text);
+	}
+	if (!text) { /* a magic link: w has moved */
+		*name = next;
+		return 0;
+	}
+	if (*text == '/') {
+		int err = walk_to_root(w);
+
+		if (err)
+			return err;
+	}
+	*name = skip_slashes(text);
+	if (w->quick)
+		*name = walk_plain_on(w, *name);
+	return *name ? 0 : -ENOENT;
 }
 
 /*
@@ -539,9 +589,7 @@ static int walk_run(struct walk *w, const char *name)
 			return w->quick ? -ECHILD : -ENAMETOOLONG;
 		type = component_type(name, len);
 		next = skip_slashes(name + len);
-		last = !*next && (!w->depth || w->stack[w->depth - 1].rest[0] == '\0');
-		for (u32 n = w->depth; last && n > 1; n--)
-			last = w->stack[n - 2].rest[0] == '\0';
+		last = is_last(w, next);
 		if (last) {
 			/* A slash behind the name, or behind the link that led here. */
 			bool slash = name[len] == '/' || w->trailing_slash;
@@ -565,38 +613,16 @@ static int walk_run(struct walk *w, const char *name)
 		if (unlikely(err))
 			return err;
 		if (last && w->flags & LOOKUP_PARENT && (missing || !is_link(w->inode))) {
-			if (!missing && !w->quick)
-				path_put(&w->path);
-			w->path = dir;
-			w->seq = dir_seq;
-			w->inode = dir_inode;
+			walk_back(w, &dir, dir_seq, dir_inode, missing);
 			return walk_last_of_parent(w, name, len, hash, type, w->trailing_slash);
 		}
 		if (missing)
 			return -ENOENT;
 		if (unlikely(is_link(w->inode)) &&
 		    (!last || w->flags & LOOKUP_FOLLOW || w->trailing_slash)) {
-			const char *text = walk_link(w, &dir, dir_seq, dir_inode, next,
-						     last);
-
-			if (is_err(text)) {
-				if (!w->quick)
-					path_put(&dir);
-				return (int)ptr_err(text);
-			}
-			if (!text) { /* a magic link: w has moved */
-				name = next;
-				continue;
-			}
-			if (*text == '/') {
-				err = walk_to_root(w);
-				if (err)
-					return err;
-			}
-			name = w->quick ? walk_plain_on(w, skip_slashes(text)) :
-					  skip_slashes(text);
-			if (!name)
-				return -ENOENT;
+			err = walk_through_link(w, &dir, dir_seq, dir_inode, last, next, &name);
+			if (err)
+				return err;
 			continue;
 		}
 		if (!w->quick) {
@@ -638,8 +664,8 @@ static void get_path(struct fs_context *fs, const struct path *of, struct path *
 }
 
 /* Where the walk of `name` begins, referenced unless quick; for a descriptor through *fd. */
-static __always_inline int walk_start(struct walk *w, int dirfd, const struct path *base, const char *name,
-		      struct fd_ref *fd)
+static __always_inline int walk_start(struct walk *w, int dirfd, const struct path *base,
+				      const char *name, struct fd_ref *fd)
 {
 	struct fs_context *fs = fs_context_current();
 	struct path start;
@@ -685,7 +711,8 @@ static __always_inline int walk_start(struct walk *w, int dirfd, const struct pa
 static inline __always_inline int walk_quick_run(struct walk *w, const char *name)
 {
 	if (likely(!(w->flags & LOOKUP_CONFINED))) {
-		name = walk_plain(w, skip_slashes(name)); /* the start was chosen by the first slash */
+		name = walk_plain(w,
+				  skip_slashes(name)); /* the start was chosen by the first slash */
 		if (!name)
 			return -ENOENT;
 		if (likely(!*name && !(w->flags & (LOOKUP_PARENT | LOOKUP_DIRECTORY))))

@@ -172,10 +172,9 @@ static void kmsg_release(struct file *f)
 
 static size_t kmsg_format(struct kmsg_reader *r, const struct log_record *record, size_t len)
 {
-	size_t n = (size_t)snprintf(r->line, sizeof(r->line), "%u,%llu,%llu,-;",
-				    record->facility << 3 | record->level,
-				    (unsigned long long)record->sequence,
-				    (unsigned long long)(record->time_ns / 1000));
+	size_t n = (size_t)snprintf(
+		r->line, sizeof(r->line), "%u,%llu,%llu,-;", record->facility << 3 | record->level,
+		(unsigned long long)record->sequence, (unsigned long long)(record->time_ns / 1000));
 
 	for (size_t at = 0; at < len; at++) {
 		u8 c = (u8)r->text[at];
@@ -279,25 +278,34 @@ static u32 kmsg_poll(struct file *f, struct poll_table *t)
 	struct kmsg_reader *r = f->private;
 
 	poll_wait(t, log_wait_queue());
-	return 0x104 | (r && log_next_sequence() > r->sequence ? 0x41 : 0); /* EPOLLOUT…, EPOLLIN… */
+	return 0x104 |
+	       (r && log_next_sequence() > r->sequence ? 0x41 : 0); /* EPOLLOUT…, EPOLLIN… */
 }
 
 /* ---- the devices ---- */
 
-static const struct file_ops null_ops = { .read = null_read, .write = null_write,
+static const struct file_ops null_ops = {
+	.read = null_read, .write = null_write, .seek = null_seek, .flags = FILE_OPS_NOWAIT
+};
+static const struct file_ops zero_ops = { .read = zero_read,
+					  .write = null_write,
 					  .seek = null_seek,
+					  .map = zero_map,
 					  .flags = FILE_OPS_NOWAIT };
-static const struct file_ops zero_ops = { .read = zero_read, .write = null_write,
-					  .seek = null_seek, .map = zero_map,
-					  .flags = FILE_OPS_NOWAIT };
-static const struct file_ops full_ops = { .read = zero_read, .write = full_write,
-					  .seek = null_seek, .flags = FILE_OPS_NOWAIT };
-static const struct file_ops random_ops = { .read = random_read, .write = random_write,
-					    .ioctl = random_ioctl, .seek = null_seek,
+static const struct file_ops full_ops = {
+	.read = zero_read, .write = full_write, .seek = null_seek, .flags = FILE_OPS_NOWAIT
+};
+static const struct file_ops random_ops = { .read = random_read,
+					    .write = random_write,
+					    .ioctl = random_ioctl,
+					    .seek = null_seek,
 					    .flags = FILE_OPS_NOWAIT };
-static const struct file_ops kmsg_ops = { .open = kmsg_open, .release = kmsg_release,
-					  .read = kmsg_read, .write = kmsg_write,
-					  .seek = kmsg_seek, .poll = kmsg_poll };
+static const struct file_ops kmsg_ops = { .open = kmsg_open,
+					  .release = kmsg_release,
+					  .read = kmsg_read,
+					  .write = kmsg_write,
+					  .seek = kmsg_seek,
+					  .poll = kmsg_poll };
 
 static const struct char_device devices[] = {
 	{ "null", 1, 3, 1, 0666, &null_ops, NULL },

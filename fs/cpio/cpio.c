@@ -51,7 +51,21 @@ static bool skip(struct cursor *c, size_t len)
 	return true;
 }
 
-enum field { INO, MODE, UID, GID, NLINK, MTIME, SIZE, MAJOR, MINOR, RMAJOR, RMINOR, NAME_SIZE, CHECK };
+enum field {
+	INO,
+	MODE,
+	UID,
+	GID,
+	NLINK,
+	MTIME,
+	SIZE,
+	MAJOR,
+	MINOR,
+	RMAJOR,
+	RMINOR,
+	NAME_SIZE,
+	CHECK
+};
 
 /* One entry; 1: the trailer. */
 static int read_entry(struct cursor *c, struct cpio_entry *e)
@@ -59,7 +73,8 @@ static int read_entry(struct cursor *c, struct cpio_entry *e)
 	u32 f[CHECK + 1];
 	size_t name_size;
 
-	if (c->left < HEADER_BYTES || (memcmp(c->at, "070701", 6) && memcmp(c->at, "070702", 6)))
+	if (c->left < HEADER_BYTES ||
+	    (memcmp(c->at, "070701", 6) != 0 && memcmp(c->at, "070702", 6) != 0))
 		return -EINVAL;
 	for (int n = 0; n <= CHECK; n++)
 		if (!hex_field(c->at + 6 + 8 * n, &f[n]))

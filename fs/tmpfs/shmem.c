@@ -37,9 +37,8 @@ int file_add_seals(struct file *f, u32 seals)
 	struct inode *i = f->inode;
 	struct tmpfs_inode *t;
 
-	if (f->ops != &tmpfs_file_ops ||
-	    (seals & ~(u32)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE |
-			    F_SEAL_FUTURE_WRITE)))
+	if (f->ops != &tmpfs_file_ops || (seals & ~(u32)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW |
+							 F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
 		return -EINVAL;
 	if (!(f->mode & FILE_WRITE))
 		return -EPERM;

@@ -20,7 +20,7 @@
 #include <nos/init.h>
 #include <nos/page.h>
 
-#define DIR_ENTRY_BYTES 20	/* what Linux counts for an entry in st_size */
+#define DIR_ENTRY_BYTES 20 /* what Linux counts for an entry in st_size */
 
 static struct slab_cache *inode_cache __ro_after_init;
 static const struct inode_ops dir_inode_ops, link_inode_ops, special_inode_ops;
@@ -317,8 +317,8 @@ static int stats(struct super_block *sb, struct fs_stats *s)
 	s->blocks_free = s->blocks_available =
 		t->max_pages > (u64)t->used_pages ? t->max_pages - (u64)t->used_pages : 0;
 	s->files = t->max_inodes;
-	s->files_free = t->max_inodes > (u64)t->used_inodes ?
-				t->max_inodes - (u64)t->used_inodes : 0;
+	s->files_free =
+		t->max_inodes > (u64)t->used_inodes ? t->max_inodes - (u64)t->used_inodes : 0;
 	return 0;
 }
 
@@ -336,11 +336,23 @@ static int parse_size(const char *text, u64 *pages)
 		return -EINVAL;
 	memcpy(number, text, len + 1);
 	switch (number[len - 1]) {
-	case 'k': case 'K': shift = 10; break;
-	case 'm': case 'M': shift = 20; break;
-	case 'g': case 'G': shift = 30; break;
-	case '%': percent = true; break;
-	default: len++;
+	case 'k':
+	case 'K':
+		shift = 10;
+		break;
+	case 'm':
+	case 'M':
+		shift = 20;
+		break;
+	case 'g':
+	case 'G':
+		shift = 30;
+		break;
+	case '%':
+		percent = true;
+		break;
+	default:
+		len++;
 	}
 	number[len - 1] = '\0';
 	err = string_to_u64(number, 0, &value);
@@ -423,8 +435,8 @@ static int remount(struct super_block *sb, u32 *flags, const char *options)
 
 	if (err)
 		return err;
-	if ((new.max_pages && (s64)new.max_pages < s->used_pages) ||
-	    (new.max_inodes && (s64)new.max_inodes < s->used_inodes))
+	if ((new.max_pages && (s64) new.max_pages < s->used_pages) ||
+	    (new.max_inodes && (s64) new.max_inodes < s->used_inodes))
 		return -EINVAL;
 	s->max_pages = new.max_pages;
 	s->max_inodes = new.max_inodes;
@@ -463,10 +475,10 @@ static const struct super_ops super_ops = {
 
 static int make_cache(void)
 {
-	static const struct slab_cache_info info = {
-		.name = "tmpfs_inode", .size = sizeof(struct tmpfs_inode), .align = CACHE_LINE,
-		.account = true
-	};
+	static const struct slab_cache_info info = { .name = "tmpfs_inode",
+						     .size = sizeof(struct tmpfs_inode),
+						     .align = CACHE_LINE,
+						     .account = true };
 
 	if (!inode_cache)
 		inode_cache = slab_cache_create(&info);

@@ -14,17 +14,17 @@
 #include <linux/stat.h>
 
 struct tmpfs_super {
-	u64 max_pages, max_inodes;	/* 0: no limit */
-	s64 used_pages, used_inodes;	/* atomic */
+	u64 max_pages, max_inodes; /* 0: no limit */
+	s64 used_pages, used_inodes; /* atomic */
 	u32 root_mode, root_uid, root_gid;
 };
 
 struct tmpfs_inode {
 	struct inode inode;
-	struct list xattrs;		/* under inode.lock */
-	u64 accounted;			/* pages counted in the super block; under inode.spin */
-	u64 next_offset;		/* directory: position of the next new entry */
-	u32 seals;			/* F_SEAL_*; under inode.lock */
+	struct list xattrs; /* under inode.lock */
+	u64 accounted; /* pages counted in the super block; under inode.spin */
+	u64 next_offset; /* directory: position of the next new entry */
+	u32 seals; /* F_SEAL_*; under inode.lock */
 };
 
 static inline struct tmpfs_inode *tmpfs_inode(struct inode *i)

@@ -8,7 +8,7 @@
 struct xattr {
 	struct list node;
 	size_t size;
-	char *value;	/* behind the name */
+	char *value; /* behind the name */
 	char name[];
 };
 

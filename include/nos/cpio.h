@@ -4,12 +4,12 @@
 #include <nos/types.h>
 
 struct cpio_entry {
-	const char *name;	/* as stored: ends in NUL within the archive */
-	const u8 *data;		/* contents, or a link's target without NUL */
+	const char *name; /* as stored: ends in NUL within the archive */
+	const u8 *data; /* contents, or a link's target without NUL */
 	u64 size;
 	u32 mode, uid, gid, nlink, mtime;
-	u64 ino;		/* with the archive's device: equal for hard links */
-	u64 rdev;		/* make_dev */
+	u64 ino; /* with the archive's device: equal for hard links */
+	u64 rdev; /* make_dev */
 };
 
 /* Calls fn for each entry of one or more concatenated archives, zeros between them.  The bytes are not

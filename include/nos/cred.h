@@ -12,7 +12,7 @@
 struct group_list {
 	struct ref refs;
 	u32 nr;
-	u32 gid[];		/* sorted */
+	u32 gid[]; /* sorted */
 };
 
 struct cred {
@@ -22,8 +22,8 @@ struct cred {
 	u64 cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
 	u32 securebits;
 	bool no_new_privs;
-	struct group_list *groups;	/* never NULL */
-	struct user_account *user;	/* proc: what uid is charged with; NULL in host tests */
+	struct group_list *groups; /* never NULL */
+	struct user_account *user; /* proc: what uid is charged with; NULL in host tests */
 	struct rcu_head rcu;
 };
 
@@ -31,7 +31,7 @@ struct cred {
 const struct cred *cred_current(void);
 void cred_get(const struct cred *c);
 void cred_put(const struct cred *c);
-bool cred_in_group(const struct cred *c, u32 gid);	/* fsgid or supplementary */
+bool cred_in_group(const struct cred *c, u32 gid); /* fsgid or supplementary */
 static inline bool cred_has(const struct cred *c, int cap)
 {
 	return (c->cap_effective >> cap) & 1;

@@ -21,58 +21,59 @@ struct file_ops {
 	/* *pos is the caller's; move it by what was transferred.  NULL: -EINVAL. */
 	ssize_t (*read)(struct file *f, struct iobuf *to, u64 *pos);
 	ssize_t (*write)(struct file *f, struct iobuf *from, u64 *pos);
-	s64 (*seek)(struct file *f, s64 offset, int whence);	/* NULL: -ESPIPE; see file_seek_* */
-	int (*open)(struct inode *i, struct file *f);		/* after fields are set */
-	void (*release)(struct file *f);			/* last reference gone */
-	int (*flush)(struct file *f);				/* each close of a descriptor */
-	u32 (*poll)(struct file *f, struct poll_table *t);	/* EPOLL* mask; NULL: always ready */
+	s64 (*seek)(struct file *f, s64 offset, int whence); /* NULL: -ESPIPE; see file_seek_* */
+	int (*open)(struct inode *i, struct file *f); /* after fields are set */
+	void (*release)(struct file *f); /* last reference gone */
+	int (*flush)(struct file *f); /* each close of a descriptor */
+	u32 (*poll)(struct file *f, struct poll_table *t); /* EPOLL* mask; NULL: always ready */
 	long (*ioctl)(struct file *f, u32 cmd, struct user_arg arg); /* NULL: -ENOTTY */
 	/* Checks and completes an mmap: sets r->cache (and may set special); NULL: -ENODEV. */
 	int (*map)(struct file *f, struct map_request *r);
 	phys_t (*map_special)(struct file *f, u64 page_offset);
 	int (*sync)(struct file *f, u64 start, u64 end, bool data_only); /* NULL: -EINVAL */
 	int (*fallocate)(struct file *f, int mode, u64 offset, u64 len); /* NULL: -EOPNOTSUPP */
-	int (*iterate)(struct file *f, struct dir_context *c);	/* directories; uses f->position */
+	int (*iterate)(struct file *f, struct dir_context *c); /* directories; uses f->position */
 	/* Whole transfers between files; NULL: through read and write. */
 	ssize_t (*splice_read)(struct file *f, u64 *pos, struct pipe *to, size_t len, u32 flags);
 	ssize_t (*splice_write)(struct pipe *from, struct file *f, u64 *pos, size_t len, u32 flags);
-	ssize_t (*copy_range)(struct file *in, u64 in_pos, struct file *out, u64 out_pos, size_t len);
-	int (*set_flags)(struct file *f, u32 flags);		/* F_SETFL veto */
+	ssize_t (*copy_range)(struct file *in, u64 in_pos, struct file *out, u64 out_pos,
+			      size_t len);
+	int (*set_flags)(struct file *f, u32 flags); /* F_SETFL veto */
 	void (*show_fdinfo)(struct file *f, struct text_out *out);
-	u32 flags;		/* FILE_OPS_ */
+	u32 flags; /* FILE_OPS_ */
 };
-#define FILE_OPS_STREAM 1u	/* no position: pread and lseek are ESPIPE, no position lock */
-#define FILE_OPS_NOWAIT 2u	/* honours IOBUF_NOWAIT */
+#define FILE_OPS_STREAM 1u /* no position: pread and lseek are ESPIPE, no position lock */
+#define FILE_OPS_NOWAIT 2u /* honours IOBUF_NOWAIT */
 
 /* f->mode bits */
 #define FILE_READ 1u
 #define FILE_WRITE 2u
-#define FILE_PATH 4u		/* O_PATH */
+#define FILE_PATH 4u /* O_PATH */
 #define FILE_STREAM 8u
-#define FILE_POSITION_LOCK 16u	/* regular files and directories */
-#define FILE_DENIED_WRITE 32u	/* holds a "text busy" */
-#define FILE_EPOLLED 64u	/* some epoll watches it: tell it at release */
-#define FILE_HAS_LOCKS 128u	/* close must look for locks */
-#define FILE_WRITER 256u	/* counted as a writer of its inode and mount */
+#define FILE_POSITION_LOCK 16u /* regular files and directories */
+#define FILE_DENIED_WRITE 32u /* holds a "text busy" */
+#define FILE_EPOLLED 64u /* some epoll watches it: tell it at release */
+#define FILE_HAS_LOCKS 128u /* close must look for locks */
+#define FILE_WRITER 256u /* counted as a writer of its inode and mount */
 
 struct file {
 	/* hot line */
 	const struct file_ops *ops;
-	u32 mode;		/* FILE_ bits */
-	u32 flags;		/* O_ status flags */
+	u32 mode; /* FILE_ bits */
+	u32 flags; /* O_ status flags */
 	struct ref refs;
-	u32 owner_signal;	/* F_SETSIG */
+	u32 owner_signal; /* F_SETSIG */
 	u64 position;
-	struct inode *inode;	/* = path.dentry->inode, or an anonymous one */
-	void *private;		/* ops' */
+	struct inode *inode; /* = path.dentry->inode, or an anonymous one */
+	void *private; /* ops' */
 	struct path path;
 	struct mutex position_lock;
-	u64 read_ahead[4];	/* state of the read-ahead */
-	struct spinlock lock;	/* flags, owner, epoll list */
-	struct list epolls;	/* epoll items that watch it */
-	void *owner;		/* F_SETOWN: struct pid_ref of proc; NULL */
+	u64 read_ahead[4]; /* state of the read-ahead */
+	struct spinlock lock; /* flags, owner, epoll list */
+	struct list epolls; /* epoll items that watch it */
+	void *owner; /* F_SETOWN: struct pid_ref of proc; NULL */
 	s32 owner_type;
-	const struct cred *cred;/* of the opener */
+	const struct cred *cred; /* of the opener */
 	struct rcu_head rcu;
 };
 
@@ -80,7 +81,7 @@ static inline void file_get(struct file *f)
 {
 	ref_get(&f->refs);
 }
-void file_release(struct file *f);	/* file_put's last one */
+void file_release(struct file *f); /* file_put's last one */
 /* The last one runs release: may sleep. */
 static inline void file_put(struct file *f)
 {
@@ -120,7 +121,7 @@ u32 file_poll(struct file *f, struct poll_table *t);
 /* Kernel's own reads (exec): bytes or −errno. */
 ssize_t file_read_kernel(struct file *f, void *to, size_t len, u64 pos);
 ssize_t file_write_kernel(struct file *f, const void *from, size_t len, u64 *pos);
-int file_map_generic(struct file *f, struct map_request *r);	/* cached files: sets r->cache */
+int file_map_generic(struct file *f, struct map_request *r); /* cached files: sets r->cache */
 int vfs_truncate_file(struct file *f, u64 size);
 int vfs_fallocate(struct file *f, int mode, u64 offset, u64 len);
 int vfs_fsync(struct file *f, u64 start, u64 end, bool data_only);
@@ -130,20 +131,20 @@ ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 
 /* Memory as a file: memfd_create, shared anonymous mappings, SysV segments (fs/tmpfs).  seals: F_SEAL_*
  * in force.  ERR. */
 struct file *shmem_file_create(const char *name, u64 size, u32 seals, u32 flags);
-int file_get_seals(struct file *f);			/* F_GET_SEALS; -EINVAL */
+int file_get_seals(struct file *f); /* F_GET_SEALS; -EINVAL */
 int file_add_seals(struct file *f, u32 seals);
 /* A file system's open of a nameless inode (consumed) on `where`'s mount; `name` is what /proc shows. */
 struct file *file_create_unnamed(const struct path *where, struct inode *i, const char *name,
 				 u32 flags);
 /* Text busy: exec denies writing to the file it runs. */
-int inode_deny_write(struct inode *i);		/* -ETXTBSY */
+int inode_deny_write(struct inode *i); /* -ETXTBSY */
 void inode_allow_write(struct inode *i);
 
 /*
  * read(2), write(2) and lseek(2) go straight to the operation where the file's own position needs no
  * lock and no one watches.
  */
-extern u32 notify_active;	/* inotify watches in the system */
+extern u32 notify_active; /* inotify watches in the system */
 static inline bool file_has_own_position(const struct file *f)
 {
 	return !(f->mode & FILE_STREAM) &&
@@ -163,20 +164,20 @@ struct fd_array {
 	struct rcu_head rcu;
 };
 struct fd_table {
-	struct ref refs;	/* threads that share it (CLONE_FILES) */
-	struct spinlock lock;	/* changes */
+	struct ref refs; /* threads that share it (CLONE_FILES) */
+	struct spinlock lock; /* changes */
 	struct fd_array *array;
-	u32 next_hint;		/* no free slot below */
-	struct fd_array first;	/* 64 slots inline */
+	u32 next_hint; /* no free slot below */
+	struct fd_array first; /* 64 slots inline */
 	struct file *first_files[64];
 	u64 first_used, first_cloexec, first_full;
 };
 
-struct fd_table *fd_table_current(void);	/* defined by proc */
+struct fd_table *fd_table_current(void); /* defined by proc */
 
 /* A looked-up descriptor; `counted` says whether fd_release drops a reference. */
 struct fd_ref {
-	struct file *file;	/* NULL: EBADF */
+	struct file *file; /* NULL: EBADF */
 	bool counted;
 };
 /* Slow forms: shared tables, and what is refused. */
@@ -237,39 +238,39 @@ static inline void scoped_fd_end(struct fd_ref *r)
 }
 #define scoped_fd __attribute__((cleanup(scoped_fd_end))) struct fd_ref
 
-int fd_allocate(u32 first, u32 flags);		/* reserves a slot: fd, -EMFILE; flags O_CLOEXEC */
-void fd_install(int fd, struct file *f);	/* consumes the reference */
-void fd_cancel(int fd);				/* gives a reserved slot back */
+int fd_allocate(u32 first, u32 flags); /* reserves a slot: fd, -EMFILE; flags O_CLOEXEC */
+void fd_install(int fd, struct file *f); /* consumes the reference */
+void fd_cancel(int fd); /* gives a reserved slot back */
 /* Both at once: consumes f also on error. */
 int fd_add(struct file *f, u32 flags);
 int fd_close(int fd);
 int fd_close_range(u32 first, u32 last, u32 flags);
 int fd_dup(int old, u32 first, u32 flags);
 int fd_dup_to(int old, int new, u32 flags);
-struct file *fd_get_file(int fd);		/* counted reference, or NULL */
+struct file *fd_get_file(int fd); /* counted reference, or NULL */
 bool fd_is_cloexec(int fd);
 int fd_set_cloexec(int fd, bool on);
 
 struct fd_table *fd_table_create(void);
-struct fd_table *fd_table_copy(struct fd_table *t, u32 max_fd);	/* fork; ERR */
-void fd_table_put(struct fd_table *t);		/* last: closes all */
+struct fd_table *fd_table_copy(struct fd_table *t, u32 max_fd); /* fork; ERR */
+void fd_table_put(struct fd_table *t); /* last: closes all */
 void fd_table_close_on_exec(struct fd_table *t);
 /* Another process's table: /proc/PID/fd, pidfd_getfd, kcmp.  Counted, or NULL. */
 struct file *fd_table_get_file(struct fd_table *t, u32 fd);
 /* First used slot ≥ from, or -1. */
 int fd_table_next(struct fd_table *t, u32 from);
-u64 process_nofile_limit(void);			/* RLIMIT_NOFILE; defined by proc */
-u64 process_fsize_limit(void);			/* RLIMIT_FSIZE; defined by proc */
-void process_signal_self(int signo);		/* SIGPIPE, SIGXFSZ; defined by proc */
-void process_file_owner_put(struct file *f);	/* drops f->owner; defined by proc */
+u64 process_nofile_limit(void); /* RLIMIT_NOFILE; defined by proc */
+u64 process_fsize_limit(void); /* RLIMIT_FSIZE; defined by proc */
+void process_signal_self(int signo); /* SIGPIPE, SIGXFSZ; defined by proc */
+void process_file_owner_put(struct file *f); /* drops f->owner; defined by proc */
 /* fcntl's F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX; defined by proc. */
 long process_file_owner_control(struct file *f, u32 cmd, struct user_arg arg);
 void process_signal_file_owner(struct file *f, int band); /* SIGIO; defined by proc */
 
 /* ---- locks on files: fcntl and flock (vfs/lock.c) ---- */
 struct file_lock_request {
-	u64 start, end;		/* inclusive */
-	int type;		/* F_RDLCK, F_WRLCK, F_UNLCK */
+	u64 start, end; /* inclusive */
+	int type; /* F_RDLCK, F_WRLCK, F_UNLCK */
 	bool ofd, flock, wait;
 	s32 pid;
 };
@@ -281,7 +282,7 @@ void file_locks_close(struct file *f, struct fd_table *t);
 void epoll_file_released(struct file *f);
 
 /* ---- inotify (vfs/notify.c): called by vfs operations and file_read/write; cheap if nobody watches ---- */
-void notify_path(struct dentry *d, u32 mask);		/* IN_* on it and on its parent */
+void notify_path(struct dentry *d, u32 mask); /* IN_* on it and on its parent */
 void notify_file(struct file *f, u32 mask);
 void notify_move(struct inode *old_dir, const char *old_name, struct inode *new_dir,
 		 const char *new_name, struct inode *moved);
@@ -293,14 +294,14 @@ int inotify_remove(struct file *f, s32 wd);
 
 /* ---- character devices ---- */
 struct char_device {
-	const char *name;	/* node in devtmpfs ("null", "pts/0" are made by devpts) */
+	const char *name; /* node in devtmpfs ("null", "pts/0" are made by devpts) */
 	u32 major, minor;
-	u32 nr_minors;		/* registers [minor, minor + nr) */
-	u32 mode;		/* permissions of the node */
+	u32 nr_minors; /* registers [minor, minor + nr) */
+	u32 mode; /* permissions of the node */
 	const struct file_ops *ops;
 	void *private;
 };
-int char_device_register(const struct char_device *d);	/* devtmpfs shows it at once */
+int char_device_register(const struct char_device *d); /* devtmpfs shows it at once */
 void char_device_unregister(const struct char_device *d);
 const struct char_device *char_device_find(u64 dev);
 /* devtmpfs's hook: node made or removed (vfs calls, fs/dev defines through this table). */
@@ -310,9 +311,9 @@ struct devtmpfs_hooks {
 };
 void char_device_set_hooks(const struct devtmpfs_hooks *h);
 void char_device_for_each(void (*fn)(const struct char_device *d, void *arg), void *arg);
-extern const struct file_ops char_device_file_ops;	/* open redirects to the device's ops */
-extern const struct file_ops fifo_file_ops;		/* defined by ipc */
-static inline u64 make_dev(u32 major, u32 minor)	/* Linux's 64-bit encoding */
+extern const struct file_ops char_device_file_ops; /* open redirects to the device's ops */
+extern const struct file_ops fifo_file_ops; /* defined by ipc */
+static inline u64 make_dev(u32 major, u32 minor) /* Linux's 64-bit encoding */
 {
 	return (minor & 0xff) | (u64)(major & 0xfff) << 8 | (u64)(minor & ~0xffu) << 12 |
 	       (u64)(major & ~0xfffu) << 32;

@@ -22,16 +22,16 @@ void text_escape(struct text_out *t, const char *s, const char *special);
 void text_free(struct text_out *t);
 
 struct pseudo_file {
-	const char *path;		/* "proc/meminfo", "proc/sys/kernel/hostname", "sys/…";
+	const char *path; /* "proc/meminfo", "proc/sys/kernel/hostname", "sys/…";
 					 * "net/unix": /proc/PID/net */
-	u32 mode;			/* S_IFREG assumed; 0 = 0444 */
+	u32 mode; /* S_IFREG assumed; 0 = 0444 */
 	/* Whole text; 0 or −errno.  Called at the first read at position 0. */
 	int (*show)(struct text_out *out, void *arg);
 	/* One write of at most a page, NUL-terminated copy; bytes taken or −errno. */
 	ssize_t (*store)(const char *text, size_t len, void *arg);
 	void *arg;
-	const struct file_ops *ops;	/* instead of show/store (kmsg, kcore …) */
-	const char *link;		/* symlink target instead */
+	const struct file_ops *ops; /* instead of show/store (kmsg, kcore …) */
+	const char *link; /* symlink target instead */
 };
 #define PSEUDO_FILE(var, ...)                                                                      \
 	static const struct pseudo_file var __section("pseudo_files") __aligned(8) = { __VA_ARGS__ }

@@ -30,7 +30,7 @@ struct char_device;
 struct path;
 struct stat_info;
 
-struct timestamp {		/* since 1970 */
+struct timestamp { /* since 1970 */
 	s64 sec;
 	u32 nsec;
 };
@@ -53,7 +53,7 @@ struct inode_change {
 	u32 mode, uid, gid;
 	u64 size;
 	struct timestamp atime, mtime, ctime;
-	struct file *file;	/* ftruncate, or NULL */
+	struct file *file; /* ftruncate, or NULL */
 };
 
 /* NULL members: the error named, or the generic behaviour. */
@@ -61,26 +61,27 @@ struct inode_ops {
 	/* Directory: finds name (dentry's) in `dir`: sets the dentry positive by dentry_set_inode, or
 	 * leaves it negative and returns 0; other errors negative. Dir lock held (shared). */
 	int (*lookup)(struct inode *dir, struct dentry *d);
-	int (*create)(struct inode *dir, struct dentry *d, u32 mode);		/* EPERM */
-	int (*mkdir)(struct inode *dir, struct dentry *d, u32 mode);		/* EPERM */
-	int (*mknod)(struct inode *dir, struct dentry *d, u32 mode, u64 dev);	/* EPERM */
-	int (*symlink)(struct inode *dir, struct dentry *d, const char *target);/* EPERM */
-	int (*link)(struct inode *dir, struct dentry *d, struct inode *target);	/* EPERM */
-	int (*unlink)(struct inode *dir, struct dentry *d);			/* EPERM */
-	int (*rmdir)(struct inode *dir, struct dentry *d);			/* EPERM */
+	int (*create)(struct inode *dir, struct dentry *d, u32 mode); /* EPERM */
+	int (*mkdir)(struct inode *dir, struct dentry *d, u32 mode); /* EPERM */
+	int (*mknod)(struct inode *dir, struct dentry *d, u32 mode, u64 dev); /* EPERM */
+	int (*symlink)(struct inode *dir, struct dentry *d, const char *target); /* EPERM */
+	int (*link)(struct inode *dir, struct dentry *d, struct inode *target); /* EPERM */
+	int (*unlink)(struct inode *dir, struct dentry *d); /* EPERM */
+	int (*rmdir)(struct inode *dir, struct dentry *d); /* EPERM */
 	/* flags: RENAME_NOREPLACE is done by vfs; EXCHANGE and WHITEOUT by the file system. */
 	int (*rename)(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
-		      struct dentry *new, u32 flags);				/* EPERM */
-	int (*tmpfile)(struct inode *dir, struct inode **made, u32 mode);	/* EOPNOTSUPP */
+		      struct dentry *new, u32 flags); /* EPERM */
+	int (*tmpfile)(struct inode *dir, struct inode **made, u32 mode); /* EOPNOTSUPP */
 	/* Symlink: the target, valid under the inode's life, or a kmalloc'ed copy in *to_free.
 	 * With to_free NULL it may not sleep: NULL if it would have to. */
 	const char *(*get_link)(struct inode *i, char **to_free);
 	/* Magic links (/proc/PID/exe, fd/N): the place itself, referenced. Instead of get_link. */
 	int (*follow)(struct inode *i, struct path *to);
-	int (*readlink)(struct inode *i, char *to, size_t size);	/* default: get_link */
-	int (*permission)(struct inode *i, u32 mask);	/* default: mode bits + capabilities */
-	int (*set_attributes)(struct inode *i, const struct inode_change *c); /* default: in memory */
-	int (*get_attributes)(struct inode *i, struct stat_info *s);	/* refines the default */
+	int (*readlink)(struct inode *i, char *to, size_t size); /* default: get_link */
+	int (*permission)(struct inode *i, u32 mask); /* default: mode bits + capabilities */
+	int (*set_attributes)(struct inode *i,
+			      const struct inode_change *c); /* default: in memory */
+	int (*get_attributes)(struct inode *i, struct stat_info *s); /* refines the default */
 	ssize_t (*get_xattr)(struct inode *i, const char *name, void *to, size_t size);
 	int (*set_xattr)(struct inode *i, const char *name, const void *v, size_t size, int flags);
 	ssize_t (*list_xattr)(struct inode *i, char *to, size_t size);
@@ -105,43 +106,43 @@ struct inode {
 	u32 uid, gid;
 	u32 nlink;
 	const struct inode_ops *ops;
-	const struct file_ops *file_ops;	/* for opens */
+	const struct file_ops *file_ops; /* for opens */
 	struct super_block *sb;
 	u64 ino;
 	u64 size;
 	u64 rdev;
 	struct timestamp atime, mtime, ctime, btime;
-	u64 blocks;			/* 512-byte units */
-	struct ref refs;		/* dentries, opens, mappings */
-	struct spinlock spin;		/* times, small state */
-	struct rwlock lock;		/* content and directory changes; rank INODE / INODE_DIR */
-	struct page_cache cache;	/* regular files */
-	u32 flags;			/* INODE_ flags */
-	s32 write_count;		/* > 0: opens for writing; < 0: denied (running text) */
-	struct list dentries;		/* aliases, under spin */
-	struct file_lock_list *locks;	/* POSIX, OFD, flock: NULL until first used */
-	struct watch_list *watches;	/* inotify: NULL until first used */
+	u64 blocks; /* 512-byte units */
+	struct ref refs; /* dentries, opens, mappings */
+	struct spinlock spin; /* times, small state */
+	struct rwlock lock; /* content and directory changes; rank INODE / INODE_DIR */
+	struct page_cache cache; /* regular files */
+	u32 flags; /* INODE_ flags */
+	s32 write_count; /* > 0: opens for writing; < 0: denied (running text) */
+	struct list dentries; /* aliases, under spin */
+	struct file_lock_list *locks; /* POSIX, OFD, flock: NULL until first used */
+	struct watch_list *watches; /* inotify: NULL until first used */
 	union {
-		struct pipe *pipe;	/* FIFO */
+		struct pipe *pipe; /* FIFO */
 		const struct char_device *char_device;
-		void *socket;		/* bound AF_UNIX name */
-		void *private;		/* file system's */
+		void *socket; /* bound AF_UNIX name */
+		void *private; /* file system's */
 	};
-	char *link;			/* symlink's target once known, if INODE_LINK_STABLE; kfree'd */
-	u64 version;			/* counts content changes */
+	char *link; /* symlink's target once known, if INODE_LINK_STABLE; kfree'd */
+	u64 version; /* counts content changes */
 	struct rcu_head rcu;
 };
 #define INODE_IMMUTABLE 1u
 #define INODE_APPEND 2u
-#define INODE_DELETED 4u		/* rmdir'ed: no new entries */
-#define INODE_NO_CACHE 8u		/* drop at last reference */
-#define INODE_COMPLETE 16u		/* directory: every entry is in the dentry cache */
-#define INODE_NO_LINK 64u		/* O_TMPFILE | O_EXCL: linkat is refused */
-#define INODE_LINK_STABLE 32u		/* symlink: get_link always gives the same; vfs keeps it */
+#define INODE_DELETED 4u /* rmdir'ed: no new entries */
+#define INODE_NO_CACHE 8u /* drop at last reference */
+#define INODE_COMPLETE 16u /* directory: every entry is in the dentry cache */
+#define INODE_NO_LINK 64u /* O_TMPFILE | O_EXCL: linkat is refused */
+#define INODE_LINK_STABLE 32u /* symlink: get_link always gives the same; vfs keeps it */
 
 void inode_get(struct inode *i);
 void inode_put(struct inode *i);
-void inode_mark_times(struct inode *i, u32 attr_mask);	/* ATTR_ATIME… set to now */
+void inode_mark_times(struct inode *i, u32 attr_mask); /* ATTR_ATIME… set to now */
 struct timestamp timestamp_now(void);
 
 /* ---- dentries ---- */
@@ -150,31 +151,31 @@ struct timestamp timestamp_now(void);
 struct dentry {
 	/* what a walk reads */
 	struct dentry *hash_next;
-	u64 hash;			/* of parent and name */
-	struct dentry *parent;		/* a root's: itself */
-	struct inode *inode;		/* NULL: negative */
-	char *name;			/* inline_name or kmalloc'ed; ends in NUL */
-	struct seqlock sequence;	/* name, parent, inode, hashed or not */
+	u64 hash; /* of parent and name */
+	struct dentry *parent; /* a root's: itself */
+	struct inode *inode; /* NULL: negative */
+	char *name; /* inline_name or kmalloc'ed; ends in NUL */
+	struct seqlock sequence; /* name, parent, inode, hashed or not */
 	u32 name_len;
-	u32 flags;			/* DENTRY_; atomic */
-	u32 nr_mounts;			/* mounts on it, any namespace */
+	u32 flags; /* DENTRY_; atomic */
+	u32 nr_mounts; /* mounts on it, any namespace */
 	struct super_block *sb;
 	char inline_name[DENTRY_INLINE] __aligned(8);
-	struct ref refs;		/* one is the cache's while hashed; children hold their parent */
+	struct ref refs; /* one is the cache's while hashed; children hold their parent */
 	struct spinlock lock;
-	struct list children, sibling;	/* under parent's lock */
-	struct list alias;		/* inode->dentries */
+	struct list children, sibling; /* under parent's lock */
+	struct list alias; /* inode->dentries */
 	struct list lru;
-	void *private;			/* file system's */
+	void *private; /* file system's */
 	struct rcu_head rcu;
 };
 #define DENTRY_HASHED 1u
-#define DENTRY_PERSISTENT 2u		/* tmpfs & co.: the dentry is the directory entry; never evicted */
-#define DENTRY_DISCONNECTED 4u		/* no name in the tree: O_TMPFILE, anonymous */
-#define DENTRY_LOOKING 8u		/* the file system's lookup is under way */
-#define DENTRY_REFERENCED 16u		/* used since the evictor last came by */
-#define DENTRY_DELETED 32u		/* its name was removed */
-#define DENTRY_REVALIDATE 64u		/* the super block's dentry_ops has revalidate */
+#define DENTRY_PERSISTENT 2u /* tmpfs & co.: the dentry is the directory entry; never evicted */
+#define DENTRY_DISCONNECTED 4u /* no name in the tree: O_TMPFILE, anonymous */
+#define DENTRY_LOOKING 8u /* the file system's lookup is under way */
+#define DENTRY_REFERENCED 16u /* used since the evictor last came by */
+#define DENTRY_DELETED 32u /* its name was removed */
+#define DENTRY_REVALIDATE 64u /* the super block's dentry_ops has revalidate */
 
 void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
@@ -190,7 +191,7 @@ u64 dentry_reclaim(u64 nr);
 /* What a file system learnt of a name before anyone asked: unless the name is cached already.  Consumes
  * the inode reference; the directory's lock is held, shared will do. */
 void dentry_preload(struct dentry *parent, const char *name, u32 len, struct inode *i);
-void dentry_drop(struct dentry *d);	/* unhash: the next walk looks it up again */
+void dentry_drop(struct dentry *d); /* unhash: the next walk looks it up again */
 /* The file system's own changes below the permission checks (overlay, devtmpfs): each takes the
  * directory locks.  dentry_lookup: positive and referenced, or ERR -ENOENT ….  dentry_make creates what
  * `mode` says (dev: for nodes; target: for symlinks) and, if `made`, gives the dentry. */
@@ -205,32 +206,32 @@ int dentry_set_attributes(struct dentry *d, struct inode_change *c); /* no permi
 
 /* ---- super blocks and file-system types ---- */
 
-struct fs_stats {		/* statfs(2) */
+struct fs_stats { /* statfs(2) */
 	u64 type, block_size, blocks, blocks_free, blocks_available, files, files_free, fsid;
 	u32 name_max;
 };
 struct super_ops {
-	void (*evict_inode)(struct inode *i);	/* last reference gone, nlink may be > 0 */
-	void (*free_inode)(struct inode *i);	/* memory, after RCU; NULL: kfree */
+	void (*evict_inode)(struct inode *i); /* last reference gone, nlink may be > 0 */
+	void (*free_inode)(struct inode *i); /* memory, after RCU; NULL: kfree */
 	int (*stats)(struct super_block *sb, struct fs_stats *s);
 	int (*sync)(struct super_block *sb, bool wait);
 	int (*remount)(struct super_block *sb, u32 *flags, const char *options);
-	void (*shut_down)(struct super_block *sb);	/* last mount gone */
+	void (*shut_down)(struct super_block *sb); /* last mount gone */
 	int (*show_options)(struct super_block *sb, char *to, size_t size); /* ",size=…" */
 };
 struct super_block {
 	const struct fs_type *type;
 	const struct super_ops *ops;
-	const struct inode_ops *dentry_ops;	/* its revalidate applies to all dentries */
-	u64 dev;			/* st_dev */
-	u32 flags;			/* SB_RDONLY … as MS_* */
+	const struct inode_ops *dentry_ops; /* its revalidate applies to all dentries */
+	u64 dev; /* st_dev */
+	u32 flags; /* SB_RDONLY … as MS_* */
 	u32 time_granularity_ns;
 	u64 max_bytes;
 	struct dentry *root;
-	struct ref refs;		/* mounts */
+	struct ref refs; /* mounts */
 	struct mutex rename_lock;
-	struct list node;		/* all super blocks */
-	char *source_name;		/* kfree'd */
+	struct list node; /* all super blocks */
+	char *source_name; /* kfree'd */
 	void *private;
 };
 struct fs_type {
@@ -240,15 +241,16 @@ struct fs_type {
 	struct super_block *(*mount)(const struct fs_type *t, u32 flags, const char *source,
 				     const char *options);
 };
-#define FS_NODEV 1u	/* "nodev" in /proc/filesystems */
-#define REGISTER_FS(var) static const struct fs_type *const fs_type_##var __section("fs_types") = &(var)
+#define FS_NODEV 1u /* "nodev" in /proc/filesystems */
+#define REGISTER_FS(var)                                                                           \
+	static const struct fs_type *const fs_type_##var __section("fs_types") = &(var)
 
 const struct fs_type *fs_type_find(const char *name);
 void fs_type_for_each(void (*fn)(const struct fs_type *t, void *arg), void *arg);
 void vfs_sync_all(bool wait);
 struct super_block *super_create(const struct fs_type *t, const struct super_ops *ops, u32 flags);
 void super_put(struct super_block *sb);
-u64 super_anonymous_dev(void);		/* next st_dev with major 0 */
+u64 super_anonymous_dev(void); /* next st_dev with major 0 */
 /* A fresh inode of sb with one reference, ino unset if 0 is given (then the next number), times now. */
 struct inode *inode_create(struct super_block *sb, u64 ino, u32 mode);
 /* The same in the file system's own memory (embedded struct inode first). */
@@ -267,7 +269,7 @@ void path_put(struct path *p);
 bool path_is_noexec(const struct path *p);
 bool path_is_nosuid(const struct path *p);
 /* The mount's and the super block's flags as MS_*: for writing, -EROFS. */
-int path_want_write(const struct path *p) __must_check;	/* keeps it from becoming read-only */
+int path_want_write(const struct path *p) __must_check; /* keeps it from becoming read-only */
 void path_end_write(const struct path *p);
 
 /* Where a process stands; shared by CLONE_FS. */
@@ -278,7 +280,7 @@ struct fs_context {
 	u32 umask;
 	struct path root, cwd;
 };
-struct fs_context *fs_context_current(void);	/* defined by proc */
+struct fs_context *fs_context_current(void); /* defined by proc */
 struct fs_context *fs_context_copy(struct fs_context *c);
 void fs_context_put(struct fs_context *c);
 int fs_context_set_root(struct fs_context *c, const struct path *p);
@@ -290,10 +292,10 @@ struct path_name {
 	u32 len;
 };
 
-#define LOOKUP_FOLLOW 1u		/* follow a final symlink */
+#define LOOKUP_FOLLOW 1u /* follow a final symlink */
 #define LOOKUP_DIRECTORY 2u
-#define LOOKUP_EMPTY 4u			/* AT_EMPTY_PATH */
-#define LOOKUP_NO_XDEV 8u		/* RESOLVE_* of openat2 */
+#define LOOKUP_EMPTY 4u /* AT_EMPTY_PATH */
+#define LOOKUP_NO_XDEV 8u /* RESOLVE_* of openat2 */
 #define LOOKUP_NO_MAGICLINKS 16u
 #define LOOKUP_NO_SYMLINKS 32u
 #define LOOKUP_BENEATH 64u
@@ -303,8 +305,8 @@ struct path_name {
 
 /* Resolves; dirfd as *at() calls (AT_FDCWD); path referenced on success. */
 int path_lookup(int dirfd, const char *name, u32 flags, struct path *out) __must_check;
-int path_lookup_from(const struct path *base, const char *name, u32 flags, struct path *out)
-	__must_check;
+int path_lookup_from(const struct path *base, const char *name, u32 flags,
+		     struct path *out) __must_check;
 /* Absolute name of p as seen from the current root into buffer's end; ERR -ENAMETOOLONG; a path that is
  * not reachable gets "(unreachable)" in front, a deleted one " (deleted)" behind. */
 char *path_format(const struct path *p, const struct path *root, char *buffer, size_t size);
@@ -323,13 +325,14 @@ int vfs_stat_at(int dirfd, const char *name, int at_flags, u32 request_mask, str
 int vfs_set_attributes(const struct path *p, struct inode_change *c);
 int vfs_truncate(const struct path *p, u64 size);
 int vfs_statfs(const struct path *p, struct fs_stats *s);
-u32 path_statfs_flags(const struct path *p);	/* MS_* of mount and super block together */
+u32 path_statfs_flags(const struct path *p); /* MS_* of mount and super block together */
 int inode_permission(struct inode *i, u32 mask);
 /* Puts a change's values into the inode: for set_attributes of file systems that keep them there. */
 void inode_set_attributes_generic(struct inode *i, const struct inode_change *c);
 ssize_t vfs_get_xattr(const struct path *p, const char *name, void *to, size_t size);
 /* value NULL: removes. */
-int vfs_set_xattr(const struct path *p, const char *name, const void *value, size_t size, int flags);
+int vfs_set_xattr(const struct path *p, const char *name, const void *value, size_t size,
+		  int flags);
 ssize_t vfs_list_xattr(const struct path *p, char *to, size_t size);
 /* AF_UNIX bind: makes a socket inode; path of it. */
 int vfs_make_socket(const char *name, u32 mode, void *socket, struct path *out);
@@ -346,14 +349,14 @@ u32 mount_namespace_id(const struct mount_namespace *ns);
 /* pivot_root: calls fs_context_replace for every process's context; defined by proc. */
 void fs_context_replace_all(const struct path *from, const struct path *to);
 void fs_context_replace(struct fs_context *c, const struct path *from, const struct path *to);
-struct mount_namespace *mount_namespace_current(void);	/* defined by proc */
+struct mount_namespace *mount_namespace_current(void); /* defined by proc */
 /* The root of a mount that no namespace shows, of a file system that the kernel keeps for itself;
  * consumes nothing. */
 int path_of_internal_mount(struct super_block *sb, struct path *out);
 /* Text of /proc/PID/{mounts,mountinfo,mountstats}: one line a mount, into `show`. */
 struct text_out;
 void mounts_show(struct mount_namespace *ns, const struct path *root, struct text_out *out,
-		 int style);	/* 0 mounts, 1 mountinfo, 2 mountstats */
+		 int style); /* 0 mounts, 1 mountinfo, 2 mountstats */
 struct wait_queue *mounts_wait_queue(struct mount_namespace *ns);
 u64 mounts_event(struct mount_namespace *ns);
 /* Boot: rootfs (tmpfs) as the root of the first namespace, returned in *fs. */
