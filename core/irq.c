@@ -38,12 +38,7 @@ static struct irq_action *vectors[NR_VECTORS];
 static u8 gsi_vectors[NR_GSI];
 static struct spinlock irq_lock = SPINLOCK_INIT(RANK_NONE);
 static DEFINE_PERCPU(u64, irq_counts[NR_VECTORS]);
-static DEFINE_PERCPU(u32, irq_depth);
-
-bool irq_is_in_handler(void)
-{
-	return this_cpu_read(irq_depth) != 0;
-}
+DEFINE_PERCPU(u32, irq_depth);
 
 /* ---- dispatch ---- */
 

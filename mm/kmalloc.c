@@ -144,10 +144,11 @@ static void late_detach(struct rcu_head *head)
 {
 	struct late_batch *b = container_of(head, struct late_batch, rcu);
 
-	spin_lock(b->lock);
+	u64 irq = spin_lock_irq(b->lock);
+
 	if (*b->slot == b)
 		*b->slot = NULL;
-	spin_unlock(b->lock);
+	spin_unlock_irq(b->lock, irq);
 	rcu_call(&b->rcu, late_release);
 }
 
@@ -159,7 +160,8 @@ static bool late_add(void *p)
 	preempt_disable();
 	struct late_slot *s = this_cpu_ptr(late_slot);
 
-	spin_lock(&s->lock);
+	u64 irq = spin_lock_irq(&s->lock);
+
 	if (!s->batch || s->batch->count == LATE_BATCH) {
 		b = kmalloc(sizeof(*b), ALLOC_ATOMIC);
 		if (b) {
@@ -173,7 +175,7 @@ static bool late_add(void *p)
 		s->batch->objects[s->batch->count++] = p;
 		added = true;
 	}
-	spin_unlock(&s->lock);
+	spin_unlock_irq(&s->lock, irq);
 	preempt_enable();
 	if (b)
 		rcu_call(&b->rcu, late_detach);

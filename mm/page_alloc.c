@@ -23,8 +23,8 @@
  *   (4) a free frame has kind FREE, is no tail and has no flags.
  *   (5) all but ALLOC_ATOMIC leave the reserve (pool.reserve frames).
  *
- * Locking.  None.  Per-CPU arrays are used with preemption off and never from
- * interrupt handlers.  The words are changed by CAS, so any CPU may free any
+ * Locking.  None.  Per-CPU arrays are used with preemption off; interrupt
+ * handlers go past them.  The words are changed by CAS, so any CPU may free any
  * frame; a CPU that finds no tree of its own takes from anyone's.
  *
  * Mobility.  User pages (ALLOC_MOVABLE) and kernel objects fill different trees
@@ -48,6 +48,7 @@
 #include "page_internal.h"
 
 #include <nos/assert.h>
+#include <nos/irq.h>
 #include <nos/string.h>
 #include <nos/thread.h>
 
@@ -384,11 +385,25 @@ static inline u32 kind_mobility(enum folio_kind kind)
 	return kind == FOLIO_ANON || kind == FOLIO_FILE;
 }
 
+/* In an interrupt handler: not through the arrays, which it may have interrupted. */
+static __noinline struct folio *frame_take_in_irq(unsigned order)
+{
+	for (u32 chunk = 0; chunk < pool.nr_chunks; chunk++) {
+		struct folio *f = chunk_take_run(chunk, order);
+
+		if (f)
+			return f;
+	}
+	return NULL;
+}
+
 static struct folio *frame_take(unsigned order, enum folio_kind kind, bool atomic)
 {
 	u32 mobility = kind_mobility(kind);
 	struct folio *f;
 
+	if (unlikely(irq_is_in_handler()))
+		return frame_take_in_irq(order);
 	preempt_disable();
 	struct frame_array *a = &(*this_cpu_ptr(frame_arrays))[mobility];
 
@@ -476,7 +491,7 @@ static void folio_free(struct folio *f)
 	f->kind = FOLIO_FREE;
 	f->flags = 0;
 	f->refs.count = 0;
-	if (likely(order == 0)) {
+	if (likely(order == 0 && !irq_is_in_handler())) {
 		preempt_disable();
 		struct frame_array *a = &(*this_cpu_ptr(frame_arrays))[kind_mobility(kind)];
 

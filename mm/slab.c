@@ -9,7 +9,9 @@
  * barn as a whole; only when the barn has none do objects move one by one.
  *
  * Use.  slab_alloc and slab_free on a hit are a load, a test and a store in
- * the CPU's first array with preemption off.  Not from interrupt handlers.
+ * the CPU's first array with preemption off.  In an interrupt handler, which may
+ * have interrupted just that, objects come from the slabs and go to them, and
+ * never wait.
  *
  * Invariants.
  *   (1) cpu[i].main and .spare are never NULL; a CPU that has not used the
@@ -22,7 +24,7 @@
  *       after the slab became idle; objects themselves are reused at once.
  *
  * Locking.  A CPU's arrays: preemption off.  The barn and the slabs of a cache:
- * its lock.  Sheaves come from a cache that itself has none.
+ * its lock, with interrupts off.  Sheaves come from a cache that itself has none.
  *
  * Simple for now: one barn a cache (one node).  A free from another node would
  * go into a sheaf of its own here and return in one batch.
@@ -34,6 +36,7 @@
 #include "page_internal.h"
 
 #include <nos/assert.h>
+#include <nos/irq.h>
 #include <nos/rcu.h>
 #include <nos/string.h>
 #include <nos/thread.h>
@@ -218,19 +221,15 @@ static void *alloc_refill(struct slab_cache *c, struct slab_cpu *pc)
 		return pc->main->objects[--pc->main->count];
 	}
 	bool arrays = cpu_arrays_prepare(c, pc);
+	struct slab_sheaf *drop = NULL;
+	u64 irq = spin_lock_irq(&c->lock);
 
-	spin_lock(&c->lock);
 	if (arrays && c->full) {
-		struct slab_sheaf *s = barn_take(&c->full, &c->nr_full);
-
+		drop = pc->main;
+		pc->main = barn_take(&c->full, &c->nr_full);
 		if (c->nr_empty < BARN_MAX) {
-			barn_put(&c->empty, &c->nr_empty, pc->main);
-			pc->main = s;
-		} else {
-			swap(pc->main, s);
-			spin_unlock(&c->lock);
-			slab_free(&sheaf_cache, s);
-			return pc->main->objects[--pc->main->count];
+			barn_put(&c->empty, &c->nr_empty, drop);
+			drop = NULL;
 		}
 	} else if (arrays) {
 		sheaf_fill(c, pc->main, (c->capacity + 1) / 2);
@@ -240,10 +239,36 @@ static void *alloc_refill(struct slab_cache *c, struct slab_cpu *pc)
 		if (f)
 			object = slab_take(c, f);
 	}
-	spin_unlock(&c->lock);
+	spin_unlock_irq(&c->lock, irq);
+	if (drop)
+		slab_free(&sheaf_cache, drop);
 	if (arrays && pc->main->count)
 		object = pc->main->objects[--pc->main->count];
 	return object;
+}
+
+/* A new slab goes into the cache; one object of it at once if `take`. */
+static void *slab_add(struct slab_cache *c, struct folio *f, bool take)
+{
+	scoped_spin_irq(&c->lock);
+	list_push_back(&c->partial, &f->slab_node);
+	c->nr_slabs++;
+	c->nr_idle++;
+	return take ? slab_take(c, f) : NULL;
+}
+
+/* In an interrupt handler: the arrays may be in use by what it interrupted. */
+static __noinline void *alloc_in_irq(struct slab_cache *c)
+{
+	u64 irq = spin_lock_irq(&c->lock);
+	struct folio *f = list_first(&c->partial, struct folio, slab_node);
+	void *object = f ? slab_take(c, f) : NULL;
+
+	spin_unlock_irq(&c->lock, irq);
+	if (object)
+		return object;
+	f = slab_create(c, ALLOC_ATOMIC);
+	return f ? slab_add(c, f, true) : NULL;
 }
 
 static __noinline void *alloc_slow(struct slab_cache *c, u32 flags)
@@ -259,16 +284,10 @@ static __noinline void *alloc_slow(struct slab_cache *c, u32 flags)
 
 		if (!f)
 			return NULL;
-		spin_lock(&c->lock);
-		list_push_back(&c->partial, &f->slab_node);
-		c->nr_slabs++;
-		c->nr_idle++;
-		if (flags & ALLOC_ATOMIC) { /* no other may take it from us */
-			object = slab_take(c, f);
-			spin_unlock(&c->lock);
+		/* without waiting, no other may take it from us */
+		object = slab_add(c, f, flags & ALLOC_ATOMIC);
+		if (object)
 			return object;
-		}
-		spin_unlock(&c->lock);
 	}
 }
 
@@ -283,7 +302,7 @@ static bool free_make_space(struct slab_cache *c, struct slab_cpu *pc)
 		swap(pc->main, pc->spare);
 		return true;
 	}
-	scoped_spin(&c->lock);
+	scoped_spin_irq(&c->lock);
 	if (c->nr_full < BARN_MAX && c->empty) {
 		struct slab_sheaf *s = barn_take(&c->empty, &c->nr_empty);
 
@@ -295,6 +314,12 @@ static bool free_make_space(struct slab_cache *c, struct slab_cpu *pc)
 	return true;
 }
 
+static __noinline void free_to_slab(struct slab_cache *c, void *object)
+{
+	scoped_spin_irq(&c->lock);
+	slab_give(c, object);
+}
+
 static __noinline void free_slow(struct slab_cache *c, void *object)
 {
 	preempt_disable();
@@ -303,9 +328,7 @@ static __noinline void free_slow(struct slab_cache *c, void *object)
 	if (free_make_space(c, pc)) {
 		pc->main->objects[pc->main->count++] = object;
 	} else {
-		spin_lock(&c->lock);
-		slab_give(c, object);
-		spin_unlock(&c->lock);
+		free_to_slab(c, object);
 	}
 	preempt_enable();
 }
@@ -321,12 +344,12 @@ void *slab_alloc(struct slab_cache *c, u32 flags)
 	preempt_disable();
 	struct slab_sheaf *s = c->cpu[cpu_id()].main;
 
-	if (likely(s->count)) {
+	if (likely(s->count && !irq_is_in_handler())) {
 		object = s->objects[--s->count];
 		preempt_enable();
 	} else {
 		preempt_enable();
-		object = alloc_slow(c, flags);
+		object = irq_is_in_handler() ? alloc_in_irq(c) : alloc_slow(c, flags);
 		if (!object)
 			return NULL;
 	}
@@ -342,7 +365,10 @@ void slab_free(struct slab_cache *c, void *object)
 	preempt_disable();
 	struct slab_sheaf *s = c->cpu[cpu_id()].main;
 
-	if (likely(s->count < s->capacity)) {
+	if (unlikely(irq_is_in_handler())) {
+		preempt_enable();
+		free_to_slab(c, object);
+	} else if (likely(s->count < s->capacity)) {
 		s->objects[s->count++] = object;
 		preempt_enable();
 	} else {
@@ -407,7 +433,7 @@ static void cache_flush_all(struct slab_cache *c)
 {
 	struct slab_sheaf *drop = NULL, *s;
 
-	spin_lock(&c->lock);
+	u64 irq = spin_lock_irq(&c->lock);
 	for (u32 i = 0; i < MAX_CPUS; i++) {
 		struct slab_cpu *pc = &c->cpu[i];
 
@@ -429,7 +455,7 @@ static void cache_flush_all(struct slab_cache *c)
 		s->next = drop;
 		drop = s;
 	}
-	spin_unlock(&c->lock);
+	spin_unlock_irq(&c->lock, irq);
 	while (drop) {
 		s = drop;
 		drop = s->next;
@@ -445,13 +471,13 @@ void slab_cache_destroy(struct slab_cache *c)
 		return;
 	cache_flush_all(c);
 	ASSERT(c->nr_in_use == 0);
-	spin_lock(&c->lock);
+	u64 irq = spin_lock_irq(&c->lock);
 	list_for_each_safe(f, tmp, &c->partial, slab_node)
 		if (f->slab_in_use == 0)
 			slab_release(c, f);
 	bool leaked = c->nr_slabs != 0;
 
-	spin_unlock(&c->lock);
+	spin_unlock_irq(&c->lock, irq);
 	mutex_lock(&caches_lock);
 	list_remove(&c->node);
 	mutex_unlock(&caches_lock);
@@ -493,7 +519,7 @@ static u64 cache_shrink(struct slab_cache *c)
 	struct folio *f, *tmp;
 	u32 before;
 
-	spin_lock(&c->lock);
+	u64 irq = spin_lock_irq(&c->lock);
 	before = c->nr_slabs;
 	while ((s = barn_take(&c->full, &c->nr_full))) {
 		sheaf_flush(c, s, s->count);
@@ -505,7 +531,7 @@ static u64 cache_shrink(struct slab_cache *c)
 			slab_release(c, f);
 	u64 freed = (u64)(before - c->nr_slabs) << c->order;
 
-	spin_unlock(&c->lock);
+	spin_unlock_irq(&c->lock, irq);
 	while (drop) {
 		s = drop;
 		drop = s->next;

@@ -1,6 +1,7 @@
 /* Interrupt handlers and vectors (core/irq.c). */
 #pragma once
 
+#include <nos/cpu.h>
 #include <nos/types.h>
 
 typedef void (*irq_fn)(void *arg); /* interrupts off */
@@ -14,7 +15,18 @@ int irq_request_isa(unsigned isa_irq, irq_fn fn, void *arg, const char *name);
 /* Any IOAPIC input, level or edge. */
 int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_fn fn, void *arg,
 		    const char *name);
-bool irq_is_in_handler(void);
+#ifdef NOS_HOST
+static inline bool irq_is_in_handler(void)
+{
+	return false;
+}
+#else
+DECLARE_PERCPU(u32, irq_depth);	/* handlers that this CPU is in */
+static inline bool irq_is_in_handler(void)
+{
+	return this_cpu_read(irq_depth) != 0;
+}
+#endif
 u64 irq_count(unsigned vector, unsigned cpu);
 /* Of the vector's first handler; NULL: the vector is not in use. */
 const char *irq_name(unsigned vector);
