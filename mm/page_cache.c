@@ -438,6 +438,9 @@ static ssize_t write_part(struct page_cache *c, struct file *file, struct iobuf 
 	if (!folio_has_flag(f, FOLIO_UPTODATE)) {
 		if (n == len) {
 			folio_set_flag(f, FOLIO_UPTODATE);
+		} else if (page_cache_is_memory(c)) { /* the rest was a hole */
+			memset((char *)folio_address(f) + n, 0, folio_size(f) - n);
+			folio_set_flag(f, FOLIO_UPTODATE);
 		} else { /* the rest of the folio is not known: as if nothing was copied */
 			iobuf_revert(from, n);
 			n = 0;
