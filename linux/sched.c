@@ -442,7 +442,7 @@ long sys_ioprio_set(int which, int who, int prio)
 	return nr ? err : -ESRCH;
 }
 
-/* The best of those selected: a smaller value is a better priority, but 0 is none. */
+/* The best of those selected: a smaller value is a better priority, but 0 is none (class NONE). */
 long sys_ioprio_get(int which, int who)
 {
 	struct task *tasks[64];
@@ -461,5 +461,5 @@ long sys_ioprio_get(int which, int who)
 	}
 	if (!nr)
 		return -ESRCH;
-	return best ? best : IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 4);
+	return best;
 }
