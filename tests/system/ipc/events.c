@@ -1,6 +1,9 @@
 #include "../test.h"
 #include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <sys/timerfd.h>
 
 static uint64_t value, many[4];
@@ -167,4 +170,32 @@ TEST(timer_errors)
 	CHECK_OK(timerfd_settime(fd, 0, &t, NULL));
 	t.it_value.tv_sec = INT64_MAX;
 	CHECK_OK(timerfd_settime(fd, 0, &t, NULL));
+}
+
+/* An epoll that watches a signalfd outlives the process that added it. */
+TEST(signalfd_in_an_epoll_of_another)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	int told[2], fd, ep;
+	sigset_t set;
+	pid_t pid;
+	char c;
+
+	CHECK_OK(pipe(told));
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	CHILD(pid) {
+		fd = CHECK_OK(signalfd(-1, &set, 0));
+		ep = CHECK_OK(epoll_create1(0));
+		CHECK_OK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+		if (CHECK_OK(fork()))
+			_exit(0);
+		usleep(20000);
+		CHECK_EQ(epoll_wait(ep, &e, 1, 0), 0);
+		CHECK_OK(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+		CHECK_EQ(write(told[1], "y", 1), 1);
+	}
+	CHECK_EXIT(pid, 0);
+	CHECK_OK(close(told[1]));
+	CHECK_EQ(read(told[0], &c, 1), 1);
 }
