@@ -16,11 +16,11 @@ static size_t arena_used;
 #define ARENA_PHYS 0x200000ul
 void *phys_to_virt(phys_t p)
 {
-	return arena + (p - ARENA_PHYS);
+	return (void *)((uintptr_t)arena + (p - ARENA_PHYS));
 }
 phys_t virt_to_phys(const void *v)
 {
-	return (phys_t)((const u8 *)v - arena) + ARENA_PHYS;
+	return (uintptr_t)v - (uintptr_t)arena + ARENA_PHYS;
 }
 bool phys_is_direct_mapped(phys_t start, size_t len_bytes)
 {

@@ -103,3 +103,66 @@ TEST(multiboot2_bounds)
 	EXPECT(boot_info_from_multiboot2(info, sizeof(info)) < 0);
 	boot_info = saved;
 }
+
+/* Xen's start info: version 1 with a module and a memory map of two ranges. */
+TEST(pvh_info_is_read)
+{
+	static struct {
+		u32 magic, version, flags, nr_modules;
+		u64 modules, command_line, rsdp, memory_map;
+		u32 nr_ranges, reserved;
+	} info;
+	static u64 module[4] = { 0x5000000, 0x1000 };
+	static struct {
+		u64 address, size;
+		u32 type, reserved;
+	} map[2] = { { 0, 0x9fc00, 1, 0 }, { 0x100000, U64_MAX, 1, 0 } };
+
+	begin();
+	boot_info.initrd_start = boot_info.initrd_end = 0;
+	info.magic = 0x336ec578;
+	info.version = 1;
+	info.nr_modules = 1;
+	info.modules = virt_to_phys(module);
+	info.memory_map = virt_to_phys(map);
+	info.nr_ranges = 2;
+	info.rsdp = 0xf0000;
+	EXPECT_EQ(boot_info_from_pvh(&info), 0);
+	EXPECT_EQ(boot_info.initrd_start, 0x5000000);
+	EXPECT_EQ(boot_info.initrd_end, 0x5001000);
+	EXPECT_EQ(boot_info.rsdp, 0xf0000);
+	EXPECT_EQ(boot_info.nr_ranges, 2);
+	/* A range that wraps ends where addresses do. */
+	EXPECT_EQ(boot_info.ranges[1].end, PTE_PHYS_LIMIT);
+	info.nr_modules = 1;
+	module[1] = U64_MAX;
+	boot_info.initrd_start = boot_info.initrd_end = 0;
+	EXPECT_EQ(boot_info_from_pvh(&info), 0);
+	EXPECT_EQ(boot_info.initrd_end, 0);
+	module[1] = 0x1000;
+	info.version = 0;
+	EXPECT(boot_info_from_pvh(&info) < 0);
+	info.magic = 0;
+	EXPECT(boot_info_from_pvh(&info) < 0);
+	boot_info = saved;
+}
+
+/* A module, an old and a new RSDP (the new one wins), and a tag that nobody knows. */
+TEST(multiboot2_tags_are_read)
+{
+	static u32 info[64] = {
+		192, 0,  3,  17, 0x4000000, 0x4002000, 0,          0, /* module, empty name */
+		99,  12, 7,  0,  15,        16,        0x20445352, 0x20525450, 14, 16, 0, 0,
+		6,   40, 24, 0,  0x100000,  0,         0x100000,   0,          1,  0,  0, 8,
+	};
+
+	begin();
+	boot_info.initrd_start = boot_info.initrd_end = 0;
+	boot_info.rsdp = 0;
+	EXPECT_EQ(boot_info_from_multiboot2(info, sizeof(info)), 0);
+	EXPECT_EQ(boot_info.initrd_start, 0x4000000);
+	EXPECT_EQ(boot_info.initrd_end, 0x4002000);
+	EXPECT(boot_info.rsdp != 0);
+	EXPECT_EQ(boot_info.nr_ranges, 1);
+	boot_info = saved;
+}
