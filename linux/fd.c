@@ -29,6 +29,12 @@ static long set_flags(struct file *f, u32 flags)
 		if (err)
 			return err;
 	}
+	if ((f->flags ^ flags) & FASYNC) {
+		int err = file_set_async(f, (flags & FASYNC) != 0);
+
+		if (err)
+			return err;
+	}
 	spin_lock(&f->lock);
 	f->flags = (f->flags & ~(u32)SETFL_MASK) | (flags & SETFL_MASK);
 	spin_unlock(&f->lock);

@@ -75,6 +75,8 @@ void file_release(struct file *f)
 
 	if (unlikely(f->mode & FILE_EPOLLED))
 		epoll_file_released(f);
+	if (unlikely(f->flags & FASYNC))
+		async_file_released(f);
 	if (unlikely(notify_active) && !(f->mode & FILE_PATH) && f->path.dentry)
 		notify_path(f->path.dentry,
 			    f->mode & FILE_WRITE ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);

@@ -280,6 +280,8 @@ void file_locks_close(struct file *f, struct fd_table *t);
 
 /* ---- epoll's hook: a watched file goes away (defined by ipc) ---- */
 void epoll_file_released(struct file *f);
+/* ---- and of one that has had O_ASYNC set ---- */
+void async_file_released(struct file *f);
 
 /* ---- inotify (vfs/notify.c): called by vfs operations and file_read/write; cheap if nobody watches ---- */
 void notify_path(struct dentry *d, u32 mask); /* IN_* on it and on its parent */

@@ -48,6 +48,9 @@ int epoll_wait_events(struct file *epoll, struct iobuf *to, int max, u64 deadlin
  * lock, so that its owner may go on to free it after a grace period). */
 #define POLL_KEY_FREE 0x4000u
 
+/* ---- O_ASYNC (ipc/async.c): SIGIO to f's owner from now on, or no more; -ENOMEM ---- */
+int file_set_async(struct file *f, bool on);
+
 /* ---- eventfd, timerfd, signalfd; ERR ---- */
 struct file *eventfd_create(u32 count, bool semaphore, u32 flags);
 struct timerfd_setting {

@@ -151,4 +151,16 @@ TEST(signal_driven_io)
 	CHECK_OK(fcntl(sv[0], F_SETFL, O_ASYNC | O_NONBLOCK));
 	CHECK_EQ(write(sv[1], "x", 1), 1);
 	CHECK_EQ(sigtimedwait(&set, &info, &limit), SIGIO);
+	/* With a signal of its own come the descriptor's events. */
+	CHECK_OK(fcntl(sv[0], F_SETSIG, SIGRTMIN));
+	sigaddset(&set, SIGRTMIN);
+	CHECK_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+	CHECK_EQ(write(sv[1], "y", 1), 1);
+	CHECK_EQ(sigtimedwait(&set, &info, &limit), SIGRTMIN);
+	CHECK_EQ(info.si_code, POLL_IN);
+	CHECK_OK(fcntl(sv[0], F_SETFL, O_NONBLOCK));
+	CHECK_EQ(write(sv[1], "z", 1), 1);
+	limit = (struct timespec){};
+	CHECK_ERR(sigtimedwait(&set, &info, &limit), EAGAIN);
+	CHECK_OK(fcntl(sv[0], F_SETFL, O_ASYNC));
 }
