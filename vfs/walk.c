@@ -670,7 +670,8 @@ static __always_inline int walk_start(struct walk *w, int dirfd, const struct pa
 	struct fs_context *fs = fs_context_current();
 	struct path start;
 
-	w->cred = cred_current();
+	if (!w->quick)
+		w->cred = cred_current();
 	if (w->quick) {
 		w->mount_seq = seq_read_begin(&mount_sequence);
 		w->rename_seq = seq_read_begin(&dentry_rename_sequence);
@@ -718,6 +719,7 @@ static inline __always_inline int walk_quick_run(struct walk *w, const char *nam
 		if (likely(!*name && !(w->flags & (LOOKUP_PARENT | LOOKUP_DIRECTORY))))
 			return 0;
 	}
+	w->cred = cred_current(); /* the plain loop needs none */
 	if (!(w->flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT))) {
 		struct fs_context *fs = fs_context_current();
 
