@@ -126,3 +126,33 @@ TEST(shared_between_processes)
 	CHECK_EXIT(pid, 0);
 	CHECK_EQ(p[1], 5);
 }
+
+TEST(write_whose_source_ends_early)
+{
+	int fd = CHECK_OK(memfd_create("x", 0));
+	char *p = CHECK_OK(mmap(NULL, 32 * PAGE, RW,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	char bytes[64];
+
+	memset(p, 7, 32 * PAGE);
+	CHECK_OK(mprotect(p + 3 * PAGE, PAGE, PROT_NONE));
+	CHECK_EQ(pwrite(fd, p, 32 * PAGE, 0), 3 * PAGE);
+	CHECK_ERR(pwrite(fd, p + 3 * PAGE, PAGE, 64 * PAGE), EFAULT);
+	CHECK_OK(ftruncate(fd, 80 * PAGE));
+	CHECK_EQ(pread(fd, bytes, 64, 3 * PAGE - 32), 64);
+	CHECK(bytes[31] == 7 && bytes[32] == 0);
+	CHECK_EQ(pread(fd, bytes, 64, 64 * PAGE), 64);
+	CHECK_EQ(bytes[0], 0);
+}
+
+TEST(write_from_its_own_mapping)
+{
+	int fd = CHECK_OK(memfd_create("x", 0));
+	char *p;
+
+	CHECK_OK(ftruncate(fd, 16 * PAGE));
+	p = CHECK_OK(mmap(NULL, 16 * PAGE, RW, MAP_SHARED, fd, 0));
+	p[100] = 9;
+	CHECK_EQ(pwrite(fd, p + 100, PAGE, 5000), PAGE);
+	CHECK_EQ(p[5000], 9);
+}
