@@ -25,15 +25,15 @@
 
 struct async_hook {
 	struct waiter waiter;
-	struct wait_queue *queue;	/* NULL: it went away */
+	struct wait_queue *queue; /* NULL: it went away */
 	struct async_watch *watch;
 	struct async_hook *next;
 };
 
 struct async_watch {
-	struct list node;		/* in watches */
+	struct list node; /* in watches */
 	struct list noted;
-	u32 events;			/* noted ones; under noted_lock */
+	u32 events; /* noted ones; under noted_lock */
 	struct file *file;
 	struct async_hook *hooks;
 };
@@ -125,8 +125,10 @@ static void add_hook(struct poll_table *t, struct wait_queue *q)
 		a->failed = true;
 		return;
 	}
-	*h = (struct async_hook){ .waiter = { .wake = hook_wake }, .queue = q,
-				  .watch = a->watch, .next = a->watch->hooks };
+	*h = (struct async_hook){ .waiter = { .wake = hook_wake },
+				  .queue = q,
+				  .watch = a->watch,
+				  .next = a->watch->hooks };
 	a->watch->hooks = h;
 	wait_queue_add(q, &h->waiter);
 }
