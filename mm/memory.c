@@ -66,10 +66,9 @@ void memory_stats_read(struct memory_stats *s)
 	s->committed = (u64)max(atomic_load_relaxed(&committed), (s64)0);
 	s->commit_limit = memory_commit_limit();
 	s->oom_kills = memory_oom_kills();
+	s->file -= min(s->file, s->shmem); /* counted by kind, memory files included */
 	/* free, and the page cache that can be dropped, less half of it as working set at most */
-	u64 droppable = s->file > s->shmem ? s->file - s->shmem : 0;
-
-	s->available = s->free + droppable - min(droppable / 2, (u64)1024);
+	s->available = s->free + s->file - min(s->file / 2, (u64)1024);
 }
 
 void mm_init(void)

@@ -165,7 +165,8 @@ u64 page_nr_free(void); /* frames */
 u64 page_nr_total(void); /* frames that are or were in the allocator */
 struct memory_stats { /* pages; for /proc/meminfo, sysinfo, vmstat */
 	u64 total, free, available;
-	u64 file, anon, shmem, slab, slab_reclaimable, page_tables, kernel_stacks, vmap, pipe;
+	u64 file /* without shmem */, anon, shmem, slab, slab_reclaimable, page_tables,
+		kernel_stacks, vmap, pipe;
 	u64 dirty, writeback, mapped, mlocked, committed, commit_limit;
 	u64 faults, faults_major, page_in, page_out, oom_kills, allocs, frees;
 };
