@@ -40,7 +40,6 @@
 		     SYSCALL_ARGS_3, SYSCALL_ARGS_2, SYSCALL_ARGS_1, SYSCALL_ARGS_0)               \
 	(__VA_ARGS__)
 
-
 #define SYSCALL(nr, name, ...) long sys_##name(SYSCALL_ARGS(__VA_ARGS__));
 #define SYSCALL_FRAME SYSCALL
 #include "syscalls.def"

@@ -44,7 +44,7 @@
 #define CAPABILITY_MSIX 0x11
 #define MSIX_ENABLE 0x8000
 #define MSIX_MASK_ALL 0x4000
-#define CAPABILITIES_MAX 48	/* 192 bytes of space, 4 bytes each */
+#define CAPABILITIES_MAX 48 /* 192 bytes of space, 4 bytes each */
 
 struct mcfg_entry {
 	u64 base;

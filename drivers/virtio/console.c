@@ -33,7 +33,7 @@
 
 #define IN_BUFFERS 8
 #define OUT_BUFFERS 8
-#define OUT_ORDER 3		/* 32 KiB */
+#define OUT_ORDER 3 /* 32 KiB */
 #define OUT_BYTES (PAGE_SIZE << OUT_ORDER)
 #define CONTROL_BUFFERS 16
 #define CONTROL_BYTES 256
@@ -53,10 +53,10 @@ struct port {
 	u32 id;
 	struct spinlock lock;
 	struct virtqueue *in, *out;
-	struct list received;		/* filled, not fully read */
+	struct list received; /* filled, not fully read */
 	struct list out_free;
 	struct port_buffer in_buffers[IN_BUFFERS], out_buffers[OUT_BUFFERS];
-	struct wait_queue queue;	/* data, room, or the host's end changed */
+	struct wait_queue queue; /* data, room, or the host's end changed */
 	bool host_open, guest_open;
 	bool is_console, out_was_full;
 	struct tty *tty;
@@ -256,8 +256,8 @@ static void port_release(struct file *f)
 
 	/* What nobody read is not for the next one who opens. */
 	while (!list_is_empty(&p->received))
-		offer_in_buffer(p, list_entry(list_pop_front(&p->received), struct port_buffer,
-					      node));
+		offer_in_buffer(p,
+				list_entry(list_pop_front(&p->received), struct port_buffer, node));
 	p->guest_open = false;
 	spin_unlock_irq(&p->lock, flags);
 }
@@ -273,8 +273,8 @@ static ssize_t port_read(struct file *f, struct iobuf *to, u64 *pos)
 		if ((f->flags & O_NONBLOCK) || (to->flags & IOBUF_NOWAIT))
 			return -EAGAIN;
 
-		int err = wait_event_interruptible(&p->queue, !list_is_empty(&p->received) ||
-								      !p->host_open);
+		int err = wait_event_interruptible(&p->queue,
+						   !list_is_empty(&p->received) || !p->host_open);
 
 		if (err)
 			return err;
@@ -319,7 +319,8 @@ static ssize_t port_write(struct file *f, struct iobuf *from, u64 *pos)
 		if (!b) {
 			err = nonblocking ? -EAGAIN :
 					    wait_event_interruptible(
-						    &p->queue, p->host_open && !list_is_empty(&p->out_free));
+						    &p->queue,
+						    p->host_open && !list_is_empty(&p->out_free));
 			if (err)
 				break;
 			continue;
@@ -428,7 +429,6 @@ static int label_show(struct text_out *out, void *arg)
 	text_printf(out, "%s\n", p->label);
 	return 0;
 }
-
 
 /* The host has said what the port is: it gets its device file. */
 static void port_publish_stream(struct port *p)

@@ -16,7 +16,7 @@
 
 struct p9_channel {
 	struct channel channel;
-	struct spinlock lock;	/* the queue */
+	struct spinlock lock; /* the queue */
 	struct virtqueue *queue;
 	char tag[TAG_MAX];
 };

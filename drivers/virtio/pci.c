@@ -16,7 +16,7 @@
 #define CFG_DEVICE 4
 #define NO_VECTOR 0xffff
 
-struct common_config {		/* §4.1.4.3 */
+struct common_config { /* §4.1.4.3 */
 	u32 device_feature_select, device_feature;
 	u32 driver_feature_select, driver_feature;
 	u16 config_msix_vector, nr_queues;

@@ -135,8 +135,8 @@ static void add_direct(struct virtqueue *q, const struct virtio_segment *out, u3
 		struct virtq_descriptor *d = &q->descriptors[take_descriptor(q)];
 		bool is_in = i >= nr_out;
 		const struct virtio_segment *s = is_in ? &in[i - nr_out] : &out[i];
-		u16 flags = (u16)((is_in ? DESCRIPTOR_WRITE : 0) |
-				  (i + 1 < nr ? DESCRIPTOR_NEXT : 0));
+		u16 flags =
+			(u16)((is_in ? DESCRIPTOR_WRITE : 0) | (i + 1 < nr ? DESCRIPTOR_NEXT : 0));
 
 		/* The free chain already links each to the one taken next. */
 		fill_descriptor(d, s, flags, d->next);
@@ -144,18 +144,16 @@ static void add_direct(struct virtqueue *q, const struct virtio_segment *out, u3
 }
 
 static void add_indirect(struct virtqueue *q, const struct virtio_segment *out, u32 nr_out,
-			 const struct virtio_segment *in, u32 nr_in,
-			 struct virtq_descriptor *table)
+			 const struct virtio_segment *in, u32 nr_in, struct virtq_descriptor *table)
 {
 	u32 nr = nr_out + nr_in;
 
 	for (u32 i = 0; i < nr; i++) {
 		bool is_in = i >= nr_out;
-		u16 flags = (u16)((is_in ? DESCRIPTOR_WRITE : 0) |
-				  (i + 1 < nr ? DESCRIPTOR_NEXT : 0));
+		u16 flags =
+			(u16)((is_in ? DESCRIPTOR_WRITE : 0) | (i + 1 < nr ? DESCRIPTOR_NEXT : 0));
 
-		fill_descriptor(&table[i], is_in ? &in[i - nr_out] : &out[i], flags,
-				(u16)(i + 1));
+		fill_descriptor(&table[i], is_in ? &in[i - nr_out] : &out[i], flags, (u16)(i + 1));
 	}
 
 	struct virtq_descriptor *d = &q->descriptors[take_descriptor(q)];
@@ -230,7 +228,8 @@ void *virtqueue_pop(struct virtqueue *q, u32 *len)
 	if (id >= q->size || !q->tokens[id]) {
 		q->broken = true;
 		log_err("virtio%u: queue %u: the device returned buffer %u, which it does not "
-			"have; the queue is stopped", q->device->number, q->index, id);
+			"have; the queue is stopped",
+			q->device->number, q->index, id);
 		return NULL;
 	}
 

@@ -16,10 +16,10 @@
 
 struct virtio_rng {
 	struct virtqueue *queue;
-	struct mutex lock;	/* one reader at a time */
+	struct mutex lock; /* one reader at a time */
 	struct wait_queue ready;
-	u8 *buffer;		/* one page */
-	u32 len;		/* bytes that have arrived */
+	u8 *buffer; /* one page */
+	u32 len; /* bytes that have arrived */
 	bool seeding, done;
 	struct char_device device;
 };

@@ -41,9 +41,9 @@ struct virtio_transport {
 
 struct virtio_device {
 	const struct virtio_transport *transport;
-	u32 id;			/* VIRTIO_ID_ */
-	u32 number;		/* "virtioN" */
-	u64 features;		/* negotiated */
+	u32 id; /* VIRTIO_ID_ */
+	u32 number; /* "virtioN" */
+	u64 features; /* negotiated */
 	struct virtqueue *queues[VIRTIO_MAX_QUEUES];
 	u32 nr_queues;
 	const char *driver_name;
@@ -57,7 +57,7 @@ struct virtio_segment {
 	u32 len;
 };
 
-struct virtq_descriptor {	/* virtio 1.2 §2.7.5 */
+struct virtq_descriptor { /* virtio 1.2 §2.7.5 */
 	u64 address;
 	u32 len;
 	u16 flags, next;
@@ -68,18 +68,18 @@ typedef void (*virtqueue_fn)(struct virtqueue *q);
 
 struct virtqueue {
 	struct virtio_device *device;
-	u16 index, size;	/* size: power of two */
-	bool broken;		/* the device broke the protocol: nothing moves any more */
+	u16 index, size; /* size: power of two */
+	bool broken; /* the device broke the protocol: nothing moves any more */
 	bool event_index;
 	u16 nr_free, free_head;
-	u16 available_next;	/* shadow of available->index */
-	u16 kicked;		/* value of it at the last notification */
+	u16 available_next; /* shadow of available->index */
+	u16 kicked; /* value of it at the last notification */
 	u16 used_seen;
 	struct virtq_descriptor *descriptors;
-	volatile u16 *available;/* flags, index, ring[size], used_event */
-	volatile u16 *used;	/* flags, index, { u32 id, len }[size], available_event */
+	volatile u16 *available; /* flags, index, ring[size], used_event */
+	volatile u16 *used; /* flags, index, { u32 id, len }[size], available_event */
 	phys_t descriptors_phys, available_phys, used_phys;
-	void **tokens;		/* by head descriptor */
+	void **tokens; /* by head descriptor */
 	volatile void *notify_address;
 	virtqueue_fn callback;
 	void *private;
@@ -106,7 +106,7 @@ void virtqueue_disable_interrupts(struct virtqueue *q);
 struct virtio_driver {
 	const char *name;
 	u32 id;
-	u64 features;		/* wanted, beside the ring's own */
+	u64 features; /* wanted, beside the ring's own */
 	int (*probe)(struct virtio_device *d);
 };
 #define REGISTER_VIRTIO_DRIVER(var)                                                                \

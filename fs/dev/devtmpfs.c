@@ -32,8 +32,8 @@ static struct dentry *parent_of(const char **name)
 		part[len] = 0;
 
 		int err = dentry_make(dir, part, S_IFDIR | 0755, 0, NULL, NULL);
-		struct dentry *next = err && err != -EEXIST ? err_ptr(err) :
-							      dentry_lookup(dir, part, (u32)len);
+		struct dentry *next =
+			err && err != -EEXIST ? err_ptr(err) : dentry_lookup(dir, part, (u32)len);
 
 		dentry_put(dir);
 		if (is_err(next))

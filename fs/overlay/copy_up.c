@@ -7,7 +7,7 @@
 
 #include "overlay.h"
 
-#define PIECE_ORDER 5	/* 128 KiB */
+#define PIECE_ORDER 5 /* 128 KiB */
 #define PIECE_BYTES (PAGE_SIZE << PIECE_ORDER)
 
 struct file *overlay_open_real(struct super_block *sb, struct dentry *real, u32 layer,
@@ -26,8 +26,7 @@ static int copy_data(struct file *from, struct file *to, u64 size)
 	int err = piece ? 0 : -ENOMEM;
 
 	while (!err && at < size) {
-		ssize_t n = file_read_kernel(from, piece, (size_t)min(size - at, PIECE_BYTES),
-					     at);
+		ssize_t n = file_read_kernel(from, piece, (size_t)min(size - at, PIECE_BYTES), at);
 
 		if (n <= 0) {
 			err = (int)n;
@@ -59,8 +58,7 @@ static int copy_contents(struct overlay_inode *o, struct dentry *to, u64 size)
 		return (int)ptr_err(in);
 
 	struct file *out = overlay_open_real(sb, to, 0, true, O_WRONLY);
-	int err = is_err(out) ? (int)ptr_err(out) :
-				copy_data(in, out, min(size, o->inode.size));
+	int err = is_err(out) ? (int)ptr_err(out) : copy_data(in, out, min(size, o->inode.size));
 
 	if (!is_err(out))
 		file_put(out);
@@ -121,8 +119,7 @@ static int copy_attributes(struct overlay_inode *o, struct dentry *to)
 		err = dentry_set_attributes(to, &c);
 	}
 	if (!err && to->inode->ops->set_xattr) {
-		err = to->inode->ops->set_xattr(to->inode, OVERLAY_INO, &i->ino, sizeof(i->ino),
-						0);
+		err = to->inode->ops->set_xattr(to->inode, OVERLAY_INO, &i->ino, sizeof(i->ino), 0);
 		if (err == -EOPNOTSUPP)
 			err = 0;
 	}

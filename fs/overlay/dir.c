@@ -208,8 +208,7 @@ static int rename_entry(struct inode *old_dir, struct dentry *old, struct inode 
 {
 	if (flags & ~(u32)RENAME_EXCHANGE)
 		return -EINVAL;
-	if (has_lower_part(old->inode) ||
-	    ((flags & RENAME_EXCHANGE) && has_lower_part(new->inode)))
+	if (has_lower_part(old->inode) || ((flags & RENAME_EXCHANGE) && has_lower_part(new->inode)))
 		return -EXDEV;
 
 	struct dentry *from = upper_dir(old_dir), *to = upper_dir(new_dir);

@@ -18,24 +18,24 @@
 #define OVERLAY_UPPER_INO (1ull << 63)
 
 struct overlay_mount {
-	struct path upper, work;	/* dentry NULL: read-only overlay */
+	struct path upper, work; /* dentry NULL: read-only overlay */
 	u32 nr_lower;
 	struct path lower[OVERLAY_MAX_LOWER];
-	const struct cred *cred;	/* the mounter's: rights on the real files */
+	const struct cred *cred; /* the mounter's: rights on the real files */
 	u32 next_work_name;
-	struct spinlock lock;		/* table of inodes by upper inode */
+	struct spinlock lock; /* table of inodes by upper inode */
 	struct overlay_inode *hash[256];
 	char *options;
 };
 
 struct overlay_inode {
-	struct inode inode;		/* first */
-	struct dentry *upper;		/* NULL until copied up; set once, release order */
+	struct inode inode; /* first */
+	struct dentry *upper; /* NULL until copied up; set once, release order */
 	u32 nr_lower;
 	struct {
 		u32 layer;
 		struct dentry *dentry;
-	} *lower;			/* topmost first; one for what is no directory */
+	} * lower; /* topmost first; one for what is no directory */
 	struct mutex copy_lock;
 	struct overlay_inode *hash_next;
 };

@@ -17,12 +17,12 @@ struct entry {
 	u64 ino;
 	u32 len;
 	u8 type;
-	bool hidden;		/* a whiteout: keeps lower ones out */
+	bool hidden; /* a whiteout: keeps lower ones out */
 	char name[];
 };
 
 struct listing {
-	struct file *single;	/* the one real directory, or NULL */
+	struct file *single; /* the one real directory, or NULL */
 	struct entry **entries;
 	u32 nr, room;
 	struct entry **hash;
@@ -125,10 +125,9 @@ static int collect_dir(struct super_block *sb, struct listing *l, struct dentry 
 		       bool is_upper)
 {
 	struct file *f = overlay_open_real(sb, dir, layer, is_upper, O_RDONLY | O_DIRECTORY);
-	struct collect c = { .context.add = collect_add,
-			     .listing = l,
-			     .dir = dir,
-			     .is_upper = is_upper };
+	struct collect c = {
+		.context.add = collect_add, .listing = l, .dir = dir, .is_upper = is_upper
+	};
 	int err;
 
 	if (is_err(f))

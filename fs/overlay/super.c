@@ -111,9 +111,14 @@ static bool starts_with(const char *s, const char *prefix)
 /* Features that are off here may be asked to be off. */
 static bool is_harmless(const char *item)
 {
-	static const char *const allowed[] = { "index=off", "xino=off", "xino=auto",
-					       "redirect_dir=off", "redirect_dir=nofollow",
-					       "metacopy=off", "nfs_export=off", "volatile" };
+	static const char *const allowed[] = { "index=off",
+					       "xino=off",
+					       "xino=auto",
+					       "redirect_dir=off",
+					       "redirect_dir=nofollow",
+					       "metacopy=off",
+					       "nfs_export=off",
+					       "volatile" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
 		if (strcmp(item, allowed[i]) == 0)
@@ -252,8 +257,7 @@ static struct super_block *overlay_mount_fs(const struct fs_type *t, u32 flags, 
 	}
 	kfree(text);
 	if (!err) {
-		sb = super_create(t, &overlay_super_ops,
-				  flags | (m->upper.dentry ? 0 : MS_RDONLY));
+		sb = super_create(t, &overlay_super_ops, flags | (m->upper.dentry ? 0 : MS_RDONLY));
 		if (!sb)
 			err = -ENOMEM;
 	}

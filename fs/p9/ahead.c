@@ -15,16 +15,16 @@
 
 #include "p9.h"
 
-#define NAMES_MAX (256u << 10)	/* bytes of one list */
-#define SKIP_MAX 32		/* names passed over that nobody asked for */
+#define NAMES_MAX (256u << 10) /* bytes of one list */
+#define SKIP_MAX 32 /* names passed over that nobody asked for */
 
 struct p9_names {
 	u32 len, size;
-	u32 asked;		/* offset behind the name asked last */
-	u32 fetched;		/* offset behind the last name that was fetched */
-	u32 streak;		/* lookups in list order so far */
-	u64 last_use;		/* names_clock then */
-	u8 data[];		/* length byte, name */
+	u32 asked; /* offset behind the name asked last */
+	u32 fetched; /* offset behind the last name that was fetched */
+	u32 streak; /* lookups in list order so far */
+	u64 last_use; /* names_clock then */
+	u8 data[]; /* length byte, name */
 };
 
 DEFINE_COUNTER(ahead, "p9.names_ahead");

@@ -28,7 +28,7 @@
 #include "client.h"
 
 #define FREE_REQUESTS_MAX 16
-#define BLOCK_ORDER 2		/* out and in: 16 KiB */
+#define BLOCK_ORDER 2 /* out and in: 16 KiB */
 
 /* ---- requests ---- */
 
@@ -536,8 +536,7 @@ int p9_mkdir(struct p9_client *c, u32 dir, const char *name, size_t len, u32 mod
 	return request_finish(r);
 }
 
-int p9_mknod(struct p9_client *c, u32 dir, const char *name, size_t len, u32 mode, u64 dev,
-	     u32 gid)
+int p9_mknod(struct p9_client *c, u32 dir, const char *name, size_t len, u32 mode, u64 dev, u32 gid)
 {
 	struct p9_request *r = request_begin(c, P9_TMKNOD);
 

@@ -10,7 +10,7 @@
 #include "wire.h"
 
 #define P9_MAX_TAGS 64
-#define P9_BUFFER 8192		/* small messages: out and in each */
+#define P9_BUFFER 8192 /* small messages: out and in each */
 #define P9_MAX_DATA (128 * PAGE_SIZE)
 
 struct p9_client;
@@ -18,36 +18,36 @@ struct p9_client;
 struct p9_request {
 	struct channel_request channel;
 	struct p9_client *client;
-	u8 *out, *in;			/* P9_BUFFER each, one block */
+	u8 *out, *in; /* P9_BUFFER each, one block */
 	struct p9_writer writer;
-	struct p9_reader reader;	/* after the header */
+	struct p9_reader reader; /* after the header */
 	u16 tag;
 	u8 type;
 	u32 in_len;
 	bool done;
-	bool detached;			/* nobody waits: freed when it is done */
+	bool detached; /* nobody waits: freed when it is done */
 	struct thread *waiter;
 	struct channel_segment out_segments[CHANNEL_MAX_SEGMENTS];
 	struct channel_segment in_segments[CHANNEL_MAX_SEGMENTS];
-	u32 nr_out_data, nr_in_data;	/* segments behind the message's own */
+	u32 nr_out_data, nr_in_data; /* segments behind the message's own */
 	struct p9_request *next_free;
 };
 
 struct p9_client {
 	struct channel *channel;
 	u32 msize;
-	struct spinlock lock;		/* tags, fids, free requests; interrupts off */
+	struct spinlock lock; /* tags, fids, free requests; interrupts off */
 	u64 tags_used;
 	struct wait_queue tags_free;
 	struct p9_request *free_requests;
 	u32 nr_free_requests;
 	u32 next_fid;
-	u32 *free_fids;			/* stack */
+	u32 *free_fids; /* stack */
 	u32 nr_free_fids, free_fids_size;
 	u32 nr_detached;
 };
 
-struct p9_client *p9_client_create(const char *tag, u32 msize);	/* ERR; version is negotiated */
+struct p9_client *p9_client_create(const char *tag, u32 msize); /* ERR; version is negotiated */
 void p9_client_destroy(struct p9_client *c);
 
 u32 p9_fid_allocate(struct p9_client *c);
@@ -89,7 +89,7 @@ int p9_unlinkat(struct p9_client *c, u32 dir, const char *name, size_t len, u32 
 ssize_t p9_readlink(struct p9_client *c, u32 fid, char *to, size_t size);
 int p9_fsync(struct p9_client *c, u32 fid, bool data_only);
 struct p9_set {
-	u32 valid, mode, uid, gid;	/* P9_SET_ */
+	u32 valid, mode, uid, gid; /* P9_SET_ */
 	u64 size, atime_sec, atime_nsec, mtime_sec, mtime_nsec;
 };
 #define P9_SET_MODE 1u

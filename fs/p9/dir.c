@@ -9,9 +9,9 @@
 
 #include "p9.h"
 
-#define LIST_ORDER 4	/* 64 KiB of entries a request */
+#define LIST_ORDER 4 /* 64 KiB of entries a request */
 #define LIST_BYTES (PAGE_SIZE << LIST_ORDER)
-#define ENTRY_MAX (13 + 8 + 1 + 2 + 255)	/* qid, offset, type, name */
+#define ENTRY_MAX (13 + 8 + 1 + 2 + 255) /* qid, offset, type, name */
 #define UNLINK_DIR 0x200
 
 static int lookup(struct inode *dir, struct dentry *d)
@@ -304,9 +304,9 @@ int p9_set_xattr(struct inode *i, const char *name, const void *v, size_t size, 
 
 struct p9_listing {
 	u32 fid;
-	u32 at, len;		/* unread part of the buffer */
-	u64 position;		/* of the entry at `at` */
-	bool at_end;		/* the host has nothing behind `len` */
+	u32 at, len; /* unread part of the buffer */
+	u64 position; /* of the entry at `at` */
+	bool at_end; /* the host has nothing behind `len` */
 	u8 *buffer;
 };
 
@@ -420,8 +420,8 @@ const struct file_ops p9_dir_ops = {
 #define DIR_OPS                                                                                    \
 	.lookup = lookup, .create = make_file, .mkdir = make_dir, .mknod = make_node,              \
 	.symlink = make_symlink, .link = make_link, .unlink = unlink_file, .rmdir = remove_dir,    \
-	.rename = rename_entry, .set_attributes = p9_set_attributes,                               \
-	.get_xattr = p9_get_xattr, .set_xattr = p9_set_xattr, .list_xattr = p9_list_xattr
+	.rename = rename_entry, .set_attributes = p9_set_attributes, .get_xattr = p9_get_xattr,    \
+	.set_xattr = p9_set_xattr, .list_xattr = p9_list_xattr
 
 const struct inode_ops p9_dir_loose_ops = { DIR_OPS };
 const struct inode_ops p9_dir_inode_ops = {

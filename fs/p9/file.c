@@ -7,7 +7,7 @@
 
 #include "p9.h"
 
-#define WRITE_ORDER 4	/* write-through in pieces of 64 KiB */
+#define WRITE_ORDER 4 /* write-through in pieces of 64 KiB */
 #define WRITE_BYTES (PAGE_SIZE << WRITE_ORDER)
 
 int p9_inode_open_fid(struct inode *i, bool for_write, u32 *fid)
@@ -223,8 +223,8 @@ const struct file_ops p9_file_ops = {
 };
 
 #define FILE_OPS                                                                                   \
-	.set_attributes = p9_set_attributes, .get_xattr = p9_get_xattr,                            \
-	.set_xattr = p9_set_xattr, .list_xattr = p9_list_xattr
+	.set_attributes = p9_set_attributes, .get_xattr = p9_get_xattr, .set_xattr = p9_set_xattr, \
+	.list_xattr = p9_list_xattr
 
 const struct inode_ops p9_file_loose_ops = { FILE_OPS };
 const struct inode_ops p9_file_inode_ops = {

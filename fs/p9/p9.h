@@ -7,14 +7,14 @@
 #include "client.h"
 
 struct p9_inode {
-	struct inode inode;	/* first */
-	u32 fid;		/* walked, never opened */
-	u32 read_fid;		/* opened for reading by the page cache, or P9_NO_FID */
-	u32 write_fid;		/* opened for writing by write-back, or P9_NO_FID */
-	u32 version;		/* qid version of the cached pages */
+	struct inode inode; /* first */
+	u32 fid; /* walked, never opened */
+	u32 read_fid; /* opened for reading by the page cache, or P9_NO_FID */
+	u32 write_fid; /* opened for writing by write-back, or P9_NO_FID */
+	u32 version; /* qid version of the cached pages */
 	struct mutex fid_lock;
 	struct p9_inode *hash_next;
-	struct p9_names *names;	/* directory: what was listed last, see ahead.c */
+	struct p9_names *names; /* directory: what was listed last, see ahead.c */
 };
 
 #define P9_HASH_BITS 12
@@ -22,12 +22,12 @@ struct p9_inode {
 
 struct p9_mount {
 	struct p9_client *client;
-	bool loose;		/* the host's tree does not change: nothing is revalidated */
-	struct spinlock lock;	/* hash */
-	struct p9_inode *hash[1 << P9_HASH_BITS];	/* by qid path */
+	bool loose; /* the host's tree does not change: nothing is revalidated */
+	struct spinlock lock; /* hash */
+	struct p9_inode *hash[1 << P9_HASH_BITS]; /* by qid path */
 	struct spinlock names_lock;
-	struct p9_inode *recent[P9_RECENT_LISTS];	/* directories that keep names */
-	u64 names_clock;	/* counts uses of lists */
+	struct p9_inode *recent[P9_RECENT_LISTS]; /* directories that keep names */
+	u64 names_clock; /* counts uses of lists */
 };
 
 static inline struct p9_inode *p9_inode(struct inode *i)
@@ -49,7 +49,7 @@ struct inode *p9_inode_get(struct super_block *sb, u32 fid);
 /* The same with attributes that are known. */
 struct inode *p9_inode_install(struct super_block *sb, u32 fid, const struct p9_attributes *a);
 void p9_inode_update(struct inode *i, const struct p9_attributes *a);
-int p9_inode_refresh(struct inode *i);	/* getattr; changed contents leave the page cache */
+int p9_inode_refresh(struct inode *i); /* getattr; changed contents leave the page cache */
 void p9_inode_unhash(struct p9_inode *p);
 int p9_inode_open_fid(struct inode *i, bool for_write, u32 *fid);
 

@@ -26,7 +26,7 @@
 #include "p9.h"
 
 #define MSIZE_DEFAULT (P9_MAX_DATA)
-#define S_IFMT_(m) ((m) & S_IFMT)
+#define S_IFMT_(m) ((m)&S_IFMT)
 
 struct p9_options {
 	u32 msize;

@@ -34,9 +34,9 @@ enum p9_type {
 	P9_TCLUNK = 120,
 };
 
-#define P9_HEADER 7		/* size[4] type[1] tag[2] */
-#define P9_READ_HEADER 11	/* header count[4]; an error reply has the same size */
-#define P9_WRITE_HEADER 23	/* header fid[4] offset[8] count[4] */
+#define P9_HEADER 7 /* size[4] type[1] tag[2] */
+#define P9_READ_HEADER 11 /* header count[4]; an error reply has the same size */
+#define P9_WRITE_HEADER 23 /* header fid[4] offset[8] count[4] */
 #define P9_NO_TAG 0xffff
 #define P9_NO_FID 0xffffffffu
 

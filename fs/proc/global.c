@@ -63,7 +63,8 @@ static int show_cpuinfo(struct text_out *out, void *arg)
 
 	if (!buffer)
 		return -ENOMEM;
-	for_each_cpu(cpu) {
+	for_each_cpu(cpu)
+	{
 		int len = cpu_describe(cpu, buffer, PAGE_SIZE);
 
 		text_write(out, buffer, (size_t)clamp(len, 0, (int)PAGE_SIZE - 1));
@@ -86,8 +87,7 @@ static u64 interrupts_total(unsigned vector)
 {
 	u64 sum = 0;
 
-	for_each_cpu(cpu)
-		sum += irq_count(vector, cpu);
+	for_each_cpu(cpu) sum += irq_count(vector, cpu);
 	return sum;
 }
 
@@ -97,7 +97,8 @@ static int show_stat(struct text_out *out, void *arg)
 	char name[16];
 	u64 interrupts = 0;
 
-	for_each_cpu(cpu) {
+	for_each_cpu(cpu)
+	{
 		sched_cpu_times(cpu, &t);
 		all.user_ns += t.user_ns;
 		all.nice_ns += t.nice_ns;
@@ -109,7 +110,8 @@ static int show_stat(struct text_out *out, void *arg)
 		all.steal_ns += t.steal_ns;
 	}
 	show_cpu_line(out, "cpu ", &all);
-	for_each_cpu(cpu) {
+	for_each_cpu(cpu)
+	{
 		sched_cpu_times(cpu, &t);
 		snprintf(name, sizeof(name), "cpu%u", cpu);
 		show_cpu_line(out, name, &t);
@@ -144,7 +146,8 @@ static int show_uptime(struct text_out *out, void *arg)
 	u64 up = clock_boottime_ns(), idle = 0;
 	struct cpu_times t;
 
-	for_each_cpu(cpu) {
+	for_each_cpu(cpu)
+	{
 		sched_cpu_times(cpu, &t);
 		idle += t.idle_ns;
 	}
@@ -179,8 +182,7 @@ PSEUDO_FILE(net_link, .path = "proc/net", .link = "self/net");
 static int show_interrupts(struct text_out *out, void *arg)
 {
 	text_printf(out, "     ");
-	for_each_cpu(cpu)
-		text_printf(out, "      CPU%-2u", cpu);
+	for_each_cpu(cpu) text_printf(out, "      CPU%-2u", cpu);
 	text_char(out, '\n');
 	for (unsigned v = 32; v < 256; v++) {
 		const char *name = irq_name(v);
@@ -188,8 +190,7 @@ static int show_interrupts(struct text_out *out, void *arg)
 		if (!name)
 			continue;
 		text_printf(out, "%4u:", v);
-		for_each_cpu(cpu)
-			text_printf(out, " %10llu", (ull)irq_count(v, cpu));
+		for_each_cpu(cpu) text_printf(out, " %10llu", (ull)irq_count(v, cpu));
 		text_printf(out, "  %s\n", name);
 	}
 	return 0;
@@ -257,10 +258,11 @@ PSEUDO_FILE(vmstat_file, .path = "proc/vmstat", .show = show_vmstat);
 
 static void show_slab(const struct slab_cache_info *i, u64 live, u64 total, u64 slabs, void *arg)
 {
-	text_printf(arg, "%-23s %6llu %6llu %6zu %4llu %4u : tunables %4u %4u %4u : slabdata %6llu "
-			 "%6llu %6u\n",
-		    i->name, (ull)live, (ull)total, i->size, (ull)(slabs ? total / slabs : 0), 1u, 0u,
-		    0u, 0u, (ull)slabs, (ull)slabs, 0u);
+	text_printf(arg,
+		    "%-23s %6llu %6llu %6zu %4llu %4u : tunables %4u %4u %4u : slabdata %6llu "
+		    "%6llu %6u\n",
+		    i->name, (ull)live, (ull)total, i->size, (ull)(slabs ? total / slabs : 0), 1u,
+		    0u, 0u, 0u, (ull)slabs, (ull)slabs, 0u);
 }
 
 static int show_slabinfo(struct text_out *out, void *arg)

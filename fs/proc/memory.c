@@ -175,16 +175,16 @@ static void show_flags(struct text_out *out, u32 flags)
 		u32 flag;
 		char name[3];
 	} names[] = {
-		{ MAPPING_READ, "rd" },		{ MAPPING_WRITE, "wr" },
-		{ MAPPING_EXEC, "ex" },		{ MAPPING_SHARED, "sh" },
-		{ MAPPING_MAY_READ, "mr" },	{ MAPPING_MAY_WRITE, "mw" },
-		{ MAPPING_MAY_EXEC, "me" },	{ MAPPING_SHARED, "ms" },
-		{ MAPPING_GROWS_DOWN, "gd" },	{ MAPPING_LOCKED, "lo" },
-		{ MAPPING_SEQUENTIAL, "sr" },	{ MAPPING_RANDOM, "rr" },
-		{ MAPPING_DONTFORK, "dc" },	{ MAPPING_ACCOUNTED, "ac" },
-		{ MAPPING_NORESERVE, "nr" },	{ MAPPING_WIPEONFORK, "wf" },
-		{ MAPPING_DONTDUMP, "dd" },	{ MAPPING_HUGE, "hg" },
-		{ MAPPING_NOHUGE, "nh" },	{ MAPPING_MERGEABLE, "mg" },
+		{ MAPPING_READ, "rd" },       { MAPPING_WRITE, "wr" },
+		{ MAPPING_EXEC, "ex" },       { MAPPING_SHARED, "sh" },
+		{ MAPPING_MAY_READ, "mr" },   { MAPPING_MAY_WRITE, "mw" },
+		{ MAPPING_MAY_EXEC, "me" },   { MAPPING_SHARED, "ms" },
+		{ MAPPING_GROWS_DOWN, "gd" }, { MAPPING_LOCKED, "lo" },
+		{ MAPPING_SEQUENTIAL, "sr" }, { MAPPING_RANDOM, "rr" },
+		{ MAPPING_DONTFORK, "dc" },   { MAPPING_ACCOUNTED, "ac" },
+		{ MAPPING_NORESERVE, "nr" },  { MAPPING_WIPEONFORK, "wf" },
+		{ MAPPING_DONTDUMP, "dd" },   { MAPPING_HUGE, "hg" },
+		{ MAPPING_NOHUGE, "nh" },     { MAPPING_MERGEABLE, "mg" },
 	};
 
 	text_printf(out, "VmFlags: ");
@@ -218,7 +218,8 @@ static int show_maps(struct text_out *out, struct task *t, enum maps_style style
 		last = m->end;
 		add_usage(&sum, &u);
 		if (style == STYLE_SMAPS) {
-			text_printf(out, "%-16s%8llu kB\n", "Size:", (ull)((m->end - m->start) >> 10));
+			text_printf(out, "%-16s%8llu kB\n",
+				    "Size:", (ull)((m->end - m->start) >> 10));
 			text_printf(out, "%-16s%8llu kB\n%-16s%8llu kB\n", "KernelPageSize:", 4ull,
 				    "MMUPageSize:", 4ull);
 			show_usage(out, &u);

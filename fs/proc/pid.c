@@ -1,17 +1,28 @@
 /* /proc, /proc/PID and /proc/PID/task: directories, and the table of a process's files. */
 #include "proc.h"
 
-#define F(n, m, ...) { .name = n, .mode = S_IFREG | (m), __VA_ARGS__ }
-#define L(n, f) { .name = n, .mode = S_IFLNK | 0777, .follow = f, .flags = PID_FILE_INSPECT }
-#define D(n, m, i, f) { .name = n, .mode = S_IFDIR | (m), .dir_ops = i, .ops = f }
+#define F(n, m, ...)                                                                               \
+	{                                                                                          \
+		.name = n, .mode = S_IFREG | (m), __VA_ARGS__                                      \
+	}
+#define L(n, f)                                                                                    \
+	{                                                                                          \
+		.name = n, .mode = S_IFLNK | 0777, .follow = f, .flags = PID_FILE_INSPECT          \
+	}
+#define D(n, m, i, f)                                                                              \
+	{                                                                                          \
+		.name = n, .mode = S_IFDIR | (m), .dir_ops = i, .ops = f                           \
+	}
 
 static const struct pid_file pid_files[] = {
-	{ .name = "task", .mode = S_IFDIR | 0555, .flags = PID_FILE_PROCESS,
-	  .dir_ops = &proc_task_dir_ops, .ops = &proc_task_ops },
+	{ .name = "task",
+	  .mode = S_IFDIR | 0555,
+	  .flags = PID_FILE_PROCESS,
+	  .dir_ops = &proc_task_dir_ops,
+	  .ops = &proc_task_ops },
 	D("fd", 0500, &proc_fd_dir_ops, &proc_fd_ops),
 	D("fdinfo", 0500, &proc_fdinfo_dir_ops, &proc_fdinfo_ops),
-	F("environ", 0400, .show = pid_show_environ,
-	  .flags = PID_FILE_INSPECT | PID_FILE_ASPACE),
+	F("environ", 0400, .show = pid_show_environ, .flags = PID_FILE_INSPECT | PID_FILE_ASPACE),
 	F("auxv", 0400, .show = pid_show_auxv, .flags = PID_FILE_INSPECT),
 	F("status", 0444, .show = pid_show_status),
 	F("personality", 0400, .show = pid_show_personality, .flags = PID_FILE_INSPECT),
@@ -21,18 +32,18 @@ static const struct pid_file pid_files[] = {
 	F("cmdline", 0444, .show = pid_show_cmdline),
 	F("stat", 0444, .show = pid_show_stat),
 	F("statm", 0444, .show = pid_show_statm),
-	F("maps", 0444, .show = pid_show_maps,
-	  .flags = PID_FILE_INSPECT | PID_FILE_ASPACE),
+	F("maps", 0444, .show = pid_show_maps, .flags = PID_FILE_INSPECT | PID_FILE_ASPACE),
 	F("mem", 0600, .ops = &proc_mem_ops, .flags = PID_FILE_INSPECT),
 	L("cwd", pid_follow_cwd),
 	L("root", pid_follow_root),
 	L("exe", pid_follow_exe),
 	F("mounts", 0444, .show = pid_show_mounts),
 	F("mountinfo", 0444, .show = pid_show_mountinfo),
-	{ .name = "mountstats", .mode = S_IFREG | 0400, .flags = PID_FILE_PROCESS,
+	{ .name = "mountstats",
+	  .mode = S_IFREG | 0400,
+	  .flags = PID_FILE_PROCESS,
 	  .show = pid_show_mountstats },
-	F("smaps", 0444, .show = pid_show_smaps,
-	  .flags = PID_FILE_INSPECT | PID_FILE_ASPACE),
+	F("smaps", 0444, .show = pid_show_smaps, .flags = PID_FILE_INSPECT | PID_FILE_ASPACE),
 	F("smaps_rollup", 0444, .show = pid_show_smaps_rollup,
 	  .flags = PID_FILE_INSPECT | PID_FILE_ASPACE),
 	F("pagemap", 0400, .ops = &proc_pagemap_ops, .flags = PID_FILE_INSPECT),
@@ -41,13 +52,14 @@ static const struct pid_file pid_files[] = {
 	F("schedstat", 0444, .show = pid_show_schedstat),
 	F("cgroup", 0444, .show = pid_show_cgroup),
 	F("oom_score", 0444, .show = pid_show_oom_score),
-	F("oom_score_adj", 0644, .show = pid_show_oom_score_adj,
-	  .store = pid_store_oom_score_adj),
+	F("oom_score_adj", 0644, .show = pid_show_oom_score_adj, .store = pid_store_oom_score_adj),
 	F("io", 0400, .show = pid_show_io, .flags = PID_FILE_INSPECT),
 	F("uid_map", 0444, .show = pid_show_id_map),
 	F("gid_map", 0444, .show = pid_show_id_map),
 	F("setgroups", 0444, .show = pid_show_setgroups),
-	{ .name = "timerslack_ns", .mode = S_IFREG | 0444, .flags = PID_FILE_PROCESS,
+	{ .name = "timerslack_ns",
+	  .mode = S_IFREG | 0444,
+	  .flags = PID_FILE_PROCESS,
 	  .show = pid_show_timerslack },
 };
 
@@ -340,8 +352,7 @@ static int pid_iterate(struct file *f, struct dir_context *c)
 		f->position++;
 	}
 	if (f->position - 2 == ARRAY_SIZE(pid_files)) {
-		if (!c->add(c, "net", 3, ((u64)n->pid->nr << 16) + f->position, 4,
-			    f->position + 1))
+		if (!c->add(c, "net", 3, ((u64)n->pid->nr << 16) + f->position, 4, f->position + 1))
 			return 0;
 		f->position++;
 	}

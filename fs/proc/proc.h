@@ -14,28 +14,28 @@
 /* One file of /proc/PID or /proc/PID/task/TID. */
 struct pid_file {
 	const char *name;
-	u32 mode;			/* type and permissions */
-	u32 flags;			/* PID_FILE_ */
+	u32 mode; /* type and permissions */
+	u32 flags; /* PID_FILE_ */
 	int (*show)(struct text_out *out, struct task *t);
 	ssize_t (*store)(struct task *t, const char *text, size_t len);
 	/* S_IFLNK: a magic link. */
 	int (*follow)(struct task *t, struct path *to);
 	int (*readlink)(struct task *t, char *to, size_t size);
-	const struct file_ops *ops;	/* instead of show */
-	const struct inode_ops *dir_ops;/* S_IFDIR, with `ops` */
+	const struct file_ops *ops; /* instead of show */
+	const struct inode_ops *dir_ops; /* S_IFDIR, with `ops` */
 };
-#define PID_FILE_PROCESS 1u	/* not below task/ */
-#define PID_FILE_ASPACE 4u	/* of the address space that the process had at open */
-#define PID_FILE_INSPECT 2u	/* only who may ptrace the task may open it */
+#define PID_FILE_PROCESS 1u /* not below task/ */
+#define PID_FILE_ASPACE 4u /* of the address space that the process had at open */
+#define PID_FILE_INSPECT 2u /* only who may ptrace the task may open it */
 
 /* In the private data of every inode below /proc/PID; the others are plain pseudo-tree inodes. */
 struct proc_node {
-	struct pid_entry *pid;		/* counted; its task is gone when the process has ended */
-	bool is_thread;			/* below task/TID */
-	const struct pid_file *file;	/* NULL: the directory of the process itself */
-	s32 fd;				/* fd/N and fdinfo/N, else −1 */
+	struct pid_entry *pid; /* counted; its task is gone when the process has ended */
+	bool is_thread; /* below task/TID */
+	const struct pid_file *file; /* NULL: the directory of the process itself */
+	s32 fd; /* fd/N and fdinfo/N, else −1 */
 };
-#define INODE_PROC_NODE (1u << 31)	/* inode.flags: private is a proc_node */
+#define INODE_PROC_NODE (1u << 31) /* inode.flags: private is a proc_node */
 
 static inline struct proc_node *proc_node(const struct inode *i)
 {
@@ -55,7 +55,7 @@ struct inode *proc_inode_create(struct super_block *sb, struct pid_entry *pid, b
 struct task *proc_task(const struct inode *i);
 /* "." and ".." of a directory; false: the buffer is full. */
 bool proc_list_dots(struct file *f, struct dir_context *c);
-s32 proc_parse_number(const char *name, u32 len);	/* −1: not a plain number */
+s32 proc_parse_number(const char *name, u32 len); /* −1: not a plain number */
 
 /* ---- what the files show: pid_*.c ---- */
 int pid_show_stat(struct text_out *out, struct task *t);

@@ -7,7 +7,7 @@
 
 #include "proc.h"
 
-#define TICK_NS 10000000ull	/* USER_HZ = 100 */
+#define TICK_NS 10000000ull /* USER_HZ = 100 */
 #define KB(pages) ((unsigned long long)(pages) << (PAGE_SHIFT - 10))
 
 typedef unsigned long long ull;
@@ -17,7 +17,7 @@ struct snapshot {
 	char comm[16];
 	char state;
 	s32 tgid, parent, group, session, tty_group;
-	u64 tty_device;		/* controlling terminal, 0 = none */
+	u64 tty_device; /* controlling terminal, 0 = none */
 	u32 nr_threads;
 	u64 user_ns, system_ns, faults_minor, faults_major;
 	u64 voluntary, involuntary;
@@ -136,12 +136,13 @@ static int show_stat(struct text_out *out, struct task *t, bool whole)
 	text_printf(out, " 0 0 %llu %llu %llu %llu", (ull)(t->pending.set & 0x7fffffff),
 		    (ull)(t->blocked & 0x7fffffff), (ull)(handlers_with(t, true) & 0x7fffffff),
 		    (ull)(handlers_with(t, false) & 0x7fffffff));
-	text_printf(out, " %d 0 0 %u %u %u %u 0 0 0", s.state == 'S' || s.state == 'D', t->exit_signal,
-		    t->thread.cpu, t->thread.params.rt_priority, t->thread.params.policy);
+	text_printf(out, " %d 0 0 %u %u %u %u 0 0 0", s.state == 'S' || s.state == 'D',
+		    t->exit_signal, t->thread.cpu, t->thread.params.rt_priority,
+		    t->thread.params.policy);
 	if (a && may)
 		text_printf(out, " %llu %llu %llu %llu %llu %llu %llu", (ull)a->data_start,
-			    (ull)a->data_end, (ull)a->brk_start, (ull)a->arg_start,
-			    (ull)a->arg_end, (ull)a->env_start, (ull)a->env_end);
+			    (ull)a->data_end, (ull)a->brk_start, (ull)a->arg_start, (ull)a->arg_end,
+			    (ull)a->env_start, (ull)a->env_end);
 	else
 		text_printf(out, " 0 0 0 0 0 0 0");
 	text_printf(out, " %d\n", may ? t->exit_code : 0);
@@ -200,11 +201,11 @@ static void show_memory(struct text_out *out, struct aspace *a)
 		    KB(a->pinned_pages), KB(peak), KB(rss));
 	text_printf(out, "RssAnon:\t%8llu kB\nRssFile:\t%8llu kB\nRssShmem:\t%8llu kB\n",
 		    KB(a->resident_anon), KB(a->resident_file), KB(a->resident_shmem));
-	text_printf(out, "VmData:\t%8llu kB\nVmStk:\t%8llu kB\nVmExe:\t%8llu kB\n",
-		    KB(a->data_pages), KB(a->stack_pages),
-		    (ull)((align_up(a->code_end, PAGE_SIZE) -
-			   align_down(a->code_start, PAGE_SIZE)) >>
-			  10));
+	text_printf(
+		out, "VmData:\t%8llu kB\nVmStk:\t%8llu kB\nVmExe:\t%8llu kB\n", KB(a->data_pages),
+		KB(a->stack_pages),
+		(ull)((align_up(a->code_end, PAGE_SIZE) - align_down(a->code_start, PAGE_SIZE)) >>
+		      10));
 
 	u64 code = (align_up(a->code_end, PAGE_SIZE) - align_down(a->code_start, PAGE_SIZE)) >>
 		   PAGE_SHIFT;
@@ -351,14 +352,14 @@ int pid_show_limits(struct text_out *out, struct task *t)
 	static const struct {
 		const char *name, *unit;
 	} limits[] = {
-		{ "Max cpu time", "seconds" },	  { "Max file size", "bytes" },
-		{ "Max data size", "bytes" },	  { "Max stack size", "bytes" },
-		{ "Max core file size", "bytes" },{ "Max resident set", "bytes" },
-		{ "Max processes", "processes" }, { "Max open files", "files" },
-		{ "Max locked memory", "bytes" }, { "Max address space", "bytes" },
-		{ "Max file locks", "locks" },	  { "Max pending signals", "signals" },
-		{ "Max msgqueue size", "bytes" }, { "Max nice priority", "" },
-		{ "Max realtime priority", "" },  { "Max realtime timeout", "us" },
+		{ "Max cpu time", "seconds" },     { "Max file size", "bytes" },
+		{ "Max data size", "bytes" },      { "Max stack size", "bytes" },
+		{ "Max core file size", "bytes" }, { "Max resident set", "bytes" },
+		{ "Max processes", "processes" },  { "Max open files", "files" },
+		{ "Max locked memory", "bytes" },  { "Max address space", "bytes" },
+		{ "Max file locks", "locks" },     { "Max pending signals", "signals" },
+		{ "Max msgqueue size", "bytes" },  { "Max nice priority", "" },
+		{ "Max realtime priority", "" },   { "Max realtime timeout", "us" },
 	};
 
 	text_printf(out, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");

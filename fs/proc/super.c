@@ -105,7 +105,9 @@ static const struct inode_ops revalidate_ops = { .revalidate = revalidate };
 
 static int stats(struct super_block *sb, struct fs_stats *s)
 {
-	*s = (struct fs_stats){ .type = PROC_SUPER_MAGIC, .block_size = PAGE_SIZE, .name_max = 255 };
+	*s = (struct fs_stats){ .type = PROC_SUPER_MAGIC,
+				.block_size = PAGE_SIZE,
+				.name_max = 255 };
 	return 0;
 }
 

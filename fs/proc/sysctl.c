@@ -12,7 +12,7 @@
 typedef unsigned long long ull;
 
 struct number {
-	u64 constant;	/* if both pointers are NULL */
+	u64 constant; /* if both pointers are NULL */
 	u32 *small;
 	u64 *large;
 	u64 min, max;

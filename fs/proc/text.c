@@ -3,7 +3,7 @@
 
 struct text_file {
 	struct mutex lock;
-	const void *aspace;	/* at open, only to compare: after an exec the file shows nothing */
+	const void *aspace; /* at open, only to compare: after an exec the file shows nothing */
 	struct text_out text;
 	bool shown;
 };

@@ -106,13 +106,13 @@ static int register_cpu_file(unsigned cpu, size_t n)
 
 static int sys_cpu_init(void)
 {
-	for_each_cpu(cpu)
-		for (size_t n = 0; n < ARRAY_SIZE(cpu_files); n++) {
-			int err = register_cpu_file(cpu, n);
+	for_each_cpu(cpu) for (size_t n = 0; n < ARRAY_SIZE(cpu_files); n++)
+	{
+		int err = register_cpu_file(cpu, n);
 
-			if (err)
-				return err;
-		}
+		if (err)
+			return err;
+	}
 	return 0;
 }
 INIT_STEP(INIT_FS, sys_cpu_init);
@@ -126,8 +126,9 @@ static int show_node_meminfo(struct text_out *out, void *arg)
 	struct memory_stats m;
 
 	memory_stats_read(&m);
-	text_printf(out, "Node 0 MemTotal:       %8llu kB\nNode 0 MemFree:        %8llu kB\n"
-			 "Node 0 MemUsed:        %8llu kB\n",
+	text_printf(out,
+		    "Node 0 MemTotal:       %8llu kB\nNode 0 MemFree:        %8llu kB\n"
+		    "Node 0 MemUsed:        %8llu kB\n",
 		    (unsigned long long)m.total * 4, (unsigned long long)m.free * 4,
 		    (unsigned long long)(m.total - m.free) * 4);
 	return 0;

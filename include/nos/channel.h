@@ -16,12 +16,12 @@ struct channel_segment {
 	u32 len;
 };
 
-#define CHANNEL_MAX_SEGMENTS 132	/* out and in together: 512 KiB of pages and headers */
+#define CHANNEL_MAX_SEGMENTS 132 /* out and in together: 512 KiB of pages and headers */
 
 struct channel_request {
 	const struct channel_segment *out, *in;
 	u32 nr_out, nr_in;
-	void *table;		/* CHANNEL_TABLE_BYTES, 16-byte aligned, direct map: the driver's scratch */
+	void *table; /* CHANNEL_TABLE_BYTES, 16-byte aligned, direct map: the driver's scratch */
 	/* Interrupt context; in_len bytes were written by the host. */
 	void (*done)(struct channel_request *r, u32 in_len);
 };
@@ -37,7 +37,7 @@ struct channel {
 	const struct channel_ops *ops;
 	void *driver_data;
 	struct wait_queue room;
-	bool is_used;		/* by one mount at a time */
+	bool is_used; /* by one mount at a time */
 	struct list node;
 };
 

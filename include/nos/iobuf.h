@@ -12,7 +12,7 @@
 #include <nos/types.h>
 
 struct iobuf_segment {
-	u64 base;	/* user or kernel address; same layout as struct iovec */
+	u64 base; /* user or kernel address; same layout as struct iovec */
 	u64 len;
 };
 
@@ -20,11 +20,11 @@ enum iobuf_kind { IOBUF_USER, IOBUF_KERNEL };
 
 struct iobuf {
 	u8 kind;
-	u8 flags;		/* IOBUF_ flags */
-	u32 nr_segments;	/* left, the current one included */
+	u8 flags; /* IOBUF_ flags */
+	u32 nr_segments; /* left, the current one included */
 	const struct iobuf_segment *segment;
-	u64 segment_offset;	/* consumed of the current segment */
-	u64 remaining;		/* bytes left in all */
+	u64 segment_offset; /* consumed of the current segment */
+	u64 remaining; /* bytes left in all */
 	struct iobuf_segment single;
 };
 
@@ -77,7 +77,7 @@ struct user_arg {
 	u64 value;
 	bool is_kernel;
 };
-int user_arg_read(struct user_arg a, void *to, size_t len) __must_check;	/* 0 or -EFAULT */
+int user_arg_read(struct user_arg a, void *to, size_t len) __must_check; /* 0 or -EFAULT */
 int user_arg_write(struct user_arg a, const void *from, size_t len) __must_check;
 static inline struct user_arg user_arg_offset(struct user_arg a, u64 bytes)
 {

@@ -21,7 +21,7 @@ static inline bool irq_is_in_handler(void)
 	return false;
 }
 #else
-DECLARE_PERCPU(u32, irq_depth);	/* handlers that this CPU is in */
+DECLARE_PERCPU(u32, irq_depth); /* handlers that this CPU is in */
 static inline bool irq_is_in_handler(void)
 {
 	return this_cpu_read(irq_depth) != 0;

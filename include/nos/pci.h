@@ -10,17 +10,17 @@
 
 struct pci_bar {
 	phys_t base;
-	u64 size;	/* 0 = not implemented */
+	u64 size; /* 0 = not implemented */
 	bool is_io;
 };
 
 struct pci_device {
 	u8 bus, slot, function;
 	u16 vendor, device, subsystem_vendor, subsystem;
-	u32 class_code;		/* class, subclass, interface in bits 23…0 */
+	u32 class_code; /* class, subclass, interface in bits 23…0 */
 	u8 revision;
 	struct pci_bar bars[6];
-	u16 msix_capability;	/* config offset, 0 = none */
+	u16 msix_capability; /* config offset, 0 = none */
 	u16 nr_msix;
 	volatile u32 *msix_table;
 	const char *driver_name;

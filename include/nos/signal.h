@@ -18,7 +18,7 @@ void signal_info_user(struct signal_info *info, int signo, int code);
 /* Takes the next pending signal in `set` (sigtimedwait, signalfd): signo or 0. */
 int signal_dequeue(signal_set_t set, struct signal_info *info);
 bool signal_is_pending_in(signal_set_t set);
-struct wait_queue *signal_wait_queue(void);	/* of the current task's handlers */
+struct wait_queue *signal_wait_queue(void); /* of the current task's handlers */
 /* sigtimedwait: between the two the signals of `set` wake the current task though it blocks them,
  * and are not acted upon. */
 void signal_begin_taking(signal_set_t set);

@@ -25,10 +25,10 @@ struct uts_namespace;
 struct posix_timers;
 
 #define NR_SIGNALS 64
-typedef u64 signal_set_t;		/* bit signo − 1 */
-#define signal_bit(signo) (1ull << ((signo) - 1))
+typedef u64 signal_set_t; /* bit signo − 1 */
+#define signal_bit(signo) (1ull << ((signo)-1))
 
-struct signal_action {			/* struct sigaction in the kernel's layout */
+struct signal_action { /* struct sigaction in the kernel's layout */
 	u64 handler, flags, restorer;
 	signal_set_t mask;
 };
@@ -42,7 +42,7 @@ struct signal_info {
 			s32 pid;
 			u32 uid;
 			union {
-				u64 value;	/* sigqueue, timers (then pid = timer id, uid = overrun) */
+				u64 value; /* sigqueue, timers (then pid = timer id, uid = overrun) */
 				struct {
 					s32 status;
 					s32 pad2;
@@ -63,15 +63,15 @@ struct signal_info {
 };
 static_assert(sizeof(struct signal_info) == 128, "siginfo_t");
 
-struct signal_queue {			/* pending signals */
+struct signal_queue { /* pending signals */
 	signal_set_t set;
-	struct list entries;		/* queued infos: real-time ones each, standard ones once */
+	struct list entries; /* queued infos: real-time ones each, standard ones once */
 };
 
 /* Handlers; shared by CLONE_SIGHAND. */
 struct signal_handlers {
 	struct ref refs;
-	struct spinlock lock;		/* rank SIGHAND, irq: handlers, pending sets, process state */
+	struct spinlock lock; /* rank SIGHAND, irq: handlers, pending sets, process state */
 	struct signal_action actions[NR_SIGNALS];
 	struct wait_queue signalfd_queue;
 	struct rcu_head rcu;
@@ -80,52 +80,52 @@ struct signal_handlers {
 /* A number; lives as long as someone uses it in any role. */
 struct pid_entry {
 	struct ref refs;
-	u32 users;			/* roles that hold the number; under task_list_lock */
+	u32 users; /* roles that hold the number; under task_list_lock */
 	s32 nr;
-	struct task *task;		/* RCU: with this tid */
-	struct process *process;	/* RCU: with this tgid */
-	struct list group_members;	/* struct process.group_node: pgid */
-	struct list session_members;	/* struct process.session_node: sid */
-	struct wait_queue exit_queue;	/* pidfd poll */
+	struct task *task; /* RCU: with this tid */
+	struct process *process; /* RCU: with this tgid */
+	struct list group_members; /* struct process.group_node: pgid */
+	struct list session_members; /* struct process.session_node: sid */
+	struct wait_queue exit_queue; /* pidfd poll */
 	struct rcu_head rcu;
 };
 
 struct task {
-	struct thread thread;		/* first member */
-	struct ref refs;		/* one until reaped, one while it runs; task_put */
-	struct spinlock lock;		/* others read comm, fds, fs, mounts, uts, cred */
+	struct thread thread; /* first member */
+	struct ref refs; /* one until reaped, one while it runs; task_put */
+	struct spinlock lock; /* others read comm, fds, fs, mounts, uts, cred */
 	struct process *process;
 	struct pid_entry *pid;
 	s32 tid;
-	struct list thread_node;	/* in process->threads */
+	struct list thread_node; /* in process->threads */
 	char comm[16];
-	const struct cred *cred;	/* RCU-read by others */
+	const struct cred *cred; /* RCU-read by others */
 	struct fd_table *fds;
 	struct fs_context *fs;
 	struct mount_namespace *mounts;
 	struct uts_namespace *uts;
-	struct signal_handlers *handlers;	/* = process->handlers */
+	struct signal_handlers *handlers; /* = process->handlers */
 	signal_set_t blocked, saved_mask;
-	signal_set_t taking;		/* blocked, but waited for by sigtimedwait */
+	signal_set_t taking; /* blocked, but waited for by sigtimedwait */
 	struct signal_queue pending;
 	u64 altstack_sp, altstack_size;
 	u32 altstack_flags;
 	/* restart_syscall(2) */
 	long (*restart)(struct task *t);
 	u64 restart_data[6];
-	u64 clear_tid, set_tid;		/* user addresses */
+	u64 clear_tid, set_tid; /* user addresses */
 	u64 robust_list;
 	u64 rseq_area;
 	u32 rseq_length, rseq_signature;
 	u32 exit_signal;
-	s32 exit_code;			/* wait status */
-	u32 flags;			/* TASK_ */
+	s32 exit_code; /* wait status */
+	u32 flags; /* TASK_ */
 	u32 parent_death_signal;
-	struct futex_owner futex;	/* PI futexes owned and waited for */
-	struct completion *vfork_done;	/* the parent's, while it waits */
-	u64 rseq_switches;		/* switches seen at the last fix-up */
+	struct futex_owner futex; /* PI futexes owned and waited for */
+	struct completion *vfork_done; /* the parent's, while it waits */
+	u64 rseq_switches; /* switches seen at the last fix-up */
 	u32 personality;
-	u16 io_priority;		/* IOPRIO_PRIO_VALUE, 0: from nice; no I/O scheduler reads it yet */
+	u16 io_priority; /* IOPRIO_PRIO_VALUE, 0: from nice; no I/O scheduler reads it yet */
 	u64 timer_slack_ns;
 	u64 faults_minor, faults_major;
 	u64 io_read_chars, io_write_chars, io_read_calls, io_write_calls, io_read_bytes,
@@ -136,11 +136,11 @@ struct task {
 #define TASK_EXITING 1u
 #define TASK_KERNEL 2u
 #define TASK_VFORKED 4u
-#define TASK_EXECED 8u			/* since fork: setpgid by the parent gets EACCES */
+#define TASK_EXECED 8u /* since fork: setpgid by the parent gets EACCES */
 #define TASK_STOPPING 16u
 #define TASK_SIGNALED 32u
-#define TASK_ZOMBIE 64u			/* has left its last function; waits to be reaped */
-#define TASK_STOPPED 128u		/* parked by a job-control stop */
+#define TASK_ZOMBIE 64u /* has left its last function; waits to be reaped */
+#define TASK_STOPPED 128u /* parked by a job-control stop */
 #define TASK_OOM_VICTIM 256u
 
 static inline struct task *task_current(void)
@@ -157,7 +157,7 @@ struct rlimit_pair {
 	u64 current, max;
 };
 
-struct usage {				/* rusage parts that are summed */
+struct usage { /* rusage parts that are summed */
 	u64 user_ns, system_ns, faults_minor, faults_major, switches_voluntary,
 		switches_involuntary, in_blocks, out_blocks, max_rss_kb;
 };
@@ -166,64 +166,64 @@ struct process {
 	struct ref refs;
 	struct pid_entry *pid;
 	s32 tgid;
-	struct task *leader;		/* thread group leader */
-	struct signal_handlers *handlers;	/* RCU; changes at exec */
-	struct list threads;		/* tasks, a dead leader included; under task_list_lock */
+	struct task *leader; /* thread group leader */
+	struct signal_handlers *handlers; /* RCU; changes at exec */
+	struct list threads; /* tasks, a dead leader included; under task_list_lock */
 	u32 nr_threads;
-	u32 nr_live;			/* of them, not yet exiting */
-	struct process *parent;		/* under the task-list lock / RCU */
+	u32 nr_live; /* of them, not yet exiting */
+	struct process *parent; /* under the task-list lock / RCU */
 	struct list children, sibling;
 	struct pid_entry *group, *session;
 	struct list group_node, session_node;
 	bool is_session_leader, did_exec, is_subreaper, is_init;
-	struct tty *tty;		/* controlling terminal; tty_put */
-	struct signal_queue pending;	/* process-wide */
-	u32 stop_signal, stop_count;	/* job control */
-	u32 state;			/* PROCESS_ flags */
+	struct tty *tty; /* controlling terminal; tty_put */
+	struct signal_queue pending; /* process-wide */
+	u32 stop_signal, stop_count; /* job control */
+	u32 state; /* PROCESS_ flags */
 	s32 exit_code;
-	struct wait_queue child_queue;	/* wait4 sleepers of this process */
-	struct task *exec_task;		/* de_thread in progress */
+	struct wait_queue child_queue; /* wait4 sleepers of this process */
+	struct task *exec_task; /* de_thread in progress */
 	struct rlimit_pair limits[16];
 	struct usage usage_dead, usage_children;
-	struct timer real_timer;	/* ITIMER_REAL */
+	struct timer real_timer; /* ITIMER_REAL */
 	u64 real_interval_ns;
 	u64 virtual_left_ns, virtual_interval_ns, prof_left_ns, prof_interval_ns;
-	u64 start_time_ns;		/* CLOCK_BOOTTIME */
-	s32 oom_adjust;			/* −1000…1000 */
+	u64 start_time_ns; /* CLOCK_BOOTTIME */
+	s32 oom_adjust; /* −1000…1000 */
 	u32 nr_waiters;
-	struct posix_timers *posix_timers;	/* NULL until the first timer_create */
-	bool cpu_timers;		/* something counts this process's CPU time */
-	u64 missing_calls[8];		/* linux/dispatch.c: absent system calls it has tried */
+	struct posix_timers *posix_timers; /* NULL until the first timer_create */
+	bool cpu_timers; /* something counts this process's CPU time */
+	u64 missing_calls[8]; /* linux/dispatch.c: absent system calls it has tried */
 	struct rcu_head rcu;
 };
 #define PROCESS_STOPPED 1u
-#define PROCESS_CONTINUED 2u		/* WCONTINUED not yet collected */
+#define PROCESS_CONTINUED 2u /* WCONTINUED not yet collected */
 #define PROCESS_STOP_REPORTED 4u
-#define PROCESS_EXITING 8u		/* group exit in progress */
+#define PROCESS_EXITING 8u /* group exit in progress */
 #define PROCESS_ZOMBIE 16u
-#define PROCESS_REAPED 64u		/* a waiter has claimed the zombie */
-#define PROCESS_TELL_CONTINUED 32u	/* a continued thread is to tell the parent */
+#define PROCESS_REAPED 64u /* a waiter has claimed the zombie */
+#define PROCESS_TELL_CONTINUED 32u /* a continued thread is to tell the parent */
 
 /* Parent, child, group and session lists; taken with interrupts off. */
 extern struct spinlock task_list_lock;
 
 /* ---- looking up: under RCU, or with a reference ---- */
-struct pid_entry *pid_find(s32 nr);		/* RCU */
-struct pid_entry *pid_get(s32 nr);		/* counted, or NULL */
+struct pid_entry *pid_find(s32 nr); /* RCU */
+struct pid_entry *pid_get(s32 nr); /* counted, or NULL */
 void pid_put(struct pid_entry *p);
-struct task *task_find(s32 tid);		/* RCU */
-struct process *process_find(s32 tgid);		/* RCU */
-struct process *process_get(s32 tgid);		/* counted, or NULL; process_put */
+struct task *task_find(s32 tid); /* RCU */
+struct process *process_find(s32 tgid); /* RCU */
+struct process *process_get(s32 tgid); /* counted, or NULL; process_put */
 void process_put(struct process *p);
 /* All processes in number order, for /proc and kill(−1): first with tgid ≥ from, counted; NULL = end. */
 struct process *process_next(s32 from);
-struct task *task_get(s32 tid);			/* counted, or NULL */
+struct task *task_get(s32 tid); /* counted, or NULL */
 void task_get_ref(struct task *t);
 void task_put(struct task *t);
 u32 process_count(void);
 u32 task_count(void);
 s32 process_last_pid(void);
-u64 process_forks(void);		/* since boot; threads included */
+u64 process_forks(void); /* since boot; threads included */
 extern u32 pid_max;
 /* What a task that may be exiting has: counted, or NULL; put with the usual function. */
 struct aspace *task_get_aspace(struct task *t);
@@ -236,41 +236,41 @@ extern struct mount_namespace *init_mounts;
 extern struct fs_context *init_fs;
 /* May the current task inspect t (ptrace access rules)? 0, -EPERM, -EACCES. */
 int task_may_inspect(struct task *t, bool attach);
-u64 process_limit(const struct process *p, unsigned what);	/* RLIMIT_, soft */
+u64 process_limit(const struct process *p, unsigned what); /* RLIMIT_, soft */
 
 /* ---- job control, for tty ---- */
 bool process_group_is_orphaned(struct pid_entry *group);
 struct pid_entry *process_group_current(void);
 struct pid_entry *process_session_current(void);
 /* process->tty is counted, and changed under task_list_lock.  Defined by drivers/tty: */
-void tty_get(struct tty *t);			/* fork; under task_list_lock */
+void tty_get(struct tty *t); /* fork; under task_list_lock */
 void tty_put(struct tty *t);
-void tty_session_exit(struct process *leader);	/* hangs up: the session's leader ends */
-struct tty *process_tty_current(void);		/* counted (tty_get), or NULL; defined with tty */
+void tty_session_exit(struct process *leader); /* hangs up: the session's leader ends */
+struct tty *process_tty_current(void); /* counted (tty_get), or NULL; defined with tty */
 /* For fork (under task_list_lock), exit and /proc: struct process.tty is changed under task_list_lock. */
 void tty_get(struct tty *t);
-void tty_put(struct tty *t);			/* not under spin locks: the last one frees */
-u64 tty_device(const struct tty *t);		/* make_dev(major, minor): stat's tty_nr */
-s32 tty_foreground(const struct tty *t);	/* its foreground group's number, or -1 */
+void tty_put(struct tty *t); /* not under spin locks: the last one frees */
+u64 tty_device(const struct tty *t); /* make_dev(major, minor): stat's tty_nr */
+s32 tty_foreground(const struct tty *t); /* its foreground group's number, or -1 */
 
 /* ---- life ---- */
 struct clone_request {
 	u64 flags;
 	u64 stack, stack_size, tls;
-	u64 parent_tid, child_tid, pidfd;	/* user addresses */
+	u64 parent_tid, child_tid, pidfd; /* user addresses */
 	u32 exit_signal;
 	const s32 *set_tid;
 	u32 nr_set_tid;
 };
 /* The child's tid, or −errno. */
 s32 process_clone(const struct clone_request *r, const struct trap_frame *frame);
-void process_exit_task(s32 code) __noreturn;		/* exit(2) */
-void process_exit_group(s32 status) __noreturn;		/* exit_group(2), fatal signals */
+void process_exit_task(s32 code) __noreturn; /* exit(2) */
+void process_exit_group(s32 status) __noreturn; /* exit_group(2), fatal signals */
 /* linux/exec.c fills it (proc/exec.h). */
 struct exec_request;
 /* Starts /init as pid 1 from a kernel thread: returns only on failure. */
 int process_exec_init(const char *path, const char *const *argv, const char *const *envp);
-void process_start_init(void);				/* creates pid 1, which execs */
+void process_start_init(void); /* creates pid 1, which execs */
 
 /* Credentials: a copy to change, then commit (consumes it) or cred_put. */
 struct cred *cred_prepare(void);

@@ -23,7 +23,7 @@ typedef u64 phys_t;
 #define static_assert _Static_assert
 #endif
 
-#if __STDC_VERSION__ < 202311L	/* keywords from then on */
+#if __STDC_VERSION__ < 202311L /* keywords from then on */
 #define true 1
 #define false 0
 typedef _Bool bool;
@@ -97,8 +97,7 @@ typedef _Bool bool;
 #define __no_lock_check
 #endif
 
-#define container_of(ptr, type, member)                                                            \
-	((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define min(a, b)                                                                                  \
 	({                                                                                         \
@@ -120,10 +119,10 @@ typedef _Bool bool;
 		(b) = _swap;                                                                       \
 	} while (0)
 
-#define align_up(x, a) (((x) + ((typeof(x))(a) - 1)) & ~((typeof(x))(a) - 1))
-#define align_down(x, a) ((x) & ~((typeof(x))(a) - 1))
-#define is_aligned(x, a) (((x) & ((typeof(x))(a) - 1)) == 0)
-#define div_round_up(n, d) (((n) + (d) - 1) / (d))
+#define align_up(x, a) (((x) + ((typeof(x))(a)-1)) & ~((typeof(x))(a)-1))
+#define align_down(x, a) ((x) & ~((typeof(x))(a)-1))
+#define is_aligned(x, a) (((x) & ((typeof(x))(a)-1)) == 0)
+#define div_round_up(n, d) (((n) + (d)-1) / (d))
 #define bit(n) (1ul << (n))
 
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
