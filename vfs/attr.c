@@ -369,6 +369,15 @@ int vfs_access_at(int dirfd, const char *name, u32 mode, int at_flags)
 	return err;
 }
 
+const char *inode_link_text(struct inode *i, char **to_free)
+{
+	const char *text = rcu_load(i->link);
+
+	if (text)
+		return text;
+	return i->ops->get_link ? i->ops->get_link(i, to_free) : err_ptr(-EINVAL);
+}
+
 static ssize_t readlink_inode(const struct path *p, char *to, size_t size)
 {
 	struct inode *i = p->dentry->inode;
@@ -380,14 +389,9 @@ static ssize_t readlink_inode(const struct path *p, char *to, size_t size)
 		return -EINVAL;
 	if (i->ops->readlink)
 		return i->ops->readlink(i, to, size);
-	text = rcu_load(i->link);
-	if (!text) {
-		if (!i->ops->get_link)
-			return -EINVAL;
-		text = i->ops->get_link(i, &to_free);
-		if (is_err(text))
-			return ptr_err(text);
-	}
+	text = inode_link_text(i, &to_free);
+	if (is_err(text))
+		return ptr_err(text);
 	len = min(strlen(text), size);
 	memcpy(to, text, len);
 	kfree(to_free);

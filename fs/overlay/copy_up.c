@@ -135,7 +135,7 @@ static int make_in_work(struct overlay_inode *o, const char *name, struct dentry
 	u32 mode = o->inode.mode;
 
 	if ((mode & S_IFMT) == S_IFLNK) {
-		target = real->ops->get_link(real, &to_free);
+		target = inode_link_text(real, &to_free);
 		if (is_err(target))
 			return (int)ptr_err(target);
 	}

@@ -31,9 +31,7 @@ const struct file_ops overlay_file_ops = {
 
 static const char *get_link(struct inode *i, char **to_free)
 {
-	struct inode *real = overlay_real(overlay_inode(i))->inode;
-
-	return real->ops->get_link(real, to_free);
+	return inode_link_text(overlay_real(overlay_inode(i))->inode, to_free);
 }
 
 #define COMMON_OPS                                                                                 \

@@ -34,6 +34,8 @@ int vfs_set_attributes(const struct path *p, struct inode_change *c);
 int vfs_truncate(const struct path *p, u64 size);
 int vfs_statfs(const struct path *p, struct fs_stats *s);
 u32 path_statfs_flags(const struct path *p); /* MS_* of mount and super block together */
+/* A symlink's target: the inode's own, or from its get_link, whose rules hold. */
+const char *inode_link_text(struct inode *i, char **to_free);
 int inode_permission(struct inode *i, u32 mask);
 /* Puts a change's values into the inode: for set_attributes of file systems that keep them there. */
 void inode_set_attributes_generic(struct inode *i, const struct inode_change *c);
