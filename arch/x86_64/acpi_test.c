@@ -102,7 +102,9 @@ static phys_t tables_make(void)
 	entries[4] = 0x12345678; /* nowhere */
 	phys_t xsdt = table_add("XSDT", entries, sizeof(entries));
 
-	memcpy(arena, "RSD PTR ", 8);
+	static const u8 signature[8] = "RSD PTR ";
+
+	memcpy(arena, signature, sizeof(signature));
 	arena[15] = 2;
 	arena[20] = 36;
 	memcpy(arena + 24, &xsdt, 8);

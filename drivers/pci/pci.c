@@ -302,8 +302,8 @@ static void scan_bus(u8 bus, unsigned depth)
 
 		bool many = config_read(bus, slot, 0, 0x0c) & 0x800000;
 
-		for (u8 function = 0; function < (many ? 8 : 1); function++)
-			scan_function(bus, slot, function, depth);
+		for (unsigned function = 0; function < (many ? 8u : 1u); function++)
+			scan_function(bus, slot, (u8)function, depth);
 	}
 }
 

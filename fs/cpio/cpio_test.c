@@ -33,7 +33,8 @@ static size_t add(char *to, const char *name, u32 mode, const char *data)
 	memset(to + n, 0, 64);
 	string_copy(to + n, name, name_size);
 	n = align_up(n + name_size, 4);
-	memcpy(to + n, data, size);
+	for (size_t k = 0; k < size; k++)
+		to[n + k] = data[k];
 	return align_up(n + size, 4);
 }
 

@@ -150,15 +150,15 @@ static int make_in_work(struct overlay_inode *o, const char *name, struct dentry
 static int build(struct overlay_inode *o, struct dentry *upper_dir, const char *name, u64 size)
 {
 	struct overlay_mount *m = overlay_mount(o->inode.sb);
-	struct dentry *made;
+	struct dentry *made = NULL;
 	char work_name[16];
 
 	snprintf(work_name, sizeof(work_name), "#%x", atomic_add(&m->next_work_name, 1));
 
 	int err = make_in_work(o, work_name, &made);
 
-	if (err)
-		return err;
+	if (err || !made)
+		return err ? err : -EIO;
 	if ((o->inode.mode & S_IFMT) == S_IFREG && size)
 		err = copy_contents(o, made, size);
 	if (!err)

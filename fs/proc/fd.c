@@ -57,24 +57,8 @@ static int fd_readlink(struct inode *i, char *to, size_t size)
 {
 	struct path p;
 	int err = fd_follow(i, &p);
-	char *buffer, *text;
 
-	if (err)
-		return err;
-	buffer = kmalloc(PAGE_SIZE, 0);
-	text = buffer ? path_format(&p, &fs_context_current()->root, buffer, PAGE_SIZE) :
-			err_ptr(-ENOMEM);
-	path_put(&p);
-	if (is_err(text)) {
-		err = (int)ptr_err(text);
-	} else {
-		size_t len = min(strlen(text), size);
-
-		memcpy(to, text, len);
-		err = (int)len;
-	}
-	kfree(buffer);
-	return err;
+	return err ? err : proc_format_link(&p, to, size);
 }
 
 static int no_change(struct inode *i, const struct inode_change *c)

@@ -251,28 +251,32 @@ static int link_follow(struct inode *i, struct path *to)
 	return err;
 }
 
+int proc_format_link(struct path *p, char *to, size_t size)
+{
+	char *buffer = kmalloc(PAGE_SIZE, 0);
+	char *text = buffer ? path_format(p, &fs_context_current()->root, buffer, PAGE_SIZE) :
+			      err_ptr(-ENOMEM);
+	int result;
+
+	path_put(p);
+	if (is_err(text)) {
+		result = (int)ptr_err(text);
+	} else {
+		size_t len = strnlen(text, size);
+
+		memcpy(to, text, len);
+		result = (int)len;
+	}
+	kfree(buffer);
+	return result;
+}
+
 static int link_readlink(struct inode *i, char *to, size_t size)
 {
 	struct path p;
 	int err = link_follow(i, &p);
-	char *buffer, *text;
 
-	if (err)
-		return err;
-	buffer = kmalloc(PAGE_SIZE, 0);
-	text = buffer ? path_format(&p, &fs_context_current()->root, buffer, PAGE_SIZE) :
-			err_ptr(-ENOMEM);
-	path_put(&p);
-	if (is_err(text)) {
-		err = (int)ptr_err(text);
-	} else {
-		size_t len = min(strlen(text), size);
-
-		memcpy(to, text, len);
-		err = (int)len;
-	}
-	kfree(buffer);
-	return err;
+	return err ? err : proc_format_link(&p, to, size);
 }
 
 static const struct inode_ops link_ops = {

@@ -53,6 +53,8 @@ struct inode *proc_inode_create(struct super_block *sb, struct pid_entry *pid, b
 				const struct pid_file *file, s32 fd, u32 mode);
 /* The task behind an inode, counted, or NULL when it is gone. */
 struct task *proc_task(const struct inode *i);
+/* What readlink of a magic link gives: the place's name, without a NUL; puts the path.  Length, or −errno. */
+int proc_format_link(struct path *p, char *to, size_t size);
 /* "." and ".." of a directory; false: the buffer is full. */
 bool proc_list_dots(struct file *f, struct dir_context *c);
 s32 proc_parse_number(const char *name, u32 len); /* −1: not a plain number */

@@ -316,10 +316,12 @@ int pid_show_statm(struct text_out *out, struct task *t)
 	u64 code = (align_up(a->code_end, PAGE_SIZE) - align_down(a->code_start, PAGE_SIZE)) >>
 		   PAGE_SHIFT;
 
-	text_printf(out, "%llu %lld %lld %llu 0 %llu 0\n", (ull)a->total_pages,
-		    (long long)(a->resident_anon + a->resident_file + a->resident_shmem),
-		    (long long)(a->resident_file + a->resident_shmem), (ull)code,
-		    (ull)(a->data_pages + a->stack_pages));
+	s64 shared = a->resident_file + a->resident_shmem;
+	s64 resident = a->resident_anon + shared;
+	u64 data = a->data_pages + a->stack_pages;
+
+	text_printf(out, "%llu %lld %lld %llu 0 %llu 0\n", (ull)a->total_pages, (long long)resident,
+		    (long long)shared, (ull)code, (ull)data);
 	aspace_put(a);
 	return 0;
 }
@@ -404,18 +406,22 @@ int pid_show_io(struct text_out *out, struct task *t)
 	return 0;
 }
 
+static u64 switches_of(const struct task *t)
+{
+	return t->thread.nr_switches_voluntary + t->thread.nr_switches_involuntary;
+}
+
 int pid_show_sched(struct text_out *out, struct task *t)
 {
 	char comm[16];
-	u64 run = thread_cpu_time_ns(&t->thread);
+	u64 run = thread_cpu_time_ns(&t->thread), switches = switches_of(t);
 
 	task_get_comm(t, comm);
 	text_printf(out, "%s (%d, #threads: %u)\n", comm, t->tid, t->process->nr_threads);
 	text_printf(out, "-------------------------------------------------------------------\n");
 	text_printf(out, "%-45s:%14llu.%06llu\n", "se.sum_exec_runtime", (ull)(run / 1000000),
 		    (ull)(run % 1000000));
-	text_printf(out, "%-45s:%21llu\n", "nr_switches",
-		    (ull)(t->thread.nr_switches_voluntary + t->thread.nr_switches_involuntary));
+	text_printf(out, "%-45s:%21llu\n", "nr_switches", (ull)switches);
 	text_printf(out, "%-45s:%21llu\n", "nr_voluntary_switches",
 		    (ull)t->thread.nr_switches_voluntary);
 	text_printf(out, "%-45s:%21llu\n", "nr_involuntary_switches",
@@ -428,9 +434,10 @@ int pid_show_sched(struct text_out *out, struct task *t)
 
 int pid_show_schedstat(struct text_out *out, struct task *t)
 {
+	u64 switches = switches_of(t);
+
 	text_printf(out, "%llu %llu %llu\n", (ull)thread_cpu_time_ns(&t->thread),
-		    (ull)t->thread.run_delay_ns,
-		    (ull)(t->thread.nr_switches_voluntary + t->thread.nr_switches_involuntary));
+		    (ull)t->thread.run_delay_ns, (ull)switches);
 	return 0;
 }
 

@@ -24,7 +24,7 @@ static inline void ref_get(struct ref *r)
 
 static inline bool __must_check ref_get_unless_zero(struct ref *r)
 {
-	u32 old = READ_ONCE(r->count);
+	u32 old = atomic_load_relaxed(&r->count);
 
 	do {
 		if (old == 0)
@@ -51,5 +51,5 @@ static inline bool __must_check ref_put(struct ref *r)
 
 static inline u32 ref_read(const struct ref *r)
 {
-	return READ_ONCE(r->count);
+	return atomic_load_relaxed(&r->count);
 }

@@ -30,10 +30,14 @@ void slab_for_each(void (*fn)(const struct slab_cache_info *i, u64 live, u64 tot
 		   void *arg);
 
 void *kmalloc(size_t size, u32 flags);
+#ifdef __clang_analyzer__ /* it takes a kmalloc for Linux's, with Linux's flags */
+void *kzalloc(size_t size, u32 flags);
+#else
 static inline void *kzalloc(size_t size, u32 flags)
 {
 	return kmalloc(size, flags | ALLOC_ZERO);
 }
+#endif
 /* nr × size without overflow, zeroed. */
 void *kcalloc(size_t nr, size_t size, u32 flags);
 void *krealloc(void *p, size_t size, u32 flags); /* keeps min(old, new) bytes */
