@@ -104,7 +104,7 @@ static int socket_make_pair(int family, int type, int protocol, u32 flags, struc
 
 long sys_socketpair(int family, int type, int protocol, void __user *fds)
 {
-	struct file *f[2];
+	struct file *f[2] = { NULL, NULL };
 	s32 fd[2] = { -1, -1 };
 	u32 flags;
 	int err = socket_check_type(&type, &flags);

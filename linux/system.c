@@ -283,11 +283,10 @@ static long copy_records(u64 *position, char __user *buf, size_t len)
 	char *text = kmalloc(LINE_MAX * 2, 0), *line = text + LINE_MAX;
 	struct log_record r;
 	size_t done = 0;
-	ssize_t n;
 
 	if (!text)
 		return -ENOMEM;
-	while ((n = log_read(position, &r, text, LINE_MAX - 64)) >= 0) {
+	while (log_read(position, &r, text, LINE_MAX - 64) >= 0) {
 		int size = format_record(line, LINE_MAX, &r, text);
 
 		if (buf && done + (size_t)size > len)

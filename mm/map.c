@@ -442,7 +442,7 @@ static int protect_locked(struct aspace *a, u64 start, u64 end, u32 rights)
 			if (!err) {
 				m = mapping_find(a, start);
 				err = protect_one(a, m, rights, &b);
-				m = mapping_merge(a, m);
+				mapping_merge(a, m);
 			}
 		}
 		if (err || stop == end)

@@ -643,7 +643,6 @@ static struct dentry *insert_looking(struct dentry *d)
 			rcu_store(buckets[b], d);
 			list_push_back(&parent->children, &d->sibling);
 		} else if (!ref_get_unless_zero(&other->refs)) {
-			found = false;
 			other = err_ptr(-EAGAIN);
 		}
 		spin_unlock(bucket_lock_of(b));

@@ -170,7 +170,7 @@ static int make_at(int dirfd, const char *name, u32 mode, u64 dev, const char *t
 {
 	bool dir = (mode & S_IFMT) == S_IFDIR;
 	struct path_parent p;
-	struct dentry *d;
+	struct dentry *d = NULL;
 	int err = parent_for_new(dirfd, name, dir, &p);
 
 	if (err)

@@ -206,6 +206,8 @@ static int move_entry(struct inode *old_dir, struct dentry *old, struct inode *n
 static int rename_entry(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
 			struct dentry *new, u32 flags)
 {
+	/* NOREPLACE was checked by vfs, under the locks. */
+	flags &= ~(u32)RENAME_NOREPLACE;
 	if (flags & ~(u32)RENAME_EXCHANGE)
 		return -EINVAL;
 	if (has_lower_part(old->inode) || ((flags & RENAME_EXCHANGE) && has_lower_part(new->inode)))
