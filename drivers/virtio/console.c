@@ -167,6 +167,9 @@ static struct port_buffer *take_out_buffer(struct port *p)
 	u64 flags = spin_lock_irq(&p->lock);
 	struct list *n = list_pop_front(&p->out_free);
 
+	/* Under the lock: out_done would else miss who waits for the last buffers. */
+	if (!n)
+		p->out_was_full = true;
 	spin_unlock_irq(&p->lock, flags);
 	return n ? list_entry(n, struct port_buffer, node) : NULL;
 }
@@ -195,10 +198,8 @@ static size_t terminal_write(struct tty *t, const u8 *data, size_t len)
 	while (done < len) {
 		struct port_buffer *b = take_out_buffer(p);
 
-		if (!b) {
-			p->out_was_full = true;
+		if (!b)
 			break;
-		}
 
 		u32 n = (u32)min(len - done, (size_t)OUT_BYTES);
 
@@ -214,6 +215,7 @@ static size_t terminal_write_room(struct tty *t)
 {
 	struct port *p = tty_driver_data(t);
 
+	scoped_spin_irq(&p->lock);
 	if (!list_is_empty(&p->out_free))
 		return OUT_BYTES;
 	p->out_was_full = true;
