@@ -496,6 +496,22 @@ struct dentry *dentry_create_disconnected(struct inode *i, const char *name)
 	return d;
 }
 
+struct dentry *dentry_create_unnamed(struct dentry *dir, struct inode *i)
+{
+	char label[32];
+	struct dentry *d;
+
+	snprintf(label, sizeof(label), "#%llu", (unsigned long long)i->ino);
+	d = dentry_alloc(dir, label, (u32)strlen(label));
+	if (!d) {
+		inode_put(i);
+		return NULL;
+	}
+	d->flags |= DENTRY_DISCONNECTED | DENTRY_DELETED;
+	d->inode = i;
+	return d;
+}
+
 struct dentry *dentry_create_child(struct dentry *parent, const char *name, struct inode *i)
 {
 	u32 len = (u32)strlen(name);
@@ -796,7 +812,8 @@ u64 dentry_reclaim(u64 nr)
 		rcu_read_unlock();
 		if (!d)
 			continue;
-		if (dentry_unhash(d, true)) {
+		/* A watch follows the inode that a walk finds: it stays the one in the cache. */
+		if (!notify_is_watched(d->inode) && dentry_unhash(d, true)) {
 			dentry_free(d);
 			counter_inc(evictions);
 			freed++;

@@ -350,7 +350,7 @@ static inline __always_inline int close_file(struct file *f, struct fd_table *t)
 		if (err <= -ERESTARTSYS)
 			err = -EINTR;
 	}
-	if (unlikely(READ_ONCE(f->inode->locks) != NULL))
+	if (unlikely(READ_ONCE(file_lock_inode(f)->locks) != NULL))
 		file_locks_close(f, t);
 	file_put(f);
 	return err;

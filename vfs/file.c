@@ -80,7 +80,7 @@ void file_release(struct file *f)
 	if (unlikely(notify_active) && !(f->mode & FILE_PATH) && f->path.dentry)
 		notify_path(f->path.dentry,
 			    f->mode & FILE_WRITE ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
-	if (unlikely(i && READ_ONCE(i->locks)))
+	if (unlikely(READ_ONCE(file_lock_inode(f)->locks)))
 		file_locks_close(f, NULL);
 	if (f->ops->release && !(f->mode & FILE_PATH))
 		f->ops->release(f);
@@ -336,7 +336,6 @@ static struct file *open_tmpfile(int dirfd, const char *name, u32 flags, u32 mod
 {
 	struct path dir, p;
 	struct inode *i, *made;
-	struct dentry *d;
 	struct file *f;
 	int err = path_lookup(dirfd, name, lookup | LOOKUP_DIRECTORY | LOOKUP_FOLLOW, &dir);
 
@@ -360,22 +359,15 @@ static struct file *open_tmpfile(int dirfd, const char *name, u32 flags, u32 mod
 		path_put(&dir);
 		return err_ptr(err);
 	}
-	char label[32];
-
-	snprintf(label, sizeof(label), "#%llu", (unsigned long long)made->ino);
-	d = dentry_alloc(dir.dentry, label, (u32)strlen(label));
-	if (!d) {
-		inode_put(made);
-		path_put(&dir);
-		return err_ptr(-ENOMEM);
-	}
-	d->flags |= DENTRY_DISCONNECTED | DENTRY_DELETED;
-	d->inode = made;
 	if (flags & O_EXCL)
 		made->flags |= INODE_NO_LINK;
-	p = (struct path){ dir.mount, d };
-	f = file_open_path(&p, flags & ~(u32)O_TMPFILE, cred_current());
-	dentry_put(d);
+	p = (struct path){ dir.mount, dentry_create_unnamed(dir.dentry, made) };
+	if (p.dentry) {
+		f = file_open_path(&p, flags & ~(u32)O_TMPFILE, cred_current());
+		dentry_put(p.dentry);
+	} else {
+		f = err_ptr(-ENOMEM);
+	}
 	path_put(&dir);
 	return f;
 }

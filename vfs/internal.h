@@ -148,6 +148,13 @@ int inode_get_writer(struct inode *i); /* -ETXTBSY */
 void inode_put_writer(struct inode *i);
 void inode_accessed(struct file *f);
 
+/* Whose locks f takes: the inode of its name, which a stacked file system's file keeps when the real
+ * file behind it becomes another. */
+static inline struct inode *file_lock_inode(const struct file *f)
+{
+	return f->path.dentry->inode;
+}
+
 /* Locks of directories for a change of names. */
 void inode_lock_two(struct inode *a, struct inode *b);
 void inode_unlock_two(struct inode *a, struct inode *b);
@@ -162,6 +169,7 @@ void notify_child(struct dentry *dir, const char *name, u32 mask, u32 cookie);
 void notify_unlinked(struct inode *i);
 void notify_inode(struct inode *i, u32 mask);
 void notify_unmount(struct super_block *sb);
+bool notify_is_watched(const struct inode *i); /* i referenced or NULL; a hint */
 /* Each watch removed with its inode's last link. */
 void locks_free(struct inode *i);
 

@@ -205,7 +205,7 @@ static int try_lock(struct file_lock_list *list, const struct file_lock_request 
 
 int file_lock(struct file *f, struct file_lock_request *r)
 {
-	struct file_lock_list *list = locks_of(f->inode);
+	struct file_lock_list *list = locks_of(file_lock_inode(f));
 	struct file_lock *new = kmalloc(sizeof(*new), 0), *split = kmalloc(sizeof(*split), 0);
 	struct sleeper sleeper = { .node = LIST_INIT(sleeper.node) };
 	struct waiter waiter = WAITER_INIT;
@@ -248,7 +248,7 @@ int file_lock(struct file *f, struct file_lock_request *r)
 
 int file_lock_test(struct file *f, struct file_lock_request *r)
 {
-	struct file_lock_list *list = rcu_load(f->inode->locks);
+	struct file_lock_list *list = rcu_load(file_lock_inode(f)->locks);
 	struct file_lock *l;
 
 	if (!list) {
@@ -284,7 +284,7 @@ static void remove_owned(struct list *locks, const void *owner, struct list *dea
 /* t: a descriptor of that table was closed, its POSIX records go; NULL: the file itself goes. */
 void file_locks_close(struct file *f, struct fd_table *t)
 {
-	struct file_lock_list *list = rcu_load(f->inode->locks);
+	struct file_lock_list *list = rcu_load(file_lock_inode(f)->locks);
 	struct list dead = LIST_INIT(dead);
 
 	if (!list)

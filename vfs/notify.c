@@ -244,6 +244,13 @@ void notify_inode_gone(struct inode *i)
 	i->watches = NULL;
 }
 
+bool notify_is_watched(const struct inode *i)
+{
+	const struct watch_list *l = i ? rcu_load(i->watches) : NULL;
+
+	return l && !list_is_empty(&l->watches);
+}
+
 void notify_unmount(struct super_block *sb)
 {
 	struct inode *root = sb->root ? sb->root->inode : NULL;

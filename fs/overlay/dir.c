@@ -87,6 +87,27 @@ static int make_dir(struct inode *dir, struct dentry *d, u32 mode)
 	return make(dir, d, (mode & 07777) | S_IFDIR, 0, NULL);
 }
 
+/* O_TMPFILE: a nameless file of the upper directory's file system. */
+static int make_unnamed(struct inode *dir, struct inode **made, u32 mode)
+{
+	struct dentry *above = upper_dir(dir), *upper;
+	struct inode *real;
+	int err;
+
+	if (is_err(above))
+		return (int)ptr_err(above);
+	if (!above->inode->ops->tmpfile)
+		return -EOPNOTSUPP;
+	err = above->inode->ops->tmpfile(above->inode, &real, mode);
+	if (err)
+		return err;
+	upper = dentry_create_unnamed(above, real);
+	if (!upper)
+		return -ENOMEM;
+	*made = overlay_inode_create(dir->sb, upper, 0, NULL, NULL);
+	return is_err(*made) ? (int)ptr_err(*made) : 0;
+}
+
 static int make_node(struct inode *dir, struct dentry *d, u32 mode, u64 dev)
 {
 	return make(dir, d, mode, dev, NULL);
@@ -249,7 +270,7 @@ static int rename_entry(struct inode *old_dir, struct dentry *old, struct inode 
 #define DIR_OPS                                                                                    \
 	.lookup = overlay_lookup, .create = create, .mkdir = make_dir, .mknod = make_node,         \
 	.symlink = make_symlink, .link = make_link, .unlink = unlink_file, .rmdir = remove_dir,    \
-	.rename = rename_entry, .set_attributes = overlay_set_attributes,                          \
+	.rename = rename_entry, .tmpfile = make_unnamed, .set_attributes = overlay_set_attributes, \
 	.get_xattr = overlay_get_xattr, .set_xattr = overlay_set_xattr,                            \
 	.list_xattr = overlay_list_xattr
 

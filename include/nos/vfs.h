@@ -183,6 +183,9 @@ void dentry_put(struct dentry *d);
 void dentry_set_inode(struct dentry *d, struct inode *i);
 /* A new root dentry for a super block (consumes the inode reference); NULL. */
 struct dentry *dentry_create_root(struct inode *i);
+/* The dentry of what a directory's tmpfile made: in `dir` without a name (consumes the inode reference);
+ * NULL. */
+struct dentry *dentry_create_unnamed(struct dentry *dir, struct inode *i);
 /* Finds or allocates the child, hashed, not looked up; dir's lock held.  ERR. For file systems that
  * make their own entries (proc, devtmpfs). */
 struct dentry *dentry_create_child(struct dentry *parent, const char *name, struct inode *i);
