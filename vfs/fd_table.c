@@ -17,6 +17,8 @@
  *   (1) used bit set wherever the pointer is not NULL.
  *   (2) no slot below next_hint is free.
  *   (3) bit w of full_words is set only if word w of `used` is all ones.
+ *   (4) no used slot at or above array->bound: what walks all slots stops there.
+ *       It rises where a slot beyond it is taken and falls when a copy is made.
  *
  * Locking.  `lock` (rank FD_TABLE) serialises changes of a shared table; the
  * owner of an unshared one is alone, and does without.
@@ -86,6 +88,7 @@ static void array_copy(struct fd_array *to, const struct fd_array *from, u32 slo
 {
 	size_t words = slots / 64;
 
+	to->bound = slots;
 	memcpy(to->files, from->files, slots * sizeof(to->files[0]));
 	memcpy(to->used, from->used, words * sizeof(u64));
 	memcpy(to->close_on_exec, from->close_on_exec, words * sizeof(u64));
@@ -97,6 +100,7 @@ static void array_copy(struct fd_array *to, const struct fd_array *from, u32 slo
 static void table_init_first(struct fd_table *t)
 {
 	t->first.size = INITIAL_SLOTS;
+	t->first.bound = INITIAL_SLOTS;
 	t->first.files = t->first_files;
 	t->first.used = &t->first_used;
 	t->first.close_on_exec = &t->first_cloexec;
@@ -123,7 +127,7 @@ static int grow_locked(struct fd_table *t, u32 need, bool locked)
 		return 0;
 	}
 	old = t->array;
-	array_copy(a, old, old->size);
+	array_copy(a, old, old->bound);
 	rcu_store(t->array, a);
 	if (old != &t->first)
 		rcu_call(&old->rcu, array_free_rcu);
@@ -230,6 +234,12 @@ static u32 find_free(const struct fd_table *t, u32 from)
 	return w * 64 + (u32)__builtin_ctzll(free);
 }
 
+static inline void bound_raise(struct fd_array *a, u32 fd)
+{
+	if (fd >= a->bound)
+		a->bound = (fd | 63) + 1;
+}
+
 static inline __always_inline void mark_used(struct fd_array *a, u32 fd, u32 flags)
 {
 	u64 mask = 1ull << (fd % 64), used = a->used[fd / 64] | mask;
@@ -261,7 +271,7 @@ static inline __always_inline int allocate_locked(struct fd_table *t, u32 first,
 	u32 hint = t->next_hint;
 
 	/* Nearly always: the slot after the ones that are used. */
-	if (likely(first <= hint && hint < min(limit, t->array->size) &&
+	if (likely(first <= hint && hint < min(limit, t->array->bound) &&
 		   !((t->array->used[hint / 64] >> (hint % 64)) & 1))) {
 		mark_used(t->array, hint, flags);
 		t->next_hint = hint + 1;
@@ -274,6 +284,7 @@ static inline __always_inline int allocate_locked(struct fd_table *t, u32 first,
 		if (fd >= limit)
 			return -EMFILE;
 		if (fd < t->array->size) {
+			bound_raise(t->array, fd);
 			mark_used(t->array, fd, flags);
 			if (first <= t->next_hint)
 				t->next_hint = fd + 1;
@@ -462,6 +473,7 @@ int fd_dup_to(int old, int new, u32 flags)
 		return f ? -EBUSY : -EBADF;
 	}
 	file_get(f);
+	bound_raise(t->array, (u32) new);
 	mark_used(t->array, (u32) new, flags);
 	rcu_store(t->array->files[new], f);
 	spin_unlock(&t->lock);
@@ -522,13 +534,15 @@ struct fd_table *fd_table_create(void)
 	return t;
 }
 
-static u32 slots_in_use(const struct fd_table *t, u32 max_fd)
+/* How many slots a copy needs; the bound falls to what is used. */
+static u32 slots_in_use_locked(struct fd_table *t, u32 max_fd)
 {
-	const struct fd_array *a = t->array;
-	u32 words = a->size / 64;
+	struct fd_array *a = t->array;
+	u32 words = a->bound / 64;
 
 	while (words > 1 && !a->used[words - 1])
 		words--;
+	a->bound = words * 64;
 	return (u32)min((u64)words * 64, align_up((u64)max_fd, 64ul) ?: 64);
 }
 
@@ -542,7 +556,7 @@ struct fd_table *fd_table_copy(struct fd_table *from, u32 max_fd)
 		return err_ptr(-ENOMEM);
 	spin_lock(&from->lock);
 	for (;;) {
-		slots = slots_in_use(from, max_fd);
+		slots = slots_in_use_locked(from, max_fd);
 		if (slots <= t->array->size)
 			break;
 		spin_unlock(&from->lock);
@@ -585,7 +599,7 @@ void fd_table_put(struct fd_table *t)
 	if (!ref_put(&t->refs))
 		return;
 	a = t->array;
-	for (u32 w = 0; w < a->size / 64; w++) {
+	for (u32 w = 0; w < a->bound / 64; w++) {
 		u64 bits = a->used[w];
 
 		while (bits) {
@@ -605,7 +619,7 @@ void fd_table_put(struct fd_table *t)
 
 void fd_table_close_on_exec(struct fd_table *t)
 {
-	for (u32 w = 0; w < t->array->size / 64; w++) {
+	for (u32 w = 0; w < t->array->bound / 64; w++) {
 		u64 bits = t->array->close_on_exec[w] & t->array->used[w];
 
 		while (bits) {

@@ -87,6 +87,33 @@ TEST(copies_of_tables)
 	table_leave();
 }
 
+/* A table that once was large costs no more than what it holds; what comes back is copied too. */
+TEST(copies_of_tables_that_were_large)
+{
+	struct fd_table *copy;
+
+	table_enter();
+	EXPECT_EQ(fd_add(some_file(), 0), 0);
+	EXPECT_EQ(fd_dup_to(0, 900, 0), 900);
+	EXPECT_EQ(fd_close(900), 0);
+	copy = fd_table_copy(world_fds, U32_MAX);
+	EXPECT(!is_err(copy));
+	EXPECT_EQ(copy->array->size, 64);
+	EXPECT_EQ(world_fds->array->bound, 64);
+	fd_table_put(copy);
+	EXPECT_EQ(fd_dup(0, 0, 0), 1);
+	EXPECT_EQ(fd_dup(0, 700, O_CLOEXEC), 700);
+	EXPECT_EQ(fd_dup_to(0, 800, O_CLOEXEC), 800);
+	copy = fd_table_copy(world_fds, U32_MAX);
+	EXPECT(!is_err(copy));
+	EXPECT_EQ(fd_table_next(copy, 2), 700);
+	EXPECT_EQ(fd_table_next(copy, 701), 800);
+	fd_table_close_on_exec(copy);
+	EXPECT_EQ(fd_table_next(copy, 2), -1);
+	fd_table_put(copy);
+	table_leave();
+}
+
 typedef unsigned long pthread_t;
 extern int pthread_create(pthread_t *t, const void *attributes, void *(*fn)(void *), void *arg);
 extern int pthread_join(pthread_t t, void **result);

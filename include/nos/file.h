@@ -159,6 +159,7 @@ static inline bool file_has_own_position(const struct file *f)
  */
 struct fd_array {
 	u32 size;
+	u32 bound; /* no used slot from here on; a multiple of 64 */
 	struct file **files;
 	u64 *used, *close_on_exec, *full_words;
 	struct rcu_head rcu;
