@@ -69,7 +69,7 @@ static struct thread *owner_of(u64 word)
 	return (struct thread *)(word & ~FLAGS);
 }
 
-static struct sleeper *first_sleeper(struct bucket *b, const struct mutex *m)
+static struct sleeper *first_sleeper(struct bucket *b, const struct mutex *m) __must_hold(&b->lock)
 {
 	struct sleeper *s = b->first;
 
@@ -78,7 +78,7 @@ static struct sleeper *first_sleeper(struct bucket *b, const struct mutex *m)
 	return s;
 }
 
-static void bucket_append(struct bucket *b, struct sleeper *s)
+static void bucket_append(struct bucket *b, struct sleeper *s) __must_hold(&b->lock)
 {
 	struct sleeper **link = &b->first;
 
@@ -90,6 +90,7 @@ static void bucket_append(struct bucket *b, struct sleeper *s)
 
 /* Takes s out and sets or clears WAITERS to match; `owner` becomes the owner if not NULL. */
 static void bucket_remove(struct bucket *b, struct sleeper *s, struct thread *owner)
+	__must_hold(&b->lock)
 {
 	struct mutex *m = s->mutex;
 	struct sleeper **link = &b->first;
@@ -183,7 +184,7 @@ static bool announce(struct mutex *m)
 }
 
 /* The sleeper gives up; what was to be its wake-up goes to the next one. */
-static void abandon(struct bucket *b, struct sleeper *s)
+static void abandon(struct bucket *b, struct sleeper *s) __must_hold(&b->lock)
 {
 	struct mutex *m = s->mutex;
 
@@ -290,22 +291,22 @@ static int checked_lock(struct mutex *m, enum thread_state state)
 	return err;
 }
 
-void mutex_lock(struct mutex *m)
+__no_lock_check void mutex_lock(struct mutex *m)
 {
 	(void)checked_lock(m, THREAD_UNINTERRUPTIBLE);
 }
 
-int mutex_lock_interruptible(struct mutex *m)
+__no_lock_check int mutex_lock_interruptible(struct mutex *m)
 {
 	return checked_lock(m, THREAD_INTERRUPTIBLE);
 }
 
-int mutex_lock_killable(struct mutex *m)
+__no_lock_check int mutex_lock_killable(struct mutex *m)
 {
 	return checked_lock(m, THREAD_KILLABLE);
 }
 
-bool mutex_try_lock(struct mutex *m)
+__no_lock_check bool mutex_try_lock(struct mutex *m)
 {
 	if (!take_if_free(m, 0))
 		return false;
@@ -314,7 +315,7 @@ bool mutex_try_lock(struct mutex *m)
 	return true;
 }
 
-void mutex_unlock(struct mutex *m)
+__no_lock_check void mutex_unlock(struct mutex *m)
 {
 	if (unlikely(!mutex_is_held(m)))
 		panic("mutex %p (rank %u) released by a thread that does not hold it", (void *)m,

@@ -44,7 +44,7 @@ static struct bucket *bucket_of(const struct rwlock *l)
 	return &buckets[hash_u64((u64)l >> 3) >> 60];
 }
 
-static struct waiting *first_waiting(struct bucket *b, const struct rwlock *l)
+static struct waiting *first_waiting(struct bucket *b, const struct rwlock *l) __must_hold(&b->lock)
 {
 	struct waiting *w = b->first;
 
@@ -53,7 +53,7 @@ static struct waiting *first_waiting(struct bucket *b, const struct rwlock *l)
 	return w;
 }
 
-static void bucket_append(struct bucket *b, struct waiting *w)
+static void bucket_append(struct bucket *b, struct waiting *w) __must_hold(&b->lock)
 {
 	struct waiting **link = &b->first;
 
@@ -63,7 +63,7 @@ static void bucket_append(struct bucket *b, struct waiting *w)
 	*link = w;
 }
 
-static void bucket_remove(struct bucket *b, struct waiting *w)
+static void bucket_remove(struct bucket *b, struct waiting *w) __must_hold(&b->lock)
 {
 	struct waiting **link = &b->first;
 
@@ -75,7 +75,7 @@ static void bucket_remove(struct bucket *b, struct waiting *w)
 }
 
 /* Gives the lock to the head of the line as far as its state allows. */
-static void grant(struct bucket *b, struct rwlock *l)
+static void grant(struct bucket *b, struct rwlock *l) __must_hold(&b->lock)
 {
 	for (;;) {
 		struct waiting *w = first_waiting(b, l);
@@ -158,7 +158,7 @@ static int wait_for(struct rwlock *l, bool is_writer, enum thread_state state)
 	return err;
 }
 
-void rwlock_read(struct rwlock *l)
+__no_lock_check void rwlock_read(struct rwlock *l)
 {
 	lock_check_order(l, rank_of(l), true);
 	if (!take_read(l))
@@ -167,7 +167,7 @@ void rwlock_read(struct rwlock *l)
 		lock_note_taken(l, rank_of(l));
 }
 
-bool rwlock_try_read(struct rwlock *l)
+__no_lock_check bool rwlock_try_read(struct rwlock *l)
 {
 	if (!take_read(l))
 		return false;
@@ -176,7 +176,7 @@ bool rwlock_try_read(struct rwlock *l)
 	return true;
 }
 
-void rwlock_read_unlock(struct rwlock *l)
+__no_lock_check void rwlock_read_unlock(struct rwlock *l)
 {
 	if (rank_of(l))
 		lock_note_released(l);
@@ -185,7 +185,7 @@ void rwlock_read_unlock(struct rwlock *l)
 		grant_waiting(l);
 }
 
-int rwlock_write_killable(struct rwlock *l)
+__no_lock_check int rwlock_write_killable(struct rwlock *l)
 {
 	int err = 0;
 
@@ -197,7 +197,7 @@ int rwlock_write_killable(struct rwlock *l)
 	return err;
 }
 
-void rwlock_write(struct rwlock *l)
+__no_lock_check void rwlock_write(struct rwlock *l)
 {
 	lock_check_order(l, rank_of(l), true);
 	if (!atomic_cas(&l->word, 0ul, WRITER))
@@ -206,7 +206,7 @@ void rwlock_write(struct rwlock *l)
 		lock_note_taken(l, rank_of(l));
 }
 
-void rwlock_write_unlock(struct rwlock *l)
+__no_lock_check void rwlock_write_unlock(struct rwlock *l)
 {
 	if (rank_of(l))
 		lock_note_released(l);
@@ -215,7 +215,7 @@ void rwlock_write_unlock(struct rwlock *l)
 		grant_waiting(l);
 }
 
-void rwlock_downgrade(struct rwlock *l)
+__no_lock_check void rwlock_downgrade(struct rwlock *l)
 {
 	ASSERT(l->word & WRITER);
 	if (atomic_add(&l->word, READER - WRITER) & WAITERS)

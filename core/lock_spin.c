@@ -134,7 +134,7 @@ static void check_irq_use(struct spinlock *l)
 		      (void *)l, l->rank);
 }
 
-void spin_lock(struct spinlock *l)
+__no_lock_check void spin_lock(struct spinlock *l)
 {
 	preempt_disable();
 	check_irq_use(l);
@@ -143,7 +143,7 @@ void spin_lock(struct spinlock *l)
 	note_spin_taken(l);
 }
 
-bool spin_try_lock(struct spinlock *l)
+__no_lock_check bool spin_try_lock(struct spinlock *l)
 {
 	preempt_disable();
 	if (raw_spin_try_lock(l)) {
@@ -163,14 +163,14 @@ static void note_spin_released(struct spinlock *l)
 		lock_note_released(l);
 }
 
-void spin_unlock(struct spinlock *l)
+__no_lock_check void spin_unlock(struct spinlock *l)
 {
 	note_spin_released(l);
 	raw_spin_unlock(l);
 	preempt_enable();
 }
 
-u64 spin_lock_irq(struct spinlock *l)
+__no_lock_check u64 spin_lock_irq(struct spinlock *l)
 {
 	u64 flags = irq_save();
 
@@ -178,7 +178,7 @@ u64 spin_lock_irq(struct spinlock *l)
 	return flags;
 }
 
-void spin_unlock_irq(struct spinlock *l, u64 flags)
+__no_lock_check void spin_unlock_irq(struct spinlock *l, u64 flags)
 {
 	note_spin_released(l);
 	raw_spin_unlock(l);

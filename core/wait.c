@@ -133,6 +133,7 @@ void wait_finish(struct wait_queue *q, struct waiter *w)
 }
 
 static int wait_once(struct wait_queue *q, struct mutex *m, enum thread_state s, u64 deadline_ns)
+	__must_hold(m)
 {
 	struct waiter w = { .thread = current_thread, .exclusive = true };
 	bool late = false;

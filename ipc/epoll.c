@@ -236,6 +236,7 @@ static int epoll_compare(const struct epoll_item *item, const struct file *f, s3
 }
 
 static struct epoll_item *epoll_find_locked(struct epoll *ep, const struct file *f, s32 fd)
+	__must_hold(&ep->mutex)
 {
 	struct rb_node *n = ep->items.node;
 
@@ -250,7 +251,7 @@ static struct epoll_item *epoll_find_locked(struct epoll *ep, const struct file 
 	return NULL;
 }
 
-static void epoll_insert_locked(struct epoll *ep, struct epoll_item *item)
+static void epoll_insert_locked(struct epoll *ep, struct epoll_item *item) __must_hold(&ep->mutex)
 {
 	struct rb_node **link = &ep->items.node, *parent = NULL;
 
@@ -269,7 +270,7 @@ static void epoll_insert_locked(struct epoll *ep, struct epoll_item *item)
 }
 
 /* Takes the item out and frees it; the mutex is held, so its file is still there. */
-static void epoll_remove_locked(struct epoll *ep, struct epoll_item *item)
+static void epoll_remove_locked(struct epoll *ep, struct epoll_item *item) __must_hold(&ep->mutex)
 {
 	ASSERT(mutex_is_held(&ep->mutex));
 	epoll_remove_hooks(item);
@@ -345,6 +346,7 @@ static int epoll_check_nesting(struct epoll *ep, struct epoll *target)
 /* ---- epoll_ctl ---- */
 
 static int epoll_add_locked(struct epoll *ep, int fd, struct file *f, const struct epoll_event *e)
+	__must_hold(&ep->mutex)
 {
 	struct epoll_adder adder = { .table = { .add = epoll_add_hook } };
 	struct epoll_item *item;
@@ -569,20 +571,31 @@ static u32 epoll_poll(struct file *f, struct poll_table *t)
 	return 0;
 }
 
+/* The lock of nests, for an instance or file that is part of one. */
+static void nest_lock_if(bool nested) __no_lock_check
+{
+	if (nested)
+		mutex_lock(&epoll_nest_lock);
+}
+
+static void nest_unlock_if(bool nested) __no_lock_check
+{
+	if (nested)
+		mutex_unlock(&epoll_nest_lock);
+}
+
 static void epoll_release(struct file *f)
 {
 	struct epoll *ep = f->private;
 	bool nested = READ_ONCE(ep->watches_epolls);
 	struct rb_node *n;
 
-	if (nested)
-		mutex_lock(&epoll_nest_lock);
+	nest_lock_if(nested);
 	mutex_lock(&ep->mutex);
 	while ((n = rb_first(&ep->items)))
 		epoll_remove_locked(ep, rb_entry(n, struct epoll_item, node));
 	mutex_unlock(&ep->mutex);
-	if (nested)
-		mutex_unlock(&epoll_nest_lock);
+	nest_unlock_if(nested);
 	epoll_put(ep);
 }
 
@@ -616,8 +629,7 @@ void epoll_file_released(struct file *f)
 	struct epoll *ep;
 	bool nested = epoll_is(f);
 
-	if (nested)
-		mutex_lock(&epoll_nest_lock);
+	nest_lock_if(nested);
 	while ((ep = epoll_first_watcher(f))) {
 		struct epoll_item *item;
 
@@ -627,8 +639,7 @@ void epoll_file_released(struct file *f)
 		mutex_unlock(&ep->mutex);
 		epoll_put(ep);
 	}
-	if (nested)
-		mutex_unlock(&epoll_nest_lock);
+	nest_unlock_if(nested);
 }
 
 static void epoll_show(struct file *f, struct text_out *out)

@@ -86,7 +86,8 @@ static struct futex_bucket *bucket_of(const struct futex_key *k)
 }
 static_assert(NR_BUCKETS == 1u << 9);
 
-static void lock_two(struct futex_bucket *a, struct futex_bucket *b)
+static void lock_two(struct futex_bucket *a, struct futex_bucket *b) __acquires(&a->lock)
+	__acquires(&b->lock) __no_lock_check
 {
 	if (a > b)
 		swap(a, b);
@@ -95,7 +96,8 @@ static void lock_two(struct futex_bucket *a, struct futex_bucket *b)
 		spin_lock(&b->lock);
 }
 
-static void unlock_two(struct futex_bucket *a, struct futex_bucket *b)
+static void unlock_two(struct futex_bucket *a, struct futex_bucket *b) __releases(&a->lock)
+	__releases(&b->lock) __no_lock_check
 {
 	spin_unlock(&a->lock);
 	if (a != b)

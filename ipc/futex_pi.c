@@ -317,6 +317,7 @@ static int claim_word(u64 address, const struct futex_key *k)
 }
 
 static long wait_at(struct futex_pi *s, u64 address, const struct futex_key *k, u64 deadline_ns)
+	__must_hold(&pi_lock)
 {
 	struct futex_owner *me = futex_owner_current();
 	struct pi_waiter w = { .owner = me, .priority = priority_of(&me->thread->params) };

@@ -50,7 +50,7 @@
 
 static struct slab_cache *pipe_slab;
 
-static void pipe_construct(void *object)
+static void pipe_construct(void *object) __no_lock_check
 {
 	struct pipe *p = object;
 
@@ -76,7 +76,7 @@ static int pipe_init(void)
 }
 INIT_STEP(INIT_SUBSYSTEM, pipe_init);
 
-struct pipe *pipe_create(void)
+__no_lock_check struct pipe *pipe_create(void)
 {
 	struct pipe *p = slab_alloc(pipe_slab, ALLOC_USER);
 
@@ -91,7 +91,7 @@ struct pipe *pipe_create(void)
 }
 
 /* Nobody else can reach p; it goes back to the cache as constructed. */
-void pipe_destroy(struct pipe *p)
+__no_lock_check void pipe_destroy(struct pipe *p)
 {
 	ASSERT(p->readers == 0 && p->writers == 0);
 	while (p->tail != p->head) {
@@ -119,7 +119,7 @@ void pipe_wake_writers(struct pipe *p)
 	pipe_wake(&p->writable, EPOLLOUT | EPOLLWRNORM);
 }
 
-void pipe_drop_slot_locked(struct pipe *p)
+void pipe_drop_slot_locked(struct pipe *p) __must_hold(&p->lock)
 {
 	struct folio *f = pipe_slot_at(p, p->tail)->extent.folio;
 
@@ -131,7 +131,7 @@ void pipe_drop_slot_locked(struct pipe *p)
 	WRITE_ONCE(p->tail, p->tail + 1);
 }
 
-int pipe_wait_readable_locked(struct pipe *p, bool nonblocking)
+int pipe_wait_readable_locked(struct pipe *p, bool nonblocking) __must_hold(&p->lock)
 {
 	while (pipe_is_empty(p)) {
 		if (p->writers == 0)
@@ -145,7 +145,7 @@ int pipe_wait_readable_locked(struct pipe *p, bool nonblocking)
 	return 1;
 }
 
-int pipe_wait_writable_locked(struct pipe *p, bool nonblocking)
+int pipe_wait_writable_locked(struct pipe *p, bool nonblocking) __must_hold(&p->lock)
 {
 	for (;;) {
 		if (p->readers == 0)
@@ -165,6 +165,7 @@ int pipe_wait_writable_locked(struct pipe *p, bool nonblocking)
  * byte could not be copied.  *made_room: a full ring got a free slot.
  */
 static ssize_t pipe_take_locked(struct pipe *p, struct iobuf *to, bool *made_room)
+	__must_hold(&p->lock)
 {
 	ssize_t total = 0;
 
@@ -195,6 +196,7 @@ static ssize_t pipe_take_locked(struct pipe *p, struct iobuf *to, bool *made_roo
  * other path has to see to it.
  */
 static __always_inline size_t pipe_take_page_locked(struct pipe *p, struct iobuf *to)
+	__must_hold(&p->lock)
 {
 	struct pipe_slot *s = pipe_slot_at(p, p->tail);
 	struct folio *f = s->extent.folio;
@@ -214,7 +216,9 @@ static __always_inline size_t pipe_take_page_locked(struct pipe *p, struct iobuf
 	return done;
 }
 
-static __noinline ssize_t pipe_read_slow_locked(struct pipe *p, struct iobuf *to, bool nonblocking)
+/* The lock is held, and released. */
+static __noinline ssize_t pipe_read_slow(struct pipe *p, struct iobuf *to, bool nonblocking)
+	__releases(&p->lock)
 {
 	bool made_room = false, pass_on;
 	ssize_t n = 1;
@@ -244,13 +248,13 @@ ssize_t pipe_read(struct pipe *p, struct iobuf *to, bool nonblocking)
 	mutex_lock(&p->lock);
 	n = pipe_take_page_locked(p, to);
 	if (unlikely(n == 0))
-		return pipe_read_slow_locked(p, to, nonblocking);
+		return pipe_read_slow(p, to, nonblocking);
 	mutex_unlock(&p->lock);
 	return (ssize_t)n;
 }
 
 /* Appends to the newest page if the pipe owns it and the write may be split or fits: bytes. */
-static size_t pipe_merge_locked(struct pipe *p, struct iobuf *from)
+static size_t pipe_merge_locked(struct pipe *p, struct iobuf *from) __must_hold(&p->lock)
 {
 	struct pipe_slot *s;
 	u32 end, room;
@@ -273,6 +277,7 @@ static size_t pipe_merge_locked(struct pipe *p, struct iobuf *from)
 
 /* Fills the next free slot with up to a page: bytes, -ENOMEM, -EFAULT. */
 static ssize_t pipe_fill_locked(struct pipe *p, struct iobuf *from, bool packets)
+	__must_hold(&p->lock)
 {
 	struct pipe_slot *s = pipe_slot_at(p, p->head);
 	size_t done;
@@ -292,6 +297,7 @@ static ssize_t pipe_fill_locked(struct pipe *p, struct iobuf *from, bool packets
 
 /* The usual write: into an empty pipe, at most a page; as pipe_take_page_locked. */
 static __always_inline size_t pipe_put_page_locked(struct pipe *p, struct iobuf *from)
+	__must_hold(&p->lock)
 {
 	struct pipe_slot *s = pipe_slot_at(p, p->head);
 	size_t done;
@@ -309,8 +315,9 @@ static __always_inline size_t pipe_put_page_locked(struct pipe *p, struct iobuf 
 	return done;
 }
 
-static __noinline ssize_t pipe_write_slow_locked(struct pipe *p, struct iobuf *from,
-						 bool nonblocking, bool packets)
+/* The lock is held, and released. */
+static __noinline ssize_t pipe_write_slow(struct pipe *p, struct iobuf *from, bool nonblocking,
+					  bool packets) __releases(&p->lock)
 {
 	ssize_t total = 0, n = 0;
 	bool slept = false;
@@ -355,13 +362,13 @@ ssize_t pipe_write(struct pipe *p, struct iobuf *from, bool nonblocking, bool pa
 	if (likely(!packets))
 		n = pipe_put_page_locked(p, from);
 	if (unlikely(n == 0))
-		return pipe_write_slow_locked(p, from, nonblocking, packets);
+		return pipe_write_slow(p, from, nonblocking, packets);
 	mutex_unlock(&p->lock);
 	pipe_wake_readers(p);
 	return (ssize_t)n;
 }
 
-u64 pipe_get_size(struct pipe *p)
+__no_lock_check u64 pipe_get_size(struct pipe *p)
 {
 	return (u64)READ_ONCE(p->nr_slots) * PAGE_SIZE;
 }

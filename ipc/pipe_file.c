@@ -35,7 +35,8 @@ static ssize_t pipe_file_write(struct file *f, struct iobuf *from, u64 *pos)
  * POLLHUP for a reader only if a writer was there since its open: f->position,
  * unused in a stream, holds how many had come by then.
  */
-static __noinline u32 pipe_poll_slow(struct file *f, struct pipe *p, struct poll_table *t)
+static __noinline u32 pipe_poll_slow(struct file *f, struct pipe *p,
+				     struct poll_table *t) __no_lock_check
 {
 	u32 mask = 0;
 
@@ -56,7 +57,7 @@ static __noinline u32 pipe_poll_slow(struct file *f, struct pipe *p, struct poll
 	return mask;
 }
 
-static u32 pipe_file_poll(struct file *f, struct poll_table *t)
+static u32 pipe_file_poll(struct file *f, struct poll_table *t) __no_lock_check
 {
 	struct pipe *p = f->private;
 
@@ -81,7 +82,7 @@ static long pipe_file_ioctl(struct file *f, u32 cmd, struct user_arg arg)
 }
 
 /* Counts an end in. */
-static void pipe_add_end_locked(struct pipe *p, const struct file *f)
+static void pipe_add_end_locked(struct pipe *p, const struct file *f) __must_hold(&p->lock)
 {
 	if (f->mode & FILE_READ) {
 		p->readers++;
@@ -149,6 +150,7 @@ static struct pipe *fifo_get_pipe(struct inode *i)
 
 /* Waits until *ever counts an open that was not there before. */
 static int fifo_wait_partner(struct pipe *p, struct wait_queue *q, const u32 *ever)
+	__must_hold(&p->lock)
 {
 	u32 before = *ever;
 
@@ -165,7 +167,7 @@ static int fifo_wait_partner(struct pipe *p, struct wait_queue *q, const u32 *ev
  * O_NONBLOCK readers come in at once, O_NONBLOCK writers without a reader get
  * ENXIO; O_RDWR never waits.
  */
-static int fifo_open_locked(struct pipe *p, struct file *f)
+static int fifo_open_locked(struct pipe *p, struct file *f) __must_hold(&p->lock)
 {
 	bool nonblocking = (f->flags & O_NONBLOCK) != 0;
 
@@ -228,7 +230,7 @@ struct pipe *pipe_of_file(struct file *f)
 	return f->ops == &fifo_file_ops ? f->private : NULL;
 }
 
-int pipe_create_files(struct file *ends[2], u32 flags)
+int pipe_create_files(struct file *ends[2], u32 flags) __no_lock_check
 {
 	struct pipe *p = pipe_create();
 	struct file *in, *out;
@@ -267,7 +269,7 @@ int pipe_create_files(struct file *ends[2], u32 flags)
  * Moves the slots to a ring of nr (a power of two): -EBUSY if they do not fit,
  * -ENOMEM.  The lock is held.
  */
-int pipe_resize_locked(struct pipe *p, u32 nr)
+int pipe_resize_locked(struct pipe *p, u32 nr) __must_hold(&p->lock)
 {
 	u32 used = p->head - p->tail;
 	struct pipe_slot *slots = p->first_slots;

@@ -33,17 +33,18 @@ struct pipe {
 	struct pipe_slot first_slots[PIPE_DEFAULT_SLOTS];
 };
 
-static inline bool pipe_is_empty(const struct pipe *p)
+/* Without the lock: hints, which the locked paths ask again. */
+static inline bool pipe_is_empty(const struct pipe *p) __no_lock_check
 {
 	return READ_ONCE(p->head) == READ_ONCE(p->tail);
 }
 
-static inline bool pipe_is_full(const struct pipe *p)
+static inline bool pipe_is_full(const struct pipe *p) __no_lock_check
 {
 	return READ_ONCE(p->head) - READ_ONCE(p->tail) >= READ_ONCE(p->nr_slots);
 }
 
-static inline struct pipe_slot *pipe_slot_at(struct pipe *p, u32 n)
+static inline struct pipe_slot *pipe_slot_at(struct pipe *p, u32 n) __must_hold(&p->lock)
 {
 	return &p->slots[n & (p->nr_slots - 1)];
 }
@@ -62,12 +63,12 @@ static inline void pipe_wake(struct wait_queue *q, u32 key)
 struct pipe *pipe_create(void); /* NULL: no memory; no ends, no files */
 void pipe_destroy(struct pipe *p);
 /* Empties the oldest slot; the lock is held. */
-void pipe_drop_slot_locked(struct pipe *p);
+void pipe_drop_slot_locked(struct pipe *p) __must_hold(&p->lock);
 /* Sleeps until the pipe is not full: 0, -EPIPE (no reader; the signal is the caller's), -EAGAIN,
  * -ERESTARTSYS.  The lock is held, and released meanwhile. */
-int pipe_wait_writable_locked(struct pipe *p, bool nonblocking);
+int pipe_wait_writable_locked(struct pipe *p, bool nonblocking) __must_hold(&p->lock);
 /* Sleeps until it is not empty: 1, 0 = end of file, -EAGAIN, -ERESTARTSYS. */
-int pipe_wait_readable_locked(struct pipe *p, bool nonblocking);
+int pipe_wait_readable_locked(struct pipe *p, bool nonblocking) __must_hold(&p->lock);
 /* Wakes both sides as the new state asks; after the unlock. */
 void pipe_wake_readers(struct pipe *p);
 void pipe_wake_writers(struct pipe *p);
@@ -75,5 +76,5 @@ void pipe_wake_writers(struct pipe *p);
 ssize_t pipe_read(struct pipe *p, struct iobuf *to, bool nonblocking);
 ssize_t pipe_write(struct pipe *p, struct iobuf *from, bool nonblocking, bool packets);
 /* Moves the slots to a ring of nr (a power of two): -EBUSY if they do not fit, -ENOMEM. */
-int pipe_resize_locked(struct pipe *p, u32 nr);
+int pipe_resize_locked(struct pipe *p, u32 nr) __must_hold(&p->lock);
 ssize_t pipe_splice_read(struct file *f, u64 *pos, struct pipe *to, size_t len, u32 flags);

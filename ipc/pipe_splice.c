@@ -31,6 +31,7 @@ int pipe_push_extent(struct pipe *p, const struct pipe_extent *e, bool nonblocki
 
 /* Takes up to len bytes of the oldest slot with a reference of their own. */
 static ssize_t pipe_pull_locked(struct pipe *p, struct pipe_extent *e, size_t len)
+	__must_hold(&p->lock)
 {
 	struct pipe_slot *s = pipe_slot_at(p, p->tail);
 
@@ -105,13 +106,15 @@ void pipe_return_extent(struct pipe *p, const struct pipe_extent *e)
 }
 
 /* Both locks, by address. */
-static void pipe_lock_two(struct pipe *a, struct pipe *b)
+static void pipe_lock_two(struct pipe *a, struct pipe *b) __acquires(&a->lock)
+	__acquires(&b->lock) __no_lock_check
 {
 	mutex_lock(a < b ? &a->lock : &b->lock);
 	mutex_lock(a < b ? &b->lock : &a->lock);
 }
 
-static void pipe_unlock_two(struct pipe *a, struct pipe *b)
+static void pipe_unlock_two(struct pipe *a, struct pipe *b) __releases(&a->lock)
+	__releases(&b->lock) __no_lock_check
 {
 	mutex_unlock(&a->lock);
 	mutex_unlock(&b->lock);
@@ -138,6 +141,7 @@ static int pipe_wait_two(struct pipe *from, struct pipe *to, bool nonblocking)
  * room.  Both locks are held.
  */
 static ssize_t pipe_link_locked(struct pipe *from, struct pipe *to, size_t len, bool move)
+	__must_hold(&from->lock) __must_hold(&to->lock)
 {
 	ssize_t total = 0;
 	u32 n = from->tail;

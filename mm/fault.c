@@ -109,7 +109,7 @@ static inline struct spinlock *site_lock_of(const struct site *s)
 }
 
 /* Takes the leaf lock if nothing has changed. */
-static inline bool site_lock(const struct site *s)
+static inline bool site_lock(const struct site *s) __try_acquires(true, site_lock_of(s))
 {
 	spin_lock(site_lock_of(s));
 	if (likely(READ_ONCE(s->a->tree_sequence.sequence) == s->sequence &&
@@ -119,7 +119,7 @@ static inline bool site_lock(const struct site *s)
 	return false;
 }
 
-static inline void site_unlock(const struct site *s)
+static inline void site_unlock(const struct site *s) __releases(site_lock_of(s))
 {
 	spin_unlock(site_lock_of(s));
 }

@@ -169,14 +169,14 @@ struct mapping *mapping_prev(const struct mapping *m)
 
 /* ---- changes ---- */
 
-static inline void change_begin(struct aspace *a, struct page_cache *c)
+static inline void change_begin(struct aspace *a, struct page_cache *c) __no_lock_check
 {
 	if (c)
 		mutex_lock(&c->mappings_lock);
 	seq_write_begin(&a->tree_sequence);
 }
 
-static inline void change_end(struct aspace *a, struct page_cache *c)
+static inline void change_end(struct aspace *a, struct page_cache *c) __no_lock_check
 {
 	seq_write_end(&a->tree_sequence);
 	if (c)

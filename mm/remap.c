@@ -24,7 +24,8 @@ static int move_prepare(struct aspace *a, u64 from, u64 to, u64 length)
 	return 0;
 }
 
-static void lock_two(struct folio *a, struct folio *b)
+static void lock_two(struct folio *a, struct folio *b) __acquires(&a->table_lock)
+	__acquires(&b->table_lock) __no_lock_check
 {
 	if (a > b)
 		swap(a, b);
@@ -33,7 +34,8 @@ static void lock_two(struct folio *a, struct folio *b)
 		spin_lock(&b->table_lock);
 }
 
-static void unlock_two(struct folio *a, struct folio *b)
+static void unlock_two(struct folio *a, struct folio *b) __releases(&a->table_lock)
+	__releases(&b->table_lock) __no_lock_check
 {
 	spin_unlock(&a->table_lock);
 	if (a != b)

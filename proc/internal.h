@@ -38,9 +38,13 @@ struct signal_entry {
 	struct user_account *user; /* charged; NULL: not counted */
 	struct posix_timer *timer; /* owned by a timer: not freed with the signal */
 };
+/* Stands for the lock below in the analysis, which cannot see that lock and unlock mean one table. */
+extern struct __capability("signals") lock_token signals_held;
 /* Locks the handlers of p, whichever they are by then. */
-struct signal_handlers *process_lock_signals(struct process *p, u64 *flags);
+struct signal_handlers *process_lock_signals(struct process *p, u64 *flags)
+	__acquires(signals_held);
 static inline void process_unlock_signals(struct signal_handlers *h, u64 flags)
+	__releases(signals_held) __no_lock_check
 {
 	spin_unlock_irq(&h->lock, flags);
 }

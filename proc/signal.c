@@ -101,7 +101,7 @@ void signal_handlers_put(struct signal_handlers *h)
 	rcu_call(&h->rcu, handlers_free);
 }
 
-struct signal_handlers *process_lock_signals(struct process *p, u64 *flags)
+__no_lock_check struct signal_handlers *process_lock_signals(struct process *p, u64 *flags)
 {
 	for (;;) {
 		rcu_read_lock();

@@ -45,7 +45,7 @@ static void tell_parent(struct process *p, int code, int status)
 }
 
 /* Handlers locked on entry, not on return. */
-static void park(struct task *t, struct signal_handlers *h, u64 flags)
+static void park(struct task *t, struct signal_handlers *h, u64 flags) __releases(signals_held)
 {
 	struct process *p = t->process;
 	int signo = (int)p->stop_signal;
@@ -81,7 +81,7 @@ static void start_stop(struct task *self, int signo)
 
 /* ---- choosing what to deliver ---- */
 
-static void die(struct task *t)
+static __noreturn void die(struct task *t)
 {
 	struct process *p = t->process;
 
@@ -91,6 +91,7 @@ static void die(struct task *t)
 /* A terminal's stop is lost on a process of an orphaned group (POSIX 2.4.3).  The lock is dropped for
  * the look, so the caller starts over if it no longer holds what it saw. */
 static bool stop_applies(struct task *t, int signo, struct signal_handlers **h, u64 *flags)
+	__must_hold(signals_held)
 {
 	bool orphaned;
 
@@ -109,7 +110,7 @@ static bool stop_applies(struct task *t, int signo, struct signal_handlers **h, 
 
 /* The action for signo when it has a handler; else does the default action and returns false. */
 static bool act_on(struct task *t, int signo, struct signal_action *action,
-		   struct signal_handlers **h, u64 *flags)
+		   struct signal_handlers **h, u64 *flags) __must_hold(signals_held)
 {
 	struct process *p = t->process;
 	struct signal_action *a = &(*h)->actions[signo - 1];

@@ -14,6 +14,11 @@ LAYERS = ("lib", "arch", "core", "mm", "vfs", "block", "ipc", "net", "fs", "proc
           "drivers", "linux", "init")
 JOBS = os.cpu_count() or 1
 TIDY_SECONDS = 45
+# The lock analysis follows scope guards and pointers to members from this version on.
+LOCKS_CLANG = "clang-22"
+LOCKS_FLAGS = ("-DDEBUG", "-DNOS_CHECK_LOCKS", "-fsyntax-only", "-fexperimental-late-parse-attributes",
+               "-Wthread-safety", "-Wthread-safety-beta", "-Wthread-safety-pointer",
+               "-Wno-unterminated-string-initialization")
 
 FUNCTION_LINES = 100
 FILE_LINES = 1000
@@ -49,11 +54,11 @@ def make_variable(name):
     return text.split()
 
 
-def clang_flags():
+def clang_flags(clang="clang"):
     flags = make_variable("CPPFLAGS") + make_variable("CFLAGS") + make_variable("WARNINGS")
     flags = [flag for flag in flags if not flag.startswith(("-mstack-protector", "-mpreferred-stack"))]
     gcc_include = flags.index("-isystem")
-    flags[gcc_include + 1] = command(["clang", "-print-resource-dir"])[1].strip() + "/include"
+    flags[gcc_include + 1] = command([clang, "-print-resource-dir"])[1].strip() + "/include"
     return flags + ["-Ibuild/release/gen", "-O2", "-Wno-unknown-warning-option",
                     "-Wno-unused-command-line-argument", "-Wno-gnu-designator",
                     "-Wno-initializer-overrides", "-Wno-shadow",
@@ -73,6 +78,34 @@ def check_gcc():
 def check_clang():
     flags = clang_flags() + ["-fsyntax-only", "-DDEBUG", "-DNOS_CHECK_USER"]
     return in_parallel([["clang", *flags, path] for path in kernel_c()])
+
+
+LOCKS_CANARY = """
+#include <nos/lock.h>
+struct box {
+	struct mutex lock;
+	u32 content __guarded_by(&lock);
+};
+u32 box_peek(struct box *b);
+u32 box_peek(struct box *b) { return b->content; }
+void box_leak(struct box *b);
+void box_leak(struct box *b) { mutex_lock(&b->lock); b->content++; }
+void box_twice(struct box *b);
+void box_twice(struct box *b) { scoped_mutex(&b->lock); mutex_lock(&b->lock); mutex_unlock(&b->lock); }
+u32 box_take(struct box *b);
+u32 box_take(struct box *b) { scoped_mutex(&b->lock); return b->content; }
+"""
+
+
+def check_locks():
+    """What the annotations of <nos/types.h> promise; and that a broken promise is seen."""
+    flags = clang_flags(LOCKS_CLANG) + list(LOCKS_FLAGS)
+    canary = command([LOCKS_CLANG, *flags, "-Wno-error", "-x", "c", "-"], input=LOCKS_CANARY)[1]
+    lines = sorted(set(re.findall(r"<stdin>:(\d+):.*thread-safety", canary)))
+    if set(lines) != {"8", "10", "12"}:
+        return [f"the analysis does not see planted faults (lines {lines}):\n{canary}"]
+    return in_parallel([[LOCKS_CLANG, *flags, path] for path in kernel_c()
+                        if not path.endswith("_test.c")])
 
 
 def check_layers():
@@ -174,6 +207,7 @@ def check_pages():
 STEPS = {
     "gcc": check_gcc,
     "clang": check_clang,
+    "locks": check_locks,
     "layers": check_layers,
     "headers": check_headers,
     "format": check_format,
@@ -185,7 +219,8 @@ STEPS = {
 
 
 def ensure_tools():
-    needed = {"clang": "clang", "clang-format": "clang-format", "clang-tidy": "clang-tidy"}
+    needed = {"clang": "clang", "clang-format": "clang-format", "clang-tidy": "clang-tidy",
+              LOCKS_CLANG: LOCKS_CLANG}
     missing = [package for tool, package in needed.items()
                if not os.path.exists(f"/usr/bin/{tool}")]
     if not missing:

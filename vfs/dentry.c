@@ -725,6 +725,18 @@ void dentry_preload(struct dentry *parent, const char *name, u32 len, struct ino
 	dentry_put(d);
 }
 
+static inline void dir_read_lock_if(struct inode *dir, bool wanted) __no_lock_check
+{
+	if (wanted)
+		rwlock_read(&dir->lock);
+}
+
+static inline void dir_read_unlock_if(struct inode *dir, bool wanted) __no_lock_check
+{
+	if (wanted)
+		rwlock_read_unlock(&dir->lock);
+}
+
 struct dentry *dentry_lookup_any(struct dentry *dir, const char *name, u32 len, bool locked)
 {
 	u64 hash = dentry_hash_name(dir, name, len);
@@ -737,8 +749,7 @@ struct dentry *dentry_lookup_any(struct dentry *dir, const char *name, u32 len, 
 		bool cached = d != NULL;
 
 		if (!d) {
-			if (!locked)
-				rwlock_read(&dir->inode->lock);
+			dir_read_lock_if(dir->inode, !locked);
 			if (dir->inode->flags & INODE_COMPLETE) {
 				d = dentry_find(dir, name, len, hash);
 				if (!d)
@@ -748,8 +759,7 @@ struct dentry *dentry_lookup_any(struct dentry *dir, const char *name, u32 len, 
 			} else {
 				d = lookup_new(dir, name, len);
 			}
-			if (!locked)
-				rwlock_read_unlock(&dir->inode->lock);
+			dir_read_unlock_if(dir->inode, !locked);
 			if (is_err(d))
 				return d;
 		}

@@ -39,7 +39,7 @@ u32 sysctl_nr_open = 1024 * 1024;
  * Only the thread that owns an unshared table changes it, and the readers of /proc look under RCU:
  * then there is nothing to lock out.  It cannot become shared meanwhile.
  */
-static inline bool table_lock(struct fd_table *t)
+static inline bool table_lock(struct fd_table *t) __no_lock_check
 {
 	if (likely(ref_read(&t->refs) == 1))
 		return false;
@@ -47,7 +47,7 @@ static inline bool table_lock(struct fd_table *t)
 	return true;
 }
 
-static inline void table_unlock(struct fd_table *t, bool locked)
+static inline void table_unlock(struct fd_table *t, bool locked) __no_lock_check
 {
 	if (unlikely(locked))
 		spin_unlock(&t->lock);
@@ -109,7 +109,7 @@ static void table_init_first(struct fd_table *t)
 }
 
 /* At least `need` slots.  The lock is held and given up meanwhile: the caller looks again. */
-static int grow_locked(struct fd_table *t, u32 need, bool locked)
+static int grow_locked(struct fd_table *t, u32 need, bool locked) __no_lock_check
 {
 	struct fd_array *old = t->array, *a;
 	u32 size = old->size;

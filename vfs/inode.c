@@ -229,7 +229,7 @@ void inode_put_writer(struct inode *i)
 
 /* ---- two directories ---- */
 
-void inode_lock_two(struct inode *a, struct inode *b)
+__no_lock_check void inode_lock_two(struct inode *a, struct inode *b)
 {
 	if (a == b) {
 		rwlock_write(&a->lock);
@@ -241,7 +241,7 @@ void inode_lock_two(struct inode *a, struct inode *b)
 	rwlock_write(&b->lock);
 }
 
-void inode_unlock_two(struct inode *a, struct inode *b)
+__no_lock_check void inode_unlock_two(struct inode *a, struct inode *b)
 {
 	rwlock_write_unlock(&a->lock);
 	if (a != b)

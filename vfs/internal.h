@@ -156,8 +156,8 @@ static inline struct inode *file_lock_inode(const struct file *f)
 }
 
 /* Locks of directories for a change of names. */
-void inode_lock_two(struct inode *a, struct inode *b);
-void inode_unlock_two(struct inode *a, struct inode *b);
+void inode_lock_two(struct inode *a, struct inode *b) __acquires(&a->lock) __acquires(&b->lock);
+void inode_unlock_two(struct inode *a, struct inode *b) __releases(&a->lock) __releases(&b->lock);
 
 /* May the caller add to, or remove from, this directory? */
 int may_create_in(const struct path *dir);

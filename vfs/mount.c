@@ -409,7 +409,7 @@ static int attach_at(struct mount *m, const struct path *target)
 	return err;
 }
 
-static int attach_or_bury(struct mount *m, const struct path *target)
+static int attach_or_bury(struct mount *m, const struct path *target) __releases(&mount_lock)
 {
 	struct list dead = LIST_INIT(dead);
 	int err;

@@ -617,22 +617,32 @@ static int rename_locked(struct rename *r, const char *old, u32 old_len, const c
 	return err;
 }
 
+/* Between two directories, no other rename of the file system may move one below the other. */
+static void rename_lock_dirs(struct rename *r) __acquires(&r->old_dir->inode->lock) __no_lock_check
+{
+	if (r->old_dir != r->new_dir)
+		mutex_lock(&r->old_dir->sb->rename_lock);
+	inode_lock_two(r->old_dir->inode, r->new_dir->inode);
+}
+
+static void rename_unlock_dirs(struct rename *r)
+	__releases(&r->old_dir->inode->lock) __no_lock_check
+{
+	inode_unlock_two(r->old_dir->inode, r->new_dir->inode);
+	if (r->old_dir != r->new_dir)
+		mutex_unlock(&r->old_dir->sb->rename_lock);
+}
+
 static int rename_named(struct rename *r, const char *old, u32 old_len, const char *new,
 			u32 new_len)
 {
-	struct super_block *sb = r->old_dir->sb;
-	bool across = r->old_dir != r->new_dir;
 	int err;
 
-	if (sb != r->new_dir->sb)
+	if (r->old_dir->sb != r->new_dir->sb)
 		return -EXDEV;
-	if (across)
-		mutex_lock(&sb->rename_lock);
-	inode_lock_two(r->old_dir->inode, r->new_dir->inode);
+	rename_lock_dirs(r);
 	err = rename_locked(r, old, old_len, new, new_len);
-	inode_unlock_two(r->old_dir->inode, r->new_dir->inode);
-	if (across)
-		mutex_unlock(&sb->rename_lock);
+	rename_unlock_dirs(r);
 	return err;
 }
 

@@ -13,12 +13,18 @@
 #include <linux/signal.h>
 #include <nos/aspace.h>
 
-static inline bool lock_position(struct file *f)
+static inline bool lock_position(struct file *f) __no_lock_check
 {
 	if (!(f->mode & FILE_POSITION_LOCK) || ref_read(&f->refs) == 1)
 		return false;
 	mutex_lock(&f->position_lock);
 	return true;
+}
+
+static inline void unlock_position(struct file *f, bool locked) __no_lock_check
+{
+	if (locked)
+		mutex_unlock(&f->position_lock);
 }
 
 /* Apart, so that the callers need no local that is passed on. */
@@ -52,8 +58,7 @@ __hot ssize_t file_read(struct file *f, struct iobuf *to, u64 *pos)
 		bool locked = lock_position(f);
 
 		n = f->ops->read(f, to, &f->position);
-		if (locked)
-			mutex_unlock(&f->position_lock);
+		unlock_position(f, locked);
 	}
 	if (unlikely(notify_active) && n > 0)
 		notify_file(f, IN_ACCESS);
@@ -76,8 +81,7 @@ __hot ssize_t file_write(struct file *f, struct iobuf *from, u64 *pos)
 		bool locked = lock_position(f);
 
 		n = f->ops->write(f, from, &f->position);
-		if (locked)
-			mutex_unlock(&f->position_lock);
+		unlock_position(f, locked);
 	}
 	if (unlikely(notify_active) && n > 0)
 		notify_file(f, IN_MODIFY);
@@ -197,8 +201,7 @@ __hot s64 file_seek(struct file *f, s64 offset, int whence)
 		return -ESPIPE;
 	locked = lock_position(f);
 	at = f->ops->seek(f, offset, whence);
-	if (locked)
-		mutex_unlock(&f->position_lock);
+	unlock_position(f, locked);
 	return at;
 }
 

@@ -97,9 +97,9 @@ void spin_unlock_irq(struct spinlock *l, u64 flags) __releases(l);
 bool spin_is_held(const struct spinlock *l); /* by anyone; by this thread in debug kernels */
 void mutex_lock(struct mutex *m) __acquires(m);
 /* 0, or -ERESTARTSYS with the mutex not held when a signal is pending. */
-int mutex_lock_interruptible(struct mutex *m) __must_check;
+int mutex_lock_interruptible(struct mutex *m) __must_check __try_acquires(0, m);
 /* The same for fatal signals only. */
-int mutex_lock_killable(struct mutex *m) __must_check;
+int mutex_lock_killable(struct mutex *m) __must_check __try_acquires(0, m);
 bool mutex_try_lock(struct mutex *m) __try_acquires(true, m);
 void mutex_unlock(struct mutex *m) __releases(m);
 #else
@@ -202,22 +202,22 @@ static inline void mutex_unlock(struct mutex *m)
 #endif
 bool mutex_is_held(const struct mutex *m); /* by the current thread */
 
-void rwlock_read(struct rwlock *l) __acquires(l);
-void rwlock_read_unlock(struct rwlock *l) __releases(l);
-bool rwlock_try_read(struct rwlock *l);
+void rwlock_read(struct rwlock *l) __acquires_shared(l);
+void rwlock_read_unlock(struct rwlock *l) __releases_shared(l);
+bool rwlock_try_read(struct rwlock *l) __try_acquires_shared(true, l);
 void rwlock_write(struct rwlock *l) __acquires(l);
-int rwlock_write_killable(struct rwlock *l) __must_check;
+int rwlock_write_killable(struct rwlock *l) __must_check __try_acquires(0, l);
 void rwlock_write_unlock(struct rwlock *l) __releases(l);
 void rwlock_downgrade(struct rwlock *l); /* writer becomes reader */
 bool rwlock_is_held(const struct rwlock *l); /* by anyone, in either way */
 
 /* Scope guards: released at the end of the enclosing block. */
-static inline void scoped_mutex_end(struct mutex **m)
+static inline void scoped_mutex_end(struct mutex **m) __releases(*m) __no_lock_check
 {
 	if (*m)
 		mutex_unlock(*m);
 }
-static inline void scoped_spin_end(struct spinlock **l)
+static inline void scoped_spin_end(struct spinlock **l) __releases(*l) __no_lock_check
 {
 	if (*l)
 		spin_unlock(*l);
@@ -227,16 +227,17 @@ struct scoped_spin_irq {
 	u64 flags;
 };
 static inline void scoped_spin_irq_end(struct scoped_spin_irq *s)
+	__releases(s->lock) __no_lock_check
 {
 	if (s->lock)
 		spin_unlock_irq(s->lock, s->flags);
 }
-static inline void scoped_read_end(struct rwlock **l)
+static inline void scoped_read_end(struct rwlock **l) __releases_shared(*l) __no_lock_check
 {
 	if (*l)
 		rwlock_read_unlock(*l);
 }
-static inline void scoped_write_end(struct rwlock **l)
+static inline void scoped_write_end(struct rwlock **l) __releases(*l) __no_lock_check
 {
 	if (*l)
 		rwlock_write_unlock(*l);
@@ -249,9 +250,13 @@ static inline void scoped_write_end(struct rwlock **l)
 #define scoped_spin(l)                                                                             \
 	struct spinlock *SCOPED_NAME(_scope, __LINE__)                                             \
 		__attribute__((cleanup(scoped_spin_end), unused)) = (spin_lock(l), (l))
+#ifdef NOS_CHECK_LOCKS /* the analysis follows a pointer, not a member */
+#define scoped_spin_irq(l) scoped_spin(l)
+#else
 #define scoped_spin_irq(l)                                                                         \
 	struct scoped_spin_irq SCOPED_NAME(_scope, __LINE__)                                       \
 		__attribute__((cleanup(scoped_spin_irq_end), unused)) = { (l), spin_lock_irq(l) }
+#endif
 #define scoped_read(l)                                                                             \
 	struct rwlock *SCOPED_NAME(_scope, __LINE__)                                               \
 		__attribute__((cleanup(scoped_read_end), unused)) = (rwlock_read(l), (l))

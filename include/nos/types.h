@@ -85,7 +85,10 @@ typedef _Bool bool;
 #define __must_hold(l) __attribute__((requires_capability(l)))
 #define __acquires(l) __attribute__((acquire_capability(l)))
 #define __releases(l) __attribute__((release_capability(l)))
+#define __acquires_shared(l) __attribute__((acquire_shared_capability(l)))
+#define __releases_shared(l) __attribute__((release_shared_capability(l)))
 #define __try_acquires(r, l) __attribute__((try_acquire_capability(r, l)))
+#define __try_acquires_shared(r, l) __attribute__((try_acquire_shared_capability(r, l)))
 #define __no_lock_check __attribute__((no_thread_safety_analysis))
 #else
 #define __capability(x)
@@ -93,7 +96,10 @@ typedef _Bool bool;
 #define __must_hold(l)
 #define __acquires(l)
 #define __releases(l)
+#define __acquires_shared(l)
+#define __releases_shared(l)
 #define __try_acquires(r, l)
+#define __try_acquires_shared(r, l)
 #define __no_lock_check
 #endif
 

@@ -61,10 +61,11 @@ static inline void wake_one(struct wait_queue *q)
 void wake_one_sync(struct wait_queue *q, u32 key);
 
 /* Sleeps once (exclusive), the mutex released meanwhile: 0, or -ERESTARTSYS on a signal. */
-int wait_on(struct wait_queue *q, struct mutex *m) __must_check;
+int wait_on(struct wait_queue *q, struct mutex *m) __must_check __must_hold(m);
 /* Non-interruptible form, and one with a deadline: -ETIMEDOUT. */
-void wait_on_uninterruptible(struct wait_queue *q, struct mutex *m);
-int wait_on_until(struct wait_queue *q, struct mutex *m, u64 deadline_ns) __must_check;
+void wait_on_uninterruptible(struct wait_queue *q, struct mutex *m) __must_hold(m);
+int wait_on_until(struct wait_queue *q, struct mutex *m, u64 deadline_ns) __must_check
+	__must_hold(m);
 
 void wait_prepare(struct wait_queue *q, struct waiter *w, enum thread_state s);
 void wait_finish(struct wait_queue *q, struct waiter *w);

@@ -185,7 +185,7 @@ int unix_wait(struct wait_queue *q, struct mutex *m, u64 deadline_ns)
 	return err ? socket_wait_error(err, deadline_ns) : 0;
 }
 
-void unix_lock_two(struct unix_socket *a, struct unix_socket *b)
+__no_lock_check void unix_lock_two(struct unix_socket *a, struct unix_socket *b)
 {
 	if (a > b)
 		swap(a, b);
@@ -194,7 +194,7 @@ void unix_lock_two(struct unix_socket *a, struct unix_socket *b)
 		mutex_lock(&b->lock);
 }
 
-void unix_unlock_two(struct unix_socket *a, struct unix_socket *b)
+__no_lock_check void unix_unlock_two(struct unix_socket *a, struct unix_socket *b)
 {
 	mutex_unlock(&a->lock);
 	if (a != b)

@@ -108,9 +108,11 @@ void unix_close(struct unix_socket *u); /* the owner's end; drops its reference 
 void unix_put(struct unix_socket *u);
 struct unix_sender unix_current_sender(void);
 /* Waits on q of `m`'s owner; a socket_wait_error on failure; deadline 0: -EAGAIN. */
-int unix_wait(struct wait_queue *q, struct mutex *m, u64 deadline_ns);
-void unix_lock_two(struct unix_socket *a, struct unix_socket *b);
-void unix_unlock_two(struct unix_socket *a, struct unix_socket *b);
+int unix_wait(struct wait_queue *q, struct mutex *m, u64 deadline_ns) __must_hold(m);
+void unix_lock_two(struct unix_socket *a, struct unix_socket *b) __acquires(&a->lock)
+	__acquires(&b->lock);
+void unix_unlock_two(struct unix_socket *a, struct unix_socket *b) __releases(&a->lock)
+	__releases(&b->lock);
 void unix_set_peer_cred(struct unix_socket *u, const struct unix_sender *c, struct group_list *g);
 
 /* ---- unix_name.c ---- */

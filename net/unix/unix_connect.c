@@ -81,6 +81,7 @@ static int unix_connect_datagram(struct unix_socket *s, const void *name, u32 le
 
 /* Waits until the listener takes one more; its lock is held. */
 static int unix_wait_backlog(struct unix_socket *listener, u64 deadline_ns)
+	__must_hold(&listener->lock)
 {
 	for (;;) {
 		int err;

@@ -131,7 +131,7 @@ static struct unix_sender unix_sender_of(const struct socket_message *m)
 
 /* Waits until r takes `size` more bytes of s; r's lock is held. */
 static int unix_wait_room_locked(struct unix_socket *r, struct unix_socket *s, u32 size,
-				 u64 deadline_ns)
+				 u64 deadline_ns) __must_hold(&r->lock)
 {
 	for (;;) {
 		int err;
@@ -351,7 +351,7 @@ ssize_t unix_send(struct socket *sock, struct socket_message *m, u32 file_flags)
 /* ---- receiving ---- */
 
 /* Waits for a buffer: 1, 0 = end, −errno; the lock is held. */
-static int unix_wait_buffer_locked(struct unix_socket *s, u64 deadline_ns)
+static int unix_wait_buffer_locked(struct unix_socket *s, u64 deadline_ns) __must_hold(&s->lock)
 {
 	while (list_is_empty(&s->queue)) {
 		int err = socket_take_error(&s->base);
