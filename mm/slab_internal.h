@@ -43,8 +43,6 @@ struct slab_cache {
 void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info, bool sheaves);
 void slab_init(void);
 void kmalloc_init(void);
-/* Gives back idle slabs and full sheaves of all caches; pages freed. */
-u64 slab_reclaim(void);
 
 /* slab_debug.c: poison of free objects, a red zone behind each. */
 #ifdef DEBUG

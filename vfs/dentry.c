@@ -797,7 +797,8 @@ struct dentry *dentry_lookup(struct dentry *dir, const char *name, u32 len)
 
 u64 dentry_reclaim(u64 nr)
 {
-	u64 freed = 0, looked = 0, max = nr * 4;
+	/* twice around at most: the first round may only clear the marks of use */
+	u64 freed = 0, looked = 0, max = min(min(nr, U64_MAX / 4) * 4, 2 * READ_ONCE(nr_lru));
 
 	while (freed < nr && looked++ < max) {
 		struct dentry *d = NULL;

@@ -5,6 +5,7 @@
  */
 #include <linux/capability.h>
 #include <nos/log.h>
+#include <nos/page_cache.h>
 #include <nos/random.h>
 
 #include "proc.h"
@@ -102,6 +103,28 @@ static int show_file_nr(struct text_out *out, void *arg)
 	return 0;
 }
 PSEUDO_FILE(file_nr_file, .path = "proc/sys/fs/file-nr", .show = show_file_nr);
+
+/* Bit 0: clean pages of files; bit 1: names, the inodes behind them, empty slabs. */
+static ssize_t store_drop_caches(const char *text, size_t len, void *arg)
+{
+	u32 what = 0;
+	const struct number n = { .small = &what, .min = 1, .max = 4 };
+	ssize_t taken = store_number(text, len, (void *)&n);
+
+	if (taken < 0)
+		return taken;
+	if (what & 1)
+		page_cache_reclaim(U64_MAX);
+	if (what & 2) {
+		/* A folder can go once what is in it went; two rounds, for the first clears marks. */
+		while (dentry_reclaim(U64_MAX) || dentry_reclaim(U64_MAX))
+			;
+		slab_reclaim();
+	}
+	return taken;
+}
+PSEUDO_FILE(drop_caches_file, .path = "proc/sys/vm/drop_caches", .mode = 0200,
+	    .store = store_drop_caches);
 
 static int show_printk(struct text_out *out, void *arg)
 {

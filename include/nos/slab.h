@@ -24,6 +24,8 @@ void slab_cache_destroy(struct slab_cache *c); /* panics in debug kernels if obj
 void *slab_alloc(struct slab_cache *c, u32 flags);
 void slab_free(struct slab_cache *c, void *object);
 u64 slab_cache_live(const struct slab_cache *c);
+/* Gives back idle slabs and full sheaves of all caches; pages freed. */
+u64 slab_reclaim(void);
 /* fn for each cache: /proc/slabinfo, leak check. */
 void slab_for_each(void (*fn)(const struct slab_cache_info *i, u64 live, u64 total, u64 slabs,
 			      void *arg),

@@ -322,8 +322,9 @@ static bool test_run(struct test_case *test, const char *base)
 	if (WIFSIGNALED(status))
 		printf("FAIL %s: killed by signal %d\n", test->name,
 		       WTERMSIG(status));
-	else if (!*test_failures)
-		printf("FAIL %s: status %#x\n", test->name, status);
+	else if (WEXITSTATUS(status) != 1 || !*test_failures)
+		printf("FAIL %s: status %#x, %d checks failed\n", test->name,
+		       status, *test_failures);
 	return false;
 }
 

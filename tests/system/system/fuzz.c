@@ -1,12 +1,17 @@
 #include "../test.h"
 #include <grp.h>
+#include <pthread.h>
 #include <sys/resource.h>
 
 /*
- * Random calls with random arguments, by children without privilege.  The
- * seed comes from TEST_SEED and the number of children from TEST_ROUNDS, so
- * that a long run is the same program.  The test is that the parent lives to
- * tell.
+ * Random calls with random arguments, by children without privilege, two of
+ * them at a time and every third with a second thread.  TEST_SEED is the seed
+ * of the first child, TEST_ROUNDS the number of children, or TEST_DURATION
+ * the seconds for which new ones start, so that a long run is the same program.
+ *
+ * The test is that the parent lives to tell, that a child that was killed goes,
+ * and that the kernel's own figures (objects of each slab cache, open files,
+ * tasks, free pages) return to where they were.
  */
 static const short left_out[] = {
 	SYS_rt_sigreturn, SYS_exit, SYS_exit_group, SYS_pause, SYS_fork,
@@ -19,7 +24,7 @@ static const short left_out[] = {
 	SYS_landlock_restrict_self, SYS_add_key, SYS_keyctl, SYS_request_key,
 };
 
-static uint64_t state;
+static _Thread_local uint64_t state;
 
 static uint64_t random_bits(void)
 {
@@ -31,6 +36,7 @@ static uint64_t random_bits(void)
 
 static char *area;	/* valid memory for pointers to point into */
 #define AREA	65536ul
+#define CALLS	150
 
 static unsigned long argument(void)
 {
@@ -97,19 +103,13 @@ static void prepare(void)
 	limit(RLIMIT_FSIZE, 1 << 20);
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_CPU, 5);
-	limit(RLIMIT_NPROC, 1);
-	if (geteuid() == 0 &&
-	    (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
-	     setresuid(65534, 65534, 65534) < 0))
-		_exit(1);
 	alarm(2);
 }
 
-static void run_calls(int count)
+static void calls(int count)
 {
-	prepare();
 	for (int i = 0; i < count; i++) {
-		int number = (int)(random_bits() >> 20) % 452;
+		int number = (int)(random_bits() >> 20) % 453;
 		unsigned long a = argument(), b = argument(), c = argument();
 		unsigned long d = argument(), e = argument(), f = argument();
 
@@ -117,7 +117,221 @@ static void run_calls(int count)
 			continue;
 		syscall(number, a, b, c, d, e, f);
 	}
+}
+
+static void *calls_of_thread(void *seed)
+{
+	state = *(uint64_t *)seed ^ 0x5555;
+	calls(CALLS);
+	return NULL;
+}
+
+static void run_child(uint64_t seed, bool with_thread)
+{
+	pthread_t other;
+
+	/*
+	 * The calls write past the area, into whatever lies next to it: that
+	 * must not be memory shared with the parent.
+	 */
+	munmap((void *)test_failures, 4096);
+	test_failures = NULL;
+	state = seed * 0x9e3779b97f4a7c15 + 1;
+	prepare();
+	if (geteuid() == 0 &&
+	    (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
+	     setresuid(65534, 65534, 65534) < 0))
+		_exit(1);
+	if (with_thread)
+		pthread_create(&other, NULL, calls_of_thread, &state);
+	limit(RLIMIT_NPROC, 1);
+	calls(CALLS);
 	syscall(SYS_exit_group, 0);
+}
+
+/* ---- children, a few at a time ---- */
+
+static struct slot {
+	pid_t pid;
+	long seed;
+	int64_t kill_at_ns, give_up_ns;
+	bool killed;
+} slots[2];
+
+static unsigned long nr_killed;
+
+/* A child that was killed and does not go: what it does, and where. */
+static void fail_stuck(const struct slot *s)
+{
+	static const char *const files[] = { "status", "syscall", "stack" };
+	char path[64], text[4096];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		snprintf(path, sizeof(path), "/proc/%d/%s", s->pid, files[i]);
+		if (test_read_file(path, text, sizeof(text)) > 0)
+			dprintf(1, "%s:\n%s\n", path, text);
+	}
+	FAIL("child %d of seed %ld does not die", s->pid, s->seed);
+}
+
+/* True while the slot's child runs. */
+static bool slot_runs(struct slot *s)
+{
+	int64_t now = test_now_ns();
+	int status;
+	pid_t got;
+
+	if (s->pid == 0)
+		return false;
+	got = waitpid(s->pid, &status, WNOHANG);
+	if (got != 0) {
+		if (got != s->pid)
+			FAIL("seed %ld: waitpid(%d) gives %d, %s", s->seed,
+			     s->pid, got, strerrorname_np(errno));
+		s->pid = 0;
+		return false;
+	}
+	if (!s->killed && now > s->kill_at_ns) {
+		CHECK_OK(kill(s->pid, SIGKILL));
+		s->killed = true;
+		nr_killed++;
+	}
+	if (now > s->give_up_ns)
+		fail_stuck(s);
+	return true;
+}
+
+static void slot_start(struct slot *s, long seed)
+{
+	*s = (struct slot){ .seed = seed,
+			    .kill_at_ns = test_now_ns() + 30000000,
+			    .give_up_ns = test_now_ns() + 30000000000 };
+	s->pid = fork();
+	if (s->pid == 0)
+		run_child((uint64_t)seed, seed % 3 == 0);
+	if (s->pid < 0)
+		FAIL("seed %ld: fork: %s", seed, strerrorname_np(errno));
+}
+
+/* Runs children until `count` are through or the time is up; how many. */
+static long run_children(long seed, long count, long seconds)
+{
+	int64_t end = test_now_ns() + seconds * 1000000000;
+	long started = 0;
+	bool more;
+
+	CHECK_OK(mkdir("area", 0777));
+	CHECK_OK(chmod("area", 0777));
+	CHECK_OK(chdir("area"));
+	do {
+		more = seconds ? test_now_ns() < end : started < count;
+		for (size_t i = 0; i < sizeof(slots) / sizeof(*slots); i++) {
+			if (slot_runs(&slots[i])) {
+				more = true;
+				continue;
+			}
+			if (seconds ? test_now_ns() >= end : started >= count)
+				continue;
+			slot_start(&slots[i], seed + started++);
+		}
+		usleep(500);
+	} while (more);
+	CHECK_OK(chdir(".."));
+	test_remove_tree(AT_FDCWD, "area");
+	return started;
+}
+
+/* ---- the kernel's figures ---- */
+
+struct figure {
+	char name[40];
+	long value;
+};
+
+struct figures {
+	size_t nr;
+	struct figure list[200];
+};
+
+static void add_figure(struct figures *f, const char *name, long value)
+{
+	if (f->nr == sizeof(f->list) / sizeof(*f->list))
+		FAIL("too many figures");
+	snprintf(f->list[f->nr].name, sizeof(f->list->name), "%s", name);
+	f->list[f->nr++].value = value;
+}
+
+static bool figures_are_known(void)
+{
+	return access("/proc/nos/counters", R_OK) == 0 && geteuid() == 0;
+}
+
+static long memory_line(const char *text, const char *name)
+{
+	const char *line = strstr(text, name);
+
+	CHECK(line);
+	return atol(line + strlen(name));
+}
+
+/* Once nothing moves any more and no cache holds what could be let go. */
+static void read_figures(struct figures *f)
+{
+	static char text[65536];
+	char name[40];
+	long value;
+	int fd = CHECK_OK(open("/proc/sys/vm/drop_caches", O_WRONLY));
+
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(write(fd, "3", 1), 1);
+		usleep(100000);
+	}
+	close(fd);
+	f->nr = 0;
+	CHECK_OK(test_read_file("/proc/slabinfo", text, sizeof(text)));
+	for (char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (sscanf(line, "%39s %ld", name, &value) == 2)
+			add_figure(f, name, value);
+	}
+	CHECK_OK(test_read_file("/proc/sys/fs/file-nr", text, sizeof(text)));
+	add_figure(f, "open files", atol(text));
+	CHECK_OK(test_read_file("/proc/loadavg", text, sizeof(text)));
+	add_figure(f, "tasks", atol(strchr(text, '/') + 1));
+	CHECK_OK(test_read_file("/proc/meminfo", text, sizeof(text)));
+	/* Slabs and stacks that are kept for the next are no leak by themselves. */
+	add_figure(f, "stacks, KiB", memory_line(text, "KernelStack:"));
+	add_figure(f, "other pages", -(memory_line(text, "MemFree:") +
+				       memory_line(text, "Slab:") +
+				       memory_line(text, "KernelStack:")) / 4);
+}
+
+/* What the second has over the first, beyond the bound of each figure. */
+static void compare_figures(const struct figures *a, const struct figures *b)
+{
+	bool leaks = false;
+
+	for (size_t i = 0; i < b->nr; i++) {
+		const char *name = b->list[i].name;
+		long before = 0, more, bound = 24;
+
+		for (size_t j = 0; j < a->nr; j++)
+			if (!strcmp(a->list[j].name, name))
+				before = a->list[j].value;
+		more = b->list[i].value - before;
+		if (!strcmp(name, "other pages"))
+			bound = 64;
+		else if (!strcmp(name, "stacks, KiB"))
+			bound = 1024;
+		else if (!strcmp(name, "tasks") || !strcmp(name, "open files"))
+			bound = 0;
+		if (more)
+			dprintf(1, "figure %s: %+ld, at most %+ld\n", name,
+				more, bound);
+		leaks |= more > bound;
+	}
+	if (leaks)
+		FAIL("more is in use than before");
 }
 
 static long from_environment(const char *name, long otherwise)
@@ -127,33 +341,28 @@ static long from_environment(const char *name, long otherwise)
 	return value ? atol(value) : otherwise;
 }
 
-TEST_TIMED(random_calls, 1000)
+TEST_TIMED(random_calls, 4000)
 {
 	long seed = from_environment("TEST_SEED", 1);
-	long rounds = from_environment("TEST_ROUNDS", 60);
-	int64_t limit_ns;
+	long rounds = from_environment("TEST_ROUNDS", 300);
+	long seconds = from_environment("TEST_DURATION", 0);
+	static struct figures before, after;
+	bool known = figures_are_known();
 	pid_t pid;
 
-	CHECK_OK(chmod(".", 0777));
-	for (long i = 0; i < rounds; i++) {
-		state = (uint64_t)(seed + i) * 0x9e3779b97f4a7c15 + 1;
-		CHILD(pid)
-			run_calls(150);
-		/* One that sleeps too long is killed: it must go then. */
-		limit_ns = test_now_ns() + 30000000;
-		while (waitpid(pid, NULL, WNOHANG) == 0) {
-			if (test_now_ns() > limit_ns) {
-				CHECK_OK(kill(pid, SIGKILL));
-				CHECK_EQ(waitpid(pid, NULL, 0), pid);
-				break;
-			}
-			usleep(500);
-		}
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			continue;
+	/* What is made once and kept is made by the first ones. */
+	run_children(seed, 20, 0);
+	if (known)
+		read_figures(&before);
+	rounds = run_children(seed, rounds, seconds);
+	if (known) {
+		read_figures(&after);
+		compare_figures(&before, &after);
 	}
 	/* Still of sound mind. */
 	CHILD(pid)
 		_exit(5);
 	CHECK_EXIT(pid, 5);
+	if (getenv("TEST_SEED"))
+		dprintf(1, "%ld children, %lu killed\n", rounds, nr_killed);
 }
