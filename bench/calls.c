@@ -1,4 +1,5 @@
 /* Entry and dispatch, and calls that only read or change a little state. */
+#define SUITE "calls"
 #include "bench.h"
 
 #include <linux/futex.h>
@@ -73,12 +74,6 @@ BENCH("signal to self + handler", 200, 31)
 	for (unsigned i = 0; i < n; i++)
 		raw_syscall(__NR_kill, pid, SIGUSR1, 0);
 	bench_stop();
-}
-
-BENCH("sched_yield alone", 1000, 31)
-{
-	for (unsigned i = 0; i < n; i++)
-		raw_syscall(__NR_sched_yield, 0, 0, 0);
 }
 
 BENCH("futex wake, no waiter", 1000, 31)

@@ -1,4 +1,5 @@
 /* Descriptors, reading and writing, names. */
+#define SUITE "files"
 #include "bench.h"
 
 #include <poll.h>

@@ -1,23 +1,42 @@
-/* Runs the benchmarks, or those whose name holds an argument. */
+/*
+ * Runs the benchmarks that are asked for, and prints a line for each:
+ *
+ *	name TAB ticks of an operation TAB the least TAB key=value...
+ *	name TAB - TAB why there is no figure
+ *
+ * Usage: bench [-l] [-c] [-s 'SUITE|SUITE'] [-x 'NAME|NAME'] [NAME]
+ *
+ *   -l  only lists name, suite and operations, one a line
+ *   -c  reports what the kernel counted for an operation too
+ *   -s  only these suites    -x  not these    NAME  whose name holds it
+ */
+#define SUITE "none"
 #include "bench.h"
 
 #include <setjmp.h>
 #include <sys/resource.h>
 
+enum { MAX_BATCHES = 64, NR_BUCKETS = 40 };
+
 extern const struct bench __start_benches[], __stop_benches[];
 
 static uint64_t started_at, stopped_at, operations;
+static bool counting;
 static jmp_buf give_up;
-static char why[128];
+static char why[128], extra[1024];
 
 void bench_start(void)
 {
+	if (counting)
+		counters_before();
 	started_at = ticks();
 }
 
 void bench_stop(void)
 {
 	stopped_at = ticks();
+	if (counting)
+		counters_after();
 }
 
 void bench_elapsed(uint64_t elapsed)
@@ -37,6 +56,45 @@ void bench_skip(const char *what)
 	longjmp(give_up, 1);
 }
 
+static int compare_ticks(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static unsigned bucket_of(uint64_t sample)
+{
+	unsigned bucket = 0;
+
+	while (sample >>= 1)
+		bucket++;
+	return bucket < NR_BUCKETS ? bucket : NR_BUCKETS - 1;
+}
+
+static uint64_t percentile_of(const uint64_t *samples, unsigned nr, double percentile)
+{
+	return samples[(size_t)((double)(nr - 1) * percentile / 100)];
+}
+
+void bench_samples(uint64_t *samples, unsigned nr, unsigned percentile)
+{
+	unsigned buckets[NR_BUCKETS] = { 0 };
+
+	qsort(samples, nr, sizeof(*samples), compare_ticks);
+	for (unsigned i = 0; i < nr; i++)
+		buckets[bucket_of(samples[i])]++;
+	size_t at = (size_t)snprintf(extra, sizeof(extra), "p50=%lu p90=%lu p99=%lu max=%lu hist=",
+				     percentile_of(samples, nr, 50), percentile_of(samples, nr, 90),
+				     percentile_of(samples, nr, 99), samples[nr - 1]);
+	for (unsigned i = 0; i < NR_BUCKETS; i++)
+		if (buckets[i])
+			at += (size_t)snprintf(extra + at, sizeof(extra) - at, "%lu:%u,", 1ul << i,
+					       buckets[i]);
+	operations = 1;
+	bench_elapsed(percentile_of(samples, nr, percentile));
+}
+
 static int compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -49,10 +107,10 @@ static double batch(const struct bench *b)
 {
 	operations = b->n;
 	stopped_at = 0;
-	started_at = ticks();
+	bench_start();
 	b->run(b->n);
 	if (!stopped_at)
-		stopped_at = ticks();
+		bench_stop();
 	return (double)(stopped_at - started_at) / (double)operations;
 }
 
@@ -67,34 +125,81 @@ static double empty_loop(void)
 
 static void run(const struct bench *b, double overhead)
 {
-	static double results[64];
-	unsigned batches = b->batches < 64 ? b->batches : 64;
+	static double results[MAX_BATCHES];
+	const unsigned wanted = b->batches < MAX_BATCHES ? b->batches : MAX_BATCHES;
+	const unsigned batches = wanted ? wanted : 1;
 
+	extra[0] = '\0';
 	if (setjmp(give_up)) {
 		printf("%s\t-\t%s\n", b->name, why);
 		return;
 	}
-	batch(b); /* warms up */
+	if (wanted)
+		batch(b); /* warms up */
 	for (unsigned i = 0; i < batches; i++)
 		results[i] = batch(b);
 	qsort(results, batches, sizeof(*results), compare);
 	double median = results[batches / 2] - (b->n > 1 ? overhead : 0);
-	printf("%s\t%.0f\t%.0f\n", b->name, median < 0 ? 0 : median, results[0]);
+
+	printf("%s\t%.0f\t%.0f\t%s", b->name, median < 0 ? 0 : median, results[0], extra);
+	if (counting)
+		counters_print((double)operations);
+	printf("\n");
+}
+
+/* Is the word in a list with bars? */
+static bool is_listed(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = list; (at = strstr(at, word)); at += len)
+		if ((at == list || at[-1] == '|') && (at[len] == '\0' || at[len] == '|'))
+			return true;
+	return false;
 }
 
 int main(int argc, char **argv)
 {
 	double overhead = empty_loop();
 	struct rlimit files = { 200000, 200000 };
+	const char *suites = NULL, *excluded = "";
+	bool listing = false;
+	int option;
 
-	setrlimit(RLIMIT_NOFILE, &files);
+	while ((option = getopt(argc, argv, "lcs:x:")) != -1) {
+		switch (option) {
+		case 'l':
+			listing = true;
+			break;
+		case 'c':
+			counting = true;
+			break;
+		case 's':
+			suites = optarg;
+			break;
+		case 'x':
+			excluded = optarg;
+			break;
+		default:
+			return 2;
+		}
+	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (chdir("/tmp") < 0)
-		perror("/tmp");
+	if (!listing) {
+		setrlimit(RLIMIT_NOFILE, &files);
+		if (chdir("/tmp") < 0)
+			perror("/tmp");
+	}
+	if (counting)
+		counters_open();
 	for (const struct bench *b = __start_benches; b < __stop_benches; b++) {
-		if (argc > 1 && !strstr(b->name, argv[1]))
+		if ((optind < argc && !strstr(b->name, argv[optind])) ||
+		    (suites && !is_listed(suites, b->suite)) || is_listed(excluded, b->name))
 			continue;
-		run(b, overhead);
+		if (listing)
+			printf("%s\t%s\t%u\n", b->name, b->suite, b->n);
+		else
+			run(b, overhead);
 	}
 	return 0;
 }

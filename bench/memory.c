@@ -1,4 +1,5 @@
 /* Mapping, protection, faults. */
+#define SUITE "mm"
 #include "bench.h"
 
 #include <sys/mman.h>

@@ -1,4 +1,5 @@
 /* Making and ending processes. */
+#define SUITE "exec"
 #include "bench.h"
 
 #include <sched.h>

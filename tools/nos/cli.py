@@ -256,7 +256,7 @@ VERBS = {
     "run": (verb_run, "", "tools/nos/run.py"),
     "test": (verb_test, "all tests, as 'make test'", "tools/test.py"),
     "check": (verb_check, "the checks of the source, as 'make check'", "tools/check.py"),
-    "bench": (verb_bench, "instruction counts beside those of Linux", "tools/nos/bench.py"),
+    "bench": (verb_bench, "what operations cost, beside Linux (./nos bench --help)", "tools/nos/bench/__init__.py"),
     "help": (verb_help, "", ""),
 }
 

@@ -1,0 +1,49 @@
+"""Meter M5: what the kernel counts in an operation.
+
+NOS: /proc/nos/counters.  Linux: /proc/vmstat and the interrupts between
+processors, whose names differ.  A row is "operation: counter".
+"""
+from bench import m1
+from bench.model import Figure, Row
+
+TITLE = "counted events per operation"
+SUITES = m1.SUITES
+
+# Counters of both that mean the same.
+SAME = {"pgfault": ("fault.anonymous", "fault.file", "fault.copied", "fault.reused",
+                    "fault.zero_page", "fault.slow", "fault.spurious"),
+        "irq.TLB": ("tlb.remote_flushes",)}
+
+
+def join(row):
+    """The rows of one operation: a row for each counter that moved."""
+    ours = row.figures.get("nos", Figure())
+    theirs = row.figures.get("linux", Figure())
+    result, used = [], set()
+
+    def add(name, nos, linux):
+        figures = {"linux": Figure(linux), "nos": Figure(nos)}
+        result.append(Row(f"{row.name}: {name}", row.suite,
+                          {key: figures[key] for key in row.figures}, "events"))
+
+    for name, parts in SAME.items():
+        moved = [part for part in parts if part in ours.extra]
+        if name in theirs.extra and moved:
+            add(f"{name} ({'+'.join(moved)})", sum(ours.extra[part] for part in moved),
+                theirs.extra[name])
+            used |= {name, *moved}
+    for name, value in ours.extra.items():
+        if name not in used and isinstance(value, float):
+            add(name, value, None)
+    for name, value in theirs.extra.items():
+        if name not in used and isinstance(value, float):
+            add(name, None, value)
+    for figure in row.figures.values():
+        if figure.value is None and figure.why:
+            result.append(Row(row.name, row.suite, row.figures, "events"))
+            break
+    return result
+
+
+def measure(request):
+    return [joined for row in m1.measure(request, flags=("-c",)) for joined in join(row)]
