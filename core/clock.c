@@ -114,6 +114,11 @@ void clock_tick(void)
 	spin_unlock(&clock_lock);
 }
 
+static void move_timers(void *unused)
+{
+	timer_clock_was_set();
+}
+
 void clock_set_realtime_ns(u64 ns)
 {
 	u64 flags = spin_lock_irq(&clock_lock);
@@ -123,6 +128,9 @@ void clock_set_realtime_ns(u64 ns)
 	publish(now);
 	set_count++;
 	spin_unlock_irq(&clock_lock, flags);
+	preempt_disable();
+	cpu_call_mask(READ_ONCE(sched_online_map), move_timers, NULL);
+	preempt_enable();
 	wake_all(&set_queue);
 }
 

@@ -1,8 +1,10 @@
 /*
  * Timers: per-CPU trees of deadlines over one hardware timer each.
  *
- * Concepts.  A CPU's base holds its timers in a red-black tree, and the time of
- * its tick.  The hardware is armed for the earlier of the two.  The tick runs
+ * Concepts.  A CPU's base holds its timers in red-black trees, one for each
+ * clock, and the time of its tick.  The hardware is armed for the earliest.  A
+ * deadline on CLOCK_REALTIME keeps its value when that clock is stepped; every
+ * CPU is then told to arm its hardware for the new moment.  The tick runs
  * 250 times a second while the CPU runs threads; on an idle CPU it is let lapse
  * (one interrupt at most), so that an idle machine takes none.
  *
@@ -24,10 +26,14 @@
 
 enum timer_state { TIMER_IDLE, TIMER_QUEUED, TIMER_RUNNING };
 
+struct timer_tree {
+	struct rb_root root;
+	struct timer *first; /* leftmost */
+};
+
 struct timer_base {
 	struct spinlock lock;
-	struct rb_root tree;
-	struct timer *first; /* leftmost */
+	struct timer_tree monotonic, realtime;
 	struct timer *running;
 	u64 armed_ns; /* what the hardware is set to */
 	u64 tick_ns; /* next tick, or TIME_NEVER */
@@ -50,11 +56,30 @@ static void arm(struct timer_base *b, u64 deadline_ns)
 	arch_timer_arm(clock_ns_to_cycles(deadline_ns));
 }
 
-/* ---- the tree ---- */
+/* The moment of a timer on CLOCK_MONOTONIC, as the clocks stand. */
+static u64 monotonic_of(const struct timer *t)
+{
+	s64 offset;
+
+	if (!t->realtime)
+		return t->deadline_ns;
+	offset = clock_realtime_offset_ns();
+	if (offset > 0 && t->deadline_ns <= (u64)offset)
+		return 1;
+	return t->deadline_ns - (u64)offset;
+}
+
+/* ---- the trees ---- */
+
+static struct timer_tree *tree_of(struct timer_base *b, const struct timer *t)
+{
+	return t->realtime ? &b->realtime : &b->monotonic;
+}
 
 static void tree_insert(struct timer_base *b, struct timer *t, unsigned cpu)
 {
-	struct rb_node **link = &b->tree.node, *parent = NULL;
+	struct timer_tree *tree = tree_of(b, t);
+	struct rb_node **link = &tree->root.node, *parent = NULL;
 	bool is_first = true;
 
 	while (*link) {
@@ -66,21 +91,23 @@ static void tree_insert(struct timer_base *b, struct timer *t, unsigned cpu)
 			is_first = false;
 		}
 	}
-	rb_insert(&b->tree, &t->node, parent, link);
+	rb_insert(&tree->root, &t->node, parent, link);
 	if (is_first)
-		b->first = t;
+		tree->first = t;
 	t->cpu = cpu;
 	atomic_store(&t->state, (u8)TIMER_QUEUED);
 }
 
 static void tree_remove(struct timer_base *b, struct timer *t)
 {
-	if (b->first == t) {
+	struct timer_tree *tree = tree_of(b, t);
+
+	if (tree->first == t) {
 		struct rb_node *next = rb_next(&t->node);
 
-		b->first = next ? rb_entry(next, struct timer, node) : NULL;
+		tree->first = next ? rb_entry(next, struct timer, node) : NULL;
 	}
-	rb_remove(&b->tree, &t->node);
+	rb_remove(&tree->root, &t->node);
 }
 
 /* ---- interface ---- */
@@ -88,6 +115,11 @@ static void tree_remove(struct timer_base *b, struct timer *t)
 void timer_init(struct timer *t, timer_fn fn)
 {
 	*t = (struct timer){ .fn = fn };
+}
+
+void timer_init_realtime(struct timer *t, timer_fn fn)
+{
+	*t = (struct timer){ .fn = fn, .realtime = true };
 }
 
 void timer_start(struct timer *t, u64 deadline_ns)
@@ -99,8 +131,8 @@ void timer_start(struct timer *t, u64 deadline_ns)
 	spin_lock(&b->lock);
 	t->deadline_ns = deadline_ns;
 	tree_insert(b, t, cpu_id());
-	if (b->first == t)
-		arm(b, deadline_ns);
+	if (tree_of(b, t)->first == t)
+		arm(b, monotonic_of(t));
 	spin_unlock(&b->lock);
 	irq_restore(flags);
 }
@@ -149,11 +181,11 @@ bool timer_is_pending(const struct timer *t)
 
 /* ---- the interrupt ---- */
 
-static void run_expired(struct timer_base *b, u64 now)
+static void run_expired(struct timer_base *b, struct timer_tree *tree, u64 now)
 {
 	spin_lock(&b->lock);
-	while (b->first && b->first->deadline_ns <= now) {
-		struct timer *t = b->first;
+	while (tree->first && tree->first->deadline_ns <= now) {
+		struct timer *t = tree->first;
 
 		tree_remove(b, t);
 		t->state = TIMER_RUNNING;
@@ -176,13 +208,34 @@ static void run_expired(struct timer_base *b, u64 now)
 	spin_unlock(&b->lock);
 }
 
+/* For the earliest of all that the base waits for; the lock is held. */
+static void arm_first(struct timer_base *b)
+{
+	arm(b, b->tick_ns);
+	if (b->monotonic.first)
+		arm(b, b->monotonic.first->deadline_ns);
+	if (unlikely(b->realtime.first))
+		arm(b, monotonic_of(b->realtime.first));
+}
+
+void timer_clock_was_set(void)
+{
+	struct timer_base *b = this_cpu_ptr(timer_base);
+
+	spin_lock(&b->lock);
+	arm_first(b);
+	spin_unlock(&b->lock);
+}
+
 void timer_interrupt(bool user, bool preemptible)
 {
 	struct timer_base *b = this_cpu_ptr(timer_base);
 	u64 now = clock_monotonic_ns();
 
 	b->armed_ns = TIME_NEVER;
-	run_expired(b, now);
+	run_expired(b, &b->monotonic, now);
+	if (unlikely(b->realtime.first))
+		run_expired(b, &b->realtime, now + (u64)clock_realtime_offset_ns());
 	if (now >= b->tick_ns) {
 		if (b->tick_wanted) {
 			b->tick_ns += TICK_NS;
@@ -197,7 +250,7 @@ void timer_interrupt(bool user, bool preemptible)
 	}
 
 	spin_lock(&b->lock);
-	arm(b, min(b->tick_ns, b->first ? b->first->deadline_ns : TIME_NEVER));
+	arm_first(b);
 	spin_unlock(&b->lock);
 }
 
@@ -245,7 +298,7 @@ static u64 sleep_timer_expire(struct timer *t, u64 now_ns)
 	return 0;
 }
 
-bool thread_block_until(u64 deadline_ns)
+static inline bool block_until(u64 deadline_ns, bool realtime)
 {
 	struct sleep_timer s = { .thread = current_thread };
 
@@ -253,13 +306,24 @@ bool thread_block_until(u64 deadline_ns)
 		thread_block();
 		return false;
 	}
-	if (deadline_ns <= clock_monotonic_ns()) {
+	if (deadline_ns <= (realtime ? clock_realtime_ns() : clock_monotonic_ns())) {
 		WRITE_ONCE(current_thread->state, THREAD_RUNNABLE);
 		return true;
 	}
 	timer_init(&s.timer, sleep_timer_expire);
+	s.timer.realtime = realtime;
 	timer_start(&s.timer, deadline_ns);
 	thread_block();
 	timer_cancel_sync(&s.timer);
 	return READ_ONCE(s.expired);
+}
+
+bool thread_block_until(u64 deadline_ns)
+{
+	return block_until(deadline_ns, false);
+}
+
+bool thread_block_until_realtime(u64 deadline_ns)
+{
+	return block_until(deadline_ns, true);
 }

@@ -28,9 +28,6 @@
  * with user faults disabled while a bucket is locked; if it is not present the
  * lock is dropped, the page is touched, and all starts over.
  *
- * Deadlines of CLOCK_REALTIME are converted when the call starts; a step of
- * the clock while someone sleeps does not move them.
- *
  * References: futex(2); Franke, Russell, Kirkwood, "Fuss, Futexes and Furwocks"
  * (OLS 2002).  Priority inheritance: futex_pi.c; death of owners:
  * futex_robust.c.
@@ -184,7 +181,7 @@ static bool dequeue(struct futex_waiter *w)
 }
 
 /* Sleeps until woken (0), deadline or signal. */
-static int sleep_woken(const u32 *woken, u64 deadline_ns)
+static int sleep_woken(const u32 *woken, u64 deadline_ns, u32 flags)
 {
 	bool late = false;
 	int err = 0;
@@ -201,10 +198,7 @@ static int sleep_woken(const u32 *woken, u64 deadline_ns)
 			err = -ERESTARTSYS;
 			break;
 		}
-		if (deadline_ns == TIME_NEVER)
-			thread_block();
-		else
-			late = thread_block_until(deadline_ns);
+		late = futex_block(deadline_ns, flags);
 	}
 	thread_set_state(THREAD_RUNNABLE);
 	return err;
@@ -227,7 +221,7 @@ long futex_wait(u64 address, u32 value, u32 bitset, u64 deadline_ns, u32 flags)
 	} while (err == RETRY_FAULT);
 	if (err)
 		return err;
-	err = sleep_woken(&w.woken, deadline_ns);
+	err = sleep_woken(&w.woken, deadline_ns, flags);
 	return err && dequeue(&w) ? 0 : err;
 }
 
@@ -512,7 +506,7 @@ static bool any_woken(const struct futex_waiter *w, u32 nr)
 	return false;
 }
 
-static int sleep_any(const struct futex_waiter *w, u32 nr, u64 deadline_ns)
+static int sleep_any(const struct futex_waiter *w, u32 nr, u64 deadline_ns, u32 flags)
 {
 	bool late = false;
 	int err = 0;
@@ -525,16 +519,13 @@ static int sleep_any(const struct futex_waiter *w, u32 nr, u64 deadline_ns)
 			err = late ? -ETIMEDOUT : -ERESTARTSYS;
 			break;
 		}
-		if (deadline_ns == TIME_NEVER)
-			thread_block();
-		else
-			late = thread_block_until(deadline_ns);
+		late = futex_block(deadline_ns, flags);
 	}
 	thread_set_state(THREAD_RUNNABLE);
 	return err;
 }
 
-long futex_wait_many(const struct futex_wait_entry *entries, u32 nr, u64 deadline_ns)
+long futex_wait_many(const struct futex_wait_entry *entries, u32 nr, u64 deadline_ns, u32 flags)
 {
 	scoped_kfree struct futex_waiter *w = kcalloc(nr, sizeof(*w), 0);
 	int err, woken = -1;
@@ -546,7 +537,7 @@ long futex_wait_many(const struct futex_wait_entry *entries, u32 nr, u64 deadlin
 	while (err == RETRY_FAULT);
 	if (err)
 		return woken >= 0 ? woken : err;
-	err = sleep_any(w, nr, deadline_ns);
+	err = sleep_any(w, nr, deadline_ns, flags);
 	woken = dequeue_many(w, nr);
 	return woken >= 0 ? woken : err;
 }

@@ -36,3 +36,10 @@ static inline u32 __user *futex_word(u64 address)
 {
 	return (u32 __user *)address;
 }
+
+/* A sleep whose deadline is on the clock that `flags` names; true: it was reached. */
+static inline bool futex_block(u64 deadline_ns, u32 flags)
+{
+	return unlikely(flags & FUTEX_OP_REALTIME) ? thread_block_until_realtime(deadline_ns) :
+						     thread_block_until(deadline_ns);
+}

@@ -257,7 +257,7 @@ static struct futex_pi *acquire_or_state(u64 address, const struct futex_key *k,
 	return s;
 }
 
-static int wait_granted(struct pi_waiter *w, u64 deadline_ns)
+static int wait_granted(struct pi_waiter *w, u64 deadline_ns, u32 flags)
 {
 	bool late = false;
 	int err = 0;
@@ -270,10 +270,7 @@ static int wait_granted(struct pi_waiter *w, u64 deadline_ns)
 			err = late ? -ETIMEDOUT : -ERESTARTNOINTR;
 			break;
 		}
-		if (deadline_ns == TIME_NEVER)
-			thread_block();
-		else
-			late = thread_block_until(deadline_ns);
+		late = futex_block(deadline_ns, flags);
 	}
 	thread_set_state(THREAD_RUNNABLE);
 	return err;
@@ -316,8 +313,8 @@ static int claim_word(u64 address, const struct futex_key *k)
 	return err;
 }
 
-static long wait_at(struct futex_pi *s, u64 address, const struct futex_key *k, u64 deadline_ns)
-	__must_hold(&pi_lock)
+static long wait_at(struct futex_pi *s, u64 address, const struct futex_key *k, u64 deadline_ns,
+		    u32 flags) __must_hold(&pi_lock)
 {
 	struct futex_owner *me = futex_owner_current();
 	struct pi_waiter w = { .owner = me, .priority = priority_of(&me->thread->params) };
@@ -328,7 +325,7 @@ static long wait_at(struct futex_pi *s, u64 address, const struct futex_key *k, 
 	if (propagate(s->owner, me))
 		return give_up(s, &w, -EDEADLK);
 	mutex_unlock(&pi_lock);
-	err = wait_granted(&w, deadline_ns);
+	err = wait_granted(&w, deadline_ns, flags);
 	mutex_lock(&pi_lock);
 	if (err)
 		err = give_up(s, &w, err);
@@ -350,7 +347,7 @@ long futex_lock_pi(u64 address, u64 deadline_ns, bool try_only, u32 flags)
 		mutex_lock(&pi_lock);
 		s = acquire_or_state(address, &k, try_only, &err);
 		if (s) {
-			result = wait_at(s, address, &k, deadline_ns);
+			result = wait_at(s, address, &k, deadline_ns, flags);
 			mutex_unlock(&pi_lock);
 			return result;
 		}

@@ -1,10 +1,10 @@
 /*
  * timerfd: a timer that can be waited for (timerfd_create(2)).
  *
- * Concepts.  The kernel's timers run on CLOCK_MONOTONIC.  A timerfd of another
- * clock keeps its expiry in that clock's time and arms the kernel's timer at
- * the same moment; one on CLOCK_REALTIME hears of clock_settime through a
- * waiter on clock_set_queue and arms anew.
+ * Concepts.  An absolute time of CLOCK_REALTIME is kept in that clock's time and
+ * follows its steps; every other setting runs on CLOCK_MONOTONIC, as a span of
+ * time does not change when a clock is set.  With TFD_TIMER_CANCEL_ON_SET the
+ * timer hears of steps through a waiter on clock_set_queue.
  *
  * Of an interval timer only the first expiry since the last read interrupts;
  * the read computes how many more have passed and arms the next one.  An
@@ -30,7 +30,7 @@ struct timerfd {
 	struct spinlock lock;
 	int clock;
 	u32 flags; /* TFD_TIMER_ of the last setting */
-	u64 expiry_ns; /* in the clock's time; 0 = disarmed */
+	u64 expiry_ns; /* in the time of `timer`; 0 = disarmed */
 	u64 interval_ns;
 	u64 ticks; /* expiries that nobody has read */
 	bool expired; /* the timer has fired and is not armed again */
@@ -40,18 +40,15 @@ struct timerfd {
 	bool watches_clock;
 };
 
+static bool clock_is_realtime(const struct timerfd *t)
+{
+	return t->clock == CLOCK_REALTIME || t->clock == CLOCK_REALTIME_ALARM;
+}
+
+/* The time that the expiry of this setting is in. */
 static u64 timerfd_now(const struct timerfd *t)
 {
-	switch (t->clock) {
-	case CLOCK_REALTIME:
-	case CLOCK_REALTIME_ALARM:
-		return clock_realtime_ns();
-	case CLOCK_BOOTTIME:
-	case CLOCK_BOOTTIME_ALARM:
-		return clock_boottime_ns();
-	default:
-		return clock_monotonic_ns();
-	}
+	return t->timer.realtime ? clock_realtime_ns() : clock_monotonic_ns();
 }
 
 static u64 add_saturated(u64 a, u64 b)
@@ -61,11 +58,8 @@ static u64 add_saturated(u64 a, u64 b)
 
 static void timerfd_arm_locked(struct timerfd *t)
 {
-	u64 now = timerfd_now(t);
-	u64 ahead = t->expiry_ns > now ? t->expiry_ns - now : 0;
-
 	t->expired = false;
-	timer_start(&t->timer, add_saturated(clock_monotonic_ns(), ahead));
+	timer_start(&t->timer, t->expiry_ns);
 }
 
 static u64 timerfd_fire(struct timer *timer, u64 now_ns)
@@ -73,10 +67,16 @@ static u64 timerfd_fire(struct timer *timer, u64 now_ns)
 	struct timerfd *t = container_of(timer, struct timerfd, timer);
 	u64 flags = spin_lock_irq(&t->lock);
 
-	t->expired = true;
-	t->ticks++;
+	/* It may have been set anew while this waited for the lock. */
+	bool due = t->expiry_ns && !t->expired && timerfd_now(t) >= t->expiry_ns;
+
+	if (due) {
+		t->expired = true;
+		t->ticks++;
+	}
 	spin_unlock_irq(&t->lock, flags);
-	wake_all_key(&t->queue, EPOLLIN);
+	if (due)
+		wake_all_key(&t->queue, EPOLLIN);
 	return 0;
 }
 
@@ -94,18 +94,22 @@ static void timerfd_catch_up_locked(struct timerfd *t)
 	timerfd_arm_locked(t);
 }
 
-/* clock_settime happened: under the queue's lock. */
+/* Is it to be told of steps, as it is set now? */
+static bool is_cancelled_by_steps(const struct timerfd *t)
+{
+	return clock_is_realtime(t) && (t->flags & TFD_TIMER_ABSTIME) &&
+	       (t->flags & TFD_TIMER_CANCEL_ON_SET);
+}
+
+/* The clock was set: under the queue's lock. */
 static bool timerfd_clock_set(struct waiter *w, u32 key)
 {
 	struct timerfd *t = container_of(w, struct timerfd, clock_waiter);
 	bool cancelled = false;
 	u64 flags = spin_lock_irq(&t->lock);
 
-	if (t->flags & TFD_TIMER_CANCEL_ON_SET) {
+	if (is_cancelled_by_steps(t))
 		cancelled = t->cancelled = true;
-	} else if (t->expiry_ns && !t->expired && (t->flags & TFD_TIMER_ABSTIME)) {
-		timerfd_arm_locked(t);
-	}
 	spin_unlock_irq(&t->lock, flags);
 	if (cancelled)
 		wake_all_key(&t->queue, EPOLLIN);
@@ -117,7 +121,9 @@ static ssize_t timerfd_take(struct timerfd *t, u64 *ticks)
 {
 	scoped_spin_irq(&t->lock);
 	if (t->cancelled) {
+		/* What passed before means nothing now: the user is to set it anew. */
 		t->cancelled = false;
+		t->ticks = 0;
 		return -ECANCELED;
 	}
 	if (!t->ticks)
@@ -226,7 +232,7 @@ struct file *timerfd_create(int clock, u32 flags)
 		kfree(t);
 		return f;
 	}
-	if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM) {
+	if (clock_is_realtime(t)) {
 		t->clock_waiter = (struct waiter){ .wake = timerfd_clock_set };
 		wait_queue_add(clock_set_queue(), &t->clock_waiter);
 		t->watches_clock = true;
@@ -238,6 +244,7 @@ int timerfd_set(struct file *f, u32 flags, const struct timerfd_setting *to,
 		struct timerfd_setting *old)
 {
 	struct timerfd *t = f->private;
+	bool was_cancelled;
 
 	if (f->ops != &timerfd_ops)
 		return -EINVAL;
@@ -245,6 +252,7 @@ int timerfd_set(struct file *f, u32 flags, const struct timerfd_setting *to,
 	scoped_spin_irq(&t->lock);
 	timerfd_get_locked(t, old);
 	(void)timer_cancel(&t->timer);
+	was_cancelled = t->cancelled;
 	t->flags = flags;
 	t->ticks = 0;
 	t->expired = false;
@@ -253,10 +261,15 @@ int timerfd_set(struct file *f, u32 flags, const struct timerfd_setting *to,
 	t->expiry_ns = to->value_ns;
 	if (!t->expiry_ns)
 		return 0;
+	if (clock_is_realtime(t) && (flags & TFD_TIMER_ABSTIME))
+		timer_init_realtime(&t->timer, timerfd_fire);
+	else
+		timer_init(&t->timer, timerfd_fire);
 	if (!(flags & TFD_TIMER_ABSTIME))
 		t->expiry_ns = add_saturated(timerfd_now(t), to->value_ns);
 	timerfd_arm_locked(t);
-	return 0;
+	/* Who sets it for a time of a clock that was stepped unseen must hear of the step. */
+	return was_cancelled && is_cancelled_by_steps(t) ? -ECANCELED : 0;
 }
 
 int timerfd_get(struct file *f, struct timerfd_setting *to)

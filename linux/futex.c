@@ -9,16 +9,6 @@
 #include <linux/futex.h>
 #include <linux/time.h>
 
-/* An absolute time of the clock as a deadline on CLOCK_MONOTONIC. */
-static u64 deadline_of(u64 ns, bool realtime)
-{
-	s64 offset = realtime ? clock_realtime_offset_ns() : 0;
-
-	if (offset > 0 && ns <= (u64)offset)
-		return 1;
-	return ns >= TIME_NEVER - 1 ? TIME_NEVER - 1 : ns - (u64)offset;
-}
-
 /* restart_data: address, value, bitset, deadline, flags. */
 static long wait_again(struct task *t)
 {
@@ -50,7 +40,7 @@ static long wait(u64 address, u32 value, u32 bitset, u64 deadline, u32 flags)
 }
 
 /* The timeout of those commands that have one, as a deadline. */
-static int read_timeout(int command, bool realtime, unsigned long timeout, u64 *deadline)
+static int read_timeout(int command, unsigned long timeout, u64 *deadline)
 {
 	struct __kernel_timespec ts;
 
@@ -64,7 +54,7 @@ static int read_timeout(int command, bool realtime, unsigned long timeout, u64 *
 	if (command == FUTEX_WAIT)
 		*deadline = deadline_after(timespec_to_ns(&ts));
 	else
-		*deadline = deadline_of(timespec_to_ns(&ts), realtime);
+		*deadline = timespec_to_ns(&ts);
 	/* An elapsed relative timeout still looks at the word once. */
 	if (*deadline == 0)
 		*deadline = 1;
@@ -76,16 +66,17 @@ static __noinline long other_command(u64 address, int op, u32 val, unsigned long
 				     const void __user *word2, u32 val3)
 {
 	int command = op & FUTEX_CMD_MASK, err;
-	u32 flags = op & FUTEX_PRIVATE_FLAG ? 0 : FUTEX_OP_SHARED;
-	bool realtime = op & FUTEX_CLOCK_REALTIME;
+	u32 flags = (op & FUTEX_PRIVATE_FLAG ? 0 : FUTEX_OP_SHARED) |
+		    (op & FUTEX_CLOCK_REALTIME ? FUTEX_OP_REALTIME : 0);
 	u64 deadline;
 
-	if (realtime && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI2)
+	if ((flags & FUTEX_OP_REALTIME) && command != FUTEX_WAIT_BITSET &&
+	    command != FUTEX_LOCK_PI2)
 		return -ENOSYS;
 	switch (command) {
 	case FUTEX_WAIT:
 	case FUTEX_WAIT_BITSET:
-		err = read_timeout(command, realtime, timeout, &deadline);
+		err = read_timeout(command, timeout, &deadline);
 		if (err)
 			return err;
 		return wait(address, val, command == FUTEX_WAIT ? FUTEX_BITSET_MATCH_ANY : val3,
@@ -101,8 +92,9 @@ static __noinline long other_command(u64 address, int op, u32 val, unsigned long
 	case FUTEX_LOCK_PI:
 	case FUTEX_LOCK_PI2:
 		/* LOCK_PI is older than the flag and always means CLOCK_REALTIME. */
-		err = read_timeout(command, realtime || command == FUTEX_LOCK_PI, timeout,
-				   &deadline);
+		if (command == FUTEX_LOCK_PI)
+			flags |= FUTEX_OP_REALTIME;
+		err = read_timeout(command, timeout, &deadline);
 		return err ? err : futex_lock_pi(address, deadline, false, flags);
 	case FUTEX_TRYLOCK_PI:
 		return futex_lock_pi(address, TIME_NEVER, true, flags);
@@ -157,11 +149,13 @@ long sys_futex_waitv(void __user *waiters, unsigned int nr, unsigned int flags,
 			return -EFAULT;
 		if (!timespec_is_valid(&ts))
 			return -EINVAL;
-		deadline = deadline_of(timespec_to_ns(&ts), clock == CLOCK_REALTIME);
+		deadline = timespec_to_ns(&ts);
 	}
 	entries = kcalloc(nr, sizeof(*entries), 0);
 	if (!entries)
 		return -ENOMEM;
 	err = read_waiters(entries, waiters, nr);
-	return err ? err : futex_wait_many(entries, nr, deadline);
+	return err ? err :
+		     futex_wait_many(entries, nr, deadline,
+				     clock == CLOCK_REALTIME ? FUTEX_OP_REALTIME : 0);
 }

@@ -144,6 +144,21 @@ long sys_settimeofday(const void __user *tv, const void __user *tz)
 	return 0;
 }
 
+/* ADJ_SETOFFSET: moves the clock by a time, which may be negative (nanoseconds always count up). */
+static int step(const struct __kernel_timex *tx)
+{
+	s64 nsec = tx->modes & ADJ_NANO ? tx->time.tv_usec : tx->time.tv_usec * 1000, to;
+
+	if (tx->time.tv_usec < 0 || nsec < 0 || nsec >= NSEC_PER_SEC ||
+	    tx->time.tv_sec > YEARS_MAX_SEC || tx->time.tv_sec < -YEARS_MAX_SEC ||
+	    __builtin_add_overflow((s64)clock_realtime_ns(), tx->time.tv_sec * NSEC_PER_SEC + nsec,
+				   &to) ||
+	    to < (s64)clock_monotonic_ns())
+		return -EINVAL;
+	clock_set_realtime_ns((u64)to);
+	return 0;
+}
+
 /* The state of a clock that nobody steers; a step is the one change that is done. */
 static long adjust(struct __kernel_timex *tx)
 {
@@ -152,12 +167,10 @@ static long adjust(struct __kernel_timex *tx)
 	if (tx->modes && !(tx->modes == ADJ_OFFSET_SS_READ) && !capable(CAP_SYS_TIME))
 		return -EPERM;
 	if (tx->modes & ADJ_SETOFFSET) {
-		s64 nsec = tx->modes & ADJ_NANO ? tx->time.tv_usec : tx->time.tv_usec * 1000;
+		int err = step(tx);
 
-		if (nsec < 0 || nsec >= NSEC_PER_SEC)
-			return -EINVAL;
-		clock_set_realtime_ns(clock_realtime_ns() + (u64)(tx->time.tv_sec * NSEC_PER_SEC) +
-				      (u64)nsec);
+		if (err)
+			return err;
 	}
 	now = clock_realtime_ns();
 	memset(tx, 0, sizeof(*tx));
@@ -196,7 +209,7 @@ long sys_adjtimex(void __user *buf)
 /* ---- sleeping ---- */
 
 /* 0 at the time, -ERESTARTSYS before. */
-static int sleep_until(u64 deadline_ns)
+static int sleep_until(u64 deadline_ns, bool realtime)
 {
 	int err = 0;
 
@@ -206,27 +219,12 @@ static int sleep_until(u64 deadline_ns)
 			err = -ERESTARTSYS;
 			break;
 		}
-		if (thread_block_until(deadline_ns))
+		if (realtime ? thread_block_until_realtime(deadline_ns) :
+			       thread_block_until(deadline_ns))
 			break;
 	}
 	thread_set_state(THREAD_RUNNABLE);
 	return err;
-}
-
-/* Absolute sleep on the wall clock follows its changes. */
-static int sleep_until_realtime(u64 realtime_ns)
-{
-	for (;;) {
-		u64 count = clock_set_count(), now = clock_realtime_ns();
-		int err;
-
-		if (now >= realtime_ns)
-			return 0;
-		err = wait_event_interruptible_until(clock_set_queue(), clock_set_count() != count,
-						     clock_monotonic_ns() + (realtime_ns - now));
-		if (err == -ERESTARTSYS)
-			return err;
-	}
 }
 
 /* CPU time passes at most as fast as all threads run at once. */
@@ -243,7 +241,7 @@ static int sleep_until_cpu_time(int clock, u64 target_ns)
 		if (now >= target_ns)
 			return 0;
 		share = (target_ns - now) / min(process_current()->nr_live, nr_cpus);
-		err = sleep_until(clock_monotonic_ns() + max(share, (u64)NSEC_PER_MSEC));
+		err = sleep_until(clock_monotonic_ns() + max(share, (u64)NSEC_PER_MSEC), false);
 		if (err)
 			return err;
 	}
@@ -264,7 +262,7 @@ static long sleep_again(struct task *t)
 {
 	u64 deadline = t->restart_data[0], address = t->restart_data[1];
 
-	if (!sleep_until(deadline))
+	if (!sleep_until(deadline, false))
 		return 0;
 	if (put_left(address, deadline))
 		return -EFAULT;
@@ -326,9 +324,7 @@ long sys_clock_nanosleep(int clock, int flags, const void __user *request, void 
 		return sleep_cpu_clock(clock, absolute, ns);
 	if (!absolute)
 		return sleep_relative(ns, remain);
-	if (clock == CLOCK_REALTIME || clock == CLOCK_TAI || clock == CLOCK_REALTIME_ALARM)
-		err = sleep_until_realtime(ns);
-	else
-		err = sleep_until(ns);
+	err = sleep_until(ns, clock == CLOCK_REALTIME || clock == CLOCK_TAI ||
+				      clock == CLOCK_REALTIME_ALARM);
 	return err ? -ERESTARTNOHAND : 0;
 }

@@ -17,7 +17,8 @@
  * handlers' lock: entry, overrun, rearming; taken by the expiry in the timer
  * interrupt.
  *
- * Absolute times of CLOCK_REALTIME are converted when they are set.
+ * Absolute times of CLOCK_REALTIME follow the steps of that clock; spans of time
+ * are measured on CLOCK_MONOTONIC.
  */
 #include "internal.h"
 
@@ -131,7 +132,7 @@ static u64 timer_now(const struct posix_timer *t)
 	u64 ns = 0;
 
 	if (!is_cpu_clock(t->clock))
-		return clock_monotonic_ns();
+		return t->timer.realtime ? clock_realtime_ns() : clock_monotonic_ns();
 	if (t->clock == CLOCK_THREAD_CPUTIME_ID)
 		return thread_cpu_time_ns(&t->task->thread);
 	return cpu_clock_read(t->clock, &ns) ? 0 : ns;
@@ -180,7 +181,7 @@ void posix_timer_delivered(struct posix_timer *t, struct signal_info *info)
 {
 	t->last_overrun = 0;
 	if (t->rearm && !is_cpu_clock(t->clock)) {
-		t->last_overrun = (s32)min(forward(t, clock_monotonic_ns()), (u64)INT32_MAX);
+		t->last_overrun = (s32)min(forward(t, timer_now(t)), (u64)INT32_MAX);
 		timer_start(&t->timer, t->deadline_ns);
 	} else if (t->rearm) {
 		t->last_overrun = t->overrun;
@@ -367,17 +368,17 @@ static void read_setting(struct posix_timer *t, struct timer_setting *s)
 
 static void arm(struct posix_timer *t, bool absolute, const struct timer_setting *new)
 {
-	u64 now = timer_now(t), value = new->value_ns;
+	u64 now, value = new->value_ns;
 
 	t->interval_ns = new->interval_ns;
 	t->deadline_ns = 0;
 	if (!value)
 		return;
-	if (absolute && (t->clock == CLOCK_REALTIME || t->clock == CLOCK_TAI)) {
-		s64 offset = clock_realtime_offset_ns();
-
-		value = offset > 0 && value <= (u64)offset ? 1 : value - (u64)offset;
-	}
+	if (absolute && (t->clock == CLOCK_REALTIME || t->clock == CLOCK_TAI))
+		timer_init_realtime(&t->timer, timer_fired);
+	else
+		timer_init(&t->timer, timer_fired);
+	now = timer_now(t);
 	if (absolute)
 		t->deadline_ns = value;
 	else

@@ -87,9 +87,9 @@ void futex_exit_pi(struct futex_owner *o); /* gives its PI futexes to the next o
 int futex_wake_address(u64 address, u32 nr); /* clear_child_tid */
 
 /* The operations of futex(2): addresses are user addresses; flags FUTEX_SHARED; deadline in
- * CLOCK_MONOTONIC, TIME_NEVER = none; a count or −errno (-ERESTARTSYS when interrupted). */
+ * CLOCK_MONOTONIC or as the flag says, TIME_NEVER = none; a count or −errno (-ERESTARTSYS when interrupted). */
 #define FUTEX_OP_SHARED 1u
-#define FUTEX_OP_REALTIME 2u /* the deadline came from CLOCK_REALTIME */
+#define FUTEX_OP_REALTIME 2u /* the deadline is on CLOCK_REALTIME, and follows its steps */
 long futex_wait(u64 address, u32 value, u32 bitset, u64 deadline_ns, u32 flags);
 long futex_wake(u64 address, u32 nr, u32 bitset, u32 flags);
 /* expected NULL: FUTEX_REQUEUE without the comparison. */
@@ -103,4 +103,4 @@ struct futex_wait_entry {
 	u32 flags;
 };
 #define FUTEX_WAITV_LIMIT 128
-long futex_wait_many(const struct futex_wait_entry *entries, u32 nr, u64 deadline_ns);
+long futex_wait_many(const struct futex_wait_entry *entries, u32 nr, u64 deadline_ns, u32 flags);

@@ -118,6 +118,8 @@ void thread_set_state(enum thread_state s); /* of current; full barrier */
 void thread_block(void);
 /* The same with a limit on CLOCK_MONOTONIC; true if the time was reached. */
 bool thread_block_until(u64 deadline_ns);
+/* The same with one on CLOCK_REALTIME, which follows that clock's steps. */
+bool thread_block_until_realtime(u64 deadline_ns);
 #define TIME_NEVER U64_MAX
 /* Makes t runnable if its state is in `mask` (bit per enum thread_state); true if it did. */
 bool thread_wake_mask(struct thread *t, u32 mask);

@@ -15,7 +15,8 @@ u64 clock_realtime_ns(void);
 u64 clock_boottime_ns(void);
 u64 clock_coarse_monotonic_ns(void); /* at the last tick; cheap */
 s64 clock_realtime_offset_ns(void); /* realtime − monotonic */
-/* clock_settime(CLOCK_REALTIME); wakes those who wait for a change (timerfd cancel-on-set). */
+/* clock_settime(CLOCK_REALTIME): moves the timers of that clock on all CPUs, and wakes those who wait
+ * for a change (timerfd cancel-on-set).  Interrupts on. */
 void clock_set_realtime_ns(u64 ns);
 u64 clock_cycles_to_ns(u64 cycles); /* absolute: same origin as monotonic */
 u64 clock_ns_to_cycles(u64 monotonic_ns);
@@ -29,18 +30,22 @@ void clock_init(void);
 void clock_tick(void); /* from the timer interrupt: coarse clocks, vDSO page */
 
 struct timer;
-/* Runs in the timer interrupt, interrupts off.  Returns the next deadline, or 0 = not again. */
+/* Runs in the timer interrupt, interrupts off; `now_ns` and what it returns (the next deadline, or 0 =
+ * not again) are on the timer's clock. */
 typedef u64 (*timer_fn)(struct timer *t, u64 now_ns);
 
 struct timer {
 	struct rb_node node;
-	u64 deadline_ns; /* CLOCK_MONOTONIC */
+	u64 deadline_ns; /* on its clock */
 	u32 cpu;
 	u8 state; /* idle, queued, running */
+	bool realtime; /* CLOCK_REALTIME, whose steps move it; otherwise CLOCK_MONOTONIC */
 	timer_fn fn;
 };
 
 void timer_init(struct timer *t, timer_fn fn);
+/* One whose deadlines are on CLOCK_REALTIME. */
+void timer_init_realtime(struct timer *t, timer_fn fn);
 /* (Re)arms it on this CPU. */
 void timer_start(struct timer *t, u64 deadline_ns);
 /* Disarms; true if it was pending.  Does not wait for a running callback. */
