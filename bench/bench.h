@@ -51,6 +51,21 @@ static inline uint64_t ticks(void)
 	return __builtin_ia32_rdtsc();
 }
 
+/*
+ * A no-op that QEMU's plugins see (tools/plugin/common.h): where counting
+ * starts and stops, one for each operation of a batch, and what becomes of it.
+ */
+enum {
+	MARK_START = 1,
+	MARK_STOP,
+	MARK_OPERATION,
+	MARK_COMMIT, /* the batch counts */
+	MARK_WARM, /* what ran so far only warmed up */
+	MARK_EMPTY, /* the batch was the empty loop */
+	MARK_NEXT, /* a benchmark ends */
+};
+#define MARK(kind) __asm__ volatile("nopl %c0(%%rax)" : : "i"(0x534f4e00 | (kind)) : "memory")
+
 static inline long raw_syscall(long nr, long a, long b, long c)
 {
 	long ret;

@@ -14,6 +14,7 @@
 #include "bench.h"
 
 #include <setjmp.h>
+#include <stdbool.h>
 #include <sys/resource.h>
 
 enum { MAX_BATCHES = 64, NR_BUCKETS = 40 };
@@ -29,12 +30,14 @@ void bench_start(void)
 {
 	if (counting)
 		counters_before();
+	MARK(MARK_START);
 	started_at = ticks();
 }
 
 void bench_stop(void)
 {
 	stopped_at = ticks();
+	MARK(MARK_STOP);
 	if (counting)
 		counters_after();
 }
@@ -102,6 +105,17 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Tells the plugins how many operations the batch did, and what becomes of it. */
+static void mark_batch(uint64_t count, bool is_empty)
+{
+	for (uint64_t i = 0; i < count; i++)
+		MARK(MARK_OPERATION);
+	if (is_empty)
+		MARK(MARK_EMPTY);
+	else
+		MARK(MARK_COMMIT);
+}
+
 /* Ticks of one operation in one batch. */
 static double batch(const struct bench *b)
 {
@@ -111,16 +125,20 @@ static double batch(const struct bench *b)
 	b->run(b->n);
 	if (!stopped_at)
 		bench_stop();
+	mark_batch(operations, false);
 	return (double)(stopped_at - started_at) / (double)operations;
 }
 
 static double empty_loop(void)
 {
-	uint64_t start = ticks();
+	enum { LOOPS = 1000 };
 
-	for (unsigned i = 0; i < 1000; i++)
+	bench_start();
+	for (unsigned i = 0; i < LOOPS; i++)
 		__asm__ volatile("" ::: "memory");
-	return (double)(ticks() - start) / 1000;
+	bench_stop();
+	mark_batch(LOOPS, true);
+	return (double)(stopped_at - started_at) / LOOPS;
 }
 
 static void run(const struct bench *b, double overhead)
@@ -131,13 +149,16 @@ static void run(const struct bench *b, double overhead)
 
 	extra[0] = '\0';
 	if (setjmp(give_up)) {
+		MARK(MARK_NEXT);
 		printf("%s\t-\t%s\n", b->name, why);
 		return;
 	}
 	if (wanted)
 		batch(b); /* warms up */
+	MARK(MARK_WARM);
 	for (unsigned i = 0; i < batches; i++)
 		results[i] = batch(b);
+	MARK(MARK_NEXT);
 	qsort(results, batches, sizeof(*results), compare);
 	double median = results[batches / 2] - (b->n > 1 ? overhead : 0);
 

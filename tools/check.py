@@ -121,7 +121,7 @@ def check_headers():
 
 
 def check_format():
-    paths = files([*LAYERS, "include", "user", "bench"], ".c", ".h")
+    paths = files([*LAYERS, "include", "user", "bench", "tools/plugin"], ".c", ".h")
     groups = [paths[i::JOBS] for i in range(JOBS) if paths[i::JOBS]]
     faults = []
     for output in in_parallel([["clang-format", "--dry-run", "-Werror", *group]

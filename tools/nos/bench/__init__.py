@@ -38,6 +38,8 @@ meter is m1 (some minutes).
   --record                  make NOS's figures the records of the gate
                             (bench/records.txt), that `make test` compares with
   --reason TEXT             why --record raises one; stays in the file
+  --profile NAME            where one operation's instructions go, by function;
+                            --profile --help says more
   --gate                    only compare with the records, as `make test` does
   -h, --help                this text
 
@@ -223,6 +225,9 @@ def run_gate(arguments):
 
 
 def main(words):
+    if "--profile" in words:
+        from bench import profiler
+        return profiler.main(words)
     arguments = parse(words)
     if arguments is None:
         sys.stdout.write(help_text())

@@ -1,0 +1,70 @@
+#!/usr/bin/python3
+"""What counts instructions: the plugins and the verbs that use them.
+Usage: meters.py nos|linux [NAME...]"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import xml.dom.minidom
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+KERNEL = sys.argv[1] if len(sys.argv) > 1 else "nos"
+
+
+def nos(*words, timeout=280):
+    done = subprocess.run(["./nos", *words], capture_output=True, text=True, timeout=timeout,
+                          cwd=ROOT, check=False, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout, done.stderr
+
+
+def check(what, is_true):
+    if not is_true:
+        raise AssertionError(what)
+
+
+def test_profile():
+    """The functions' sum is what the benchmark counts by itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        svg, figures = folder + "/flame.svg", folder + "/figures.json"
+        status, out, err = nos("bench", "--profile", "fork+exit+wait, small process", "--kernel",
+                               KERNEL, "--svg", svg, "--json", figures)
+        check(f"status {status}: {err}", status == 0)
+        own = int(out.split("median: ")[1].split(")")[0].replace(",", ""))
+        with open(figures, encoding="utf-8") as file:
+            functions = json.load(file)["functions"]
+        total = sum(function["instructions"] for function in functions)
+        check(f"{total} instructions, the benchmark says {own}", abs(total - own) < own * 0.02)
+        modes = {mode: sum(function["instructions"] for function in functions
+                           if function["mode"] == mode) for mode in ("user", "kernel")}
+        check(f"modes {modes}", 0 < modes["user"] < modes["kernel"])
+        titles = [node.firstChild.data for node in
+                  xml.dom.minidom.parse(svg).getElementsByTagName("title")]
+        entry = "syscall_entry" if KERNEL == "nos" else "do_syscall_64"
+        check("the entry is in the picture", any(title.startswith(entry) for title in titles))
+
+
+def test_profile_of_nothing():
+    status, out, err = nos("bench", "--profile", "no such benchmark", "--kernel", KERNEL)
+    check(f"{status} {out} {err}", status and not out and err.count("\n") == 1)
+
+
+def main():
+    passed = failed = 0
+    for name, test in list(globals().items()):
+        if not name.startswith("test_") or \
+                sys.argv[2:] and not any(word in name for word in sys.argv[2:]):
+            continue
+        try:
+            test()
+            passed += 1
+            print(f"ok {name}", flush=True)
+        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
+            failed += 1
+            print(f"FAIL {name}: {str(error)[:600]}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
