@@ -80,17 +80,11 @@ static size_t zero_chunk(const struct iobuf *b, u64 at, size_t n)
 	return n;
 }
 
-size_t iobuf_put(struct iobuf *to, const void *from, size_t len)
+/* Kernel memory, or several segments. */
+static __noinline size_t put_any(struct iobuf *to, const void *from, size_t len)
 {
 	size_t done = 0;
 
-	len = min(len, to->remaining);
-	if (likely(to->nr_segments == 1)) {
-		done = put_chunk(to, to->segment->base + to->segment_offset, from, len);
-		to->segment_offset += done;
-		to->remaining -= done;
-		return done;
-	}
 	while (done < len) {
 		size_t n = current_chunk(to, len - done);
 		size_t copied = put_chunk(to, to->segment->base + to->segment_offset,
@@ -104,17 +98,24 @@ size_t iobuf_put(struct iobuf *to, const void *from, size_t len)
 	return done;
 }
 
-size_t iobuf_get(struct iobuf *from, void *to, size_t len)
+__hot size_t iobuf_put(struct iobuf *to, const void *from, size_t len)
+{
+	u64 at = to->segment->base + to->segment_offset;
+
+	len = min(len, to->remaining);
+	if (unlikely(to->kind != IOBUF_USER || to->nr_segments != 1))
+		return put_any(to, from, len);
+	len -= copy_to_user((void __user *)at, from, len);
+	to->segment_offset += len;
+	to->remaining -= len;
+	return len;
+}
+
+/* Kernel memory, or several segments. */
+static __noinline size_t get_any(struct iobuf *from, void *to, size_t len)
 {
 	size_t done = 0;
 
-	len = min(len, from->remaining);
-	if (likely(from->nr_segments == 1)) {
-		done = get_chunk(from, from->segment->base + from->segment_offset, to, len);
-		from->segment_offset += done;
-		from->remaining -= done;
-		return done;
-	}
 	while (done < len) {
 		size_t n = current_chunk(from, len - done);
 		size_t copied = get_chunk(from, from->segment->base + from->segment_offset,
@@ -126,6 +127,19 @@ size_t iobuf_get(struct iobuf *from, void *to, size_t len)
 			break;
 	}
 	return done;
+}
+
+__hot size_t iobuf_get(struct iobuf *from, void *to, size_t len)
+{
+	u64 at = from->segment->base + from->segment_offset;
+
+	len = min(len, from->remaining);
+	if (unlikely(from->kind != IOBUF_USER || from->nr_segments != 1))
+		return get_any(from, to, len);
+	len -= copy_from_user(to, (const void __user *)at, len);
+	from->segment_offset += len;
+	from->remaining -= len;
+	return len;
 }
 
 size_t iobuf_put_zero(struct iobuf *to, size_t len)

@@ -211,6 +211,8 @@ __no_lock_check void rwlock_write_unlock(struct rwlock *l)
 	if (rank_of(l))
 		lock_note_released(l);
 	ASSERT(l->word & WRITER);
+	if (likely(atomic_cas(&l->word, WRITER, 0ul)))
+		return;
 	if (atomic_fetch_and(&l->word, ~WRITER) & WAITERS)
 		grant_waiting(l);
 }

@@ -88,12 +88,13 @@ __hot long sys_read(int fd, void __user *buf, size_t count)
 {
 	struct file *f = plain_file(fd, FILE_READ, 0);
 	struct iobuf b;
+	u64 none = 0; /* a stream's position */
 
 	if (unlikely(!f || !is_plain_buffer(buf, count) || !f->ops->read ||
-		     !file_has_own_position(f)))
+		     file_needs_position_lock(f)))
 		return read_any(fd, buf, count);
 	iobuf_init_user(&b, (u64)buf, count);
-	return count_read(f->ops->read(f, &b, &f->position));
+	return count_read(f->ops->read(f, &b, f->mode & FILE_STREAM ? &none : &f->position));
 }
 
 static __noinline long write_any(int fd, const void __user *buf, size_t count)
@@ -112,12 +113,13 @@ __hot long sys_write(int fd, const void __user *buf, size_t count)
 {
 	struct file *f = plain_file(fd, FILE_WRITE, 0);
 	struct iobuf b;
+	u64 none = 0; /* a stream's position */
 
 	if (unlikely(!f || !is_plain_buffer(buf, count) || !f->ops->write ||
-		     !file_has_own_position(f)))
+		     file_needs_position_lock(f)))
 		return write_any(fd, buf, count);
 	iobuf_init_user(&b, (u64)buf, count);
-	return count_write(f->ops->write(f, &b, &f->position));
+	return count_write(f->ops->write(f, &b, f->mode & FILE_STREAM ? &none : &f->position));
 }
 
 static __noinline long transfer_at(int fd, const void __user *buf, size_t count, s64 pos,
@@ -283,7 +285,7 @@ __hot long sys_lseek(int fd, s64 offset, unsigned int whence)
 	struct file *f = fd_light(fd);
 
 	if (unlikely(!f || (f->mode & FILE_PATH) || whence > SEEK_MAX || !f->ops->seek ||
-		     !file_has_own_position(f)))
+		     file_needs_position_lock(f)))
 		return seek_any(fd, offset, whence);
 	return f->ops->seek(f, offset, (int)whence);
 }

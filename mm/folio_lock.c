@@ -30,10 +30,15 @@ static bool lock_or_announce(struct folio *f)
 	return folio_try_lock(f);
 }
 
-void folio_lock(struct folio *f)
+static __noinline void folio_lock_slow(struct folio *f)
 {
-	if (!folio_try_lock(f))
-		wait_event(folio_queue(f), lock_or_announce(f));
+	wait_event(folio_queue(f), lock_or_announce(f));
+}
+
+__hot void folio_lock(struct folio *f)
+{
+	if (unlikely(!folio_try_lock(f)))
+		folio_lock_slow(f);
 }
 
 int folio_lock_killable(struct folio *f)
@@ -43,20 +48,27 @@ int folio_lock_killable(struct folio *f)
 	return wait_event_killable(folio_queue(f), lock_or_announce(f));
 }
 
-static void wake_waiters(struct folio *f, u32 old_flags)
+static __noinline void wake_waiters_slow(struct folio *f)
 {
-	if (unlikely(old_flags & FOLIO_WAITERS)) {
-		folio_clear_flag(f, FOLIO_WAITERS);
-		wake_all(folio_queue(f));
-	}
+	folio_clear_flag(f, FOLIO_WAITERS);
+	wake_all(folio_queue(f));
 }
 
-void folio_unlock(struct folio *f)
+static inline void wake_waiters(struct folio *f, u32 old_flags)
 {
-	u32 old = atomic_fetch_and(&f->flags, ~FOLIO_LOCKED);
+	if (unlikely(old_flags & FOLIO_WAITERS))
+		wake_waiters_slow(f);
+}
 
-	ASSERT(old & FOLIO_LOCKED);
-	wake_waiters(f, old);
+/*
+ * The second look is after the barrier of the first access: who announced itself before the unlock is
+ * seen, and who does it later finds the lock free.
+ */
+__hot void folio_unlock(struct folio *f)
+{
+	ASSERT(folio_has_flag(f, FOLIO_LOCKED));
+	folio_clear_flag(f, FOLIO_LOCKED);
+	wake_waiters(f, READ_ONCE(f->flags));
 }
 
 static bool writeback_is_done(struct folio *f)

@@ -106,4 +106,5 @@ void page_cache_stats_read(struct memory_stats *s)
 void page_cache_system_init(void)
 {
 	folio_lock_init();
+	page_cache_hint_init();
 }

@@ -12,6 +12,10 @@
  * no longer in the tree except after truncation, which the checks of `cache`
  * under the folio lock (writers) and of invalidate_sequence (faults) detect.
  *
+ * Hints.  A file remembers the folio of its last transfer without a reference.  Its frame's record is
+ * memory for ever, so it may be looked at; it counts if, after a reference was taken, it belongs to the
+ * cache, the index and is up to date.  Boot switch: opt.folio_hint.
+ *
  * States.  UPTODATE: contents valid; set once, under the folio lock, by whoever
  * read or wrote it.  DIRTY: newer than the file's storage; mark 0 in the tree.
  * A shared mapping of a cache with write_folio is mapped read-only until the
@@ -42,6 +46,7 @@
 #include <nos/counter.h>
 #include <nos/errno.h>
 #include <nos/iobuf.h>
+#include <nos/log.h>
 #include <nos/string.h>
 #include <nos/thread.h>
 
@@ -74,6 +79,39 @@ struct folio *page_cache_find(struct page_cache *c, u64 index)
 	}
 	rcu_read_unlock();
 	return f;
+}
+
+/* opt.folio_hint: a transfer looks where the file's last one was before it walks the tree. */
+static bool folio_hint_enabled __ro_after_init;
+
+void page_cache_hint_init(void)
+{
+	folio_hint_enabled = boot_opt_enabled("folio_hint");
+}
+
+/*
+ * The folio of page `index`, up to date and lately used, if the hint is that one: referenced, or NULL.
+ * A hint may name a frame that has long become something else: it counts if, with a reference held, the
+ * folio belongs to this cache at this index, which is what a lookup under RCU asks too.
+ */
+static inline struct folio *hint_get(struct page_cache *c, u64 index, struct folio **hint)
+{
+	const u32 ready = FOLIO_UPTODATE | FOLIO_REFERENCED;
+	struct folio *f = READ_ONCE(*hint);
+
+	if (!f || READ_ONCE(f->cache) != c || !ref_get_unless_zero(&f->refs))
+		return NULL;
+	if (likely(READ_ONCE(f->cache) == c && index - f->index < folio_nr_pages(f) &&
+		   (READ_ONCE(f->flags) & ready) == ready))
+		return f;
+	folio_put(f);
+	return NULL;
+}
+
+static inline void hint_set(struct folio **hint, struct folio *f)
+{
+	if (folio_hint_enabled && READ_ONCE(*hint) != f)
+		WRITE_ONCE(*hint, f);
 }
 
 /* ---- insert and remove ---- */
@@ -322,15 +360,12 @@ static __noinline ssize_t read_miss(struct page_cache *c, struct file *file, str
 	return 0;
 }
 
-ssize_t page_cache_read(struct page_cache *c, struct file *file, struct iobuf *to, u64 *pos)
+static __noinline ssize_t read_folios(struct page_cache *c, struct file *file, struct iobuf *to,
+				      u64 *pos, u64 left, struct folio **hint)
 {
-	u64 at = *pos, size = READ_ONCE(*c->size);
-	u64 left = to->remaining;
+	u64 at = *pos;
 	ssize_t err = 0;
 
-	if (unlikely(at >= size))
-		return 0;
-	left = min(left, size - at);
 	while (left) {
 		struct folio *f = page_cache_find(c, at >> PAGE_SHIFT);
 
@@ -351,6 +386,7 @@ ssize_t page_cache_read(struct page_cache *c, struct file *file, struct iobuf *t
 
 		if (!folio_has_flag(f, FOLIO_REFERENCED))
 			folio_set_flag(f, FOLIO_REFERENCED);
+		hint_set(hint, f);
 		folio_put(f);
 		at += copied;
 		left -= copied;
@@ -367,6 +403,30 @@ ssize_t page_cache_read(struct page_cache *c, struct file *file, struct iobuf *t
 
 	*pos = at;
 	return done ? (ssize_t)done : err;
+}
+
+__hot ssize_t page_cache_read(struct page_cache *c, struct file *file, struct iobuf *to, u64 *pos,
+			      struct folio **hint)
+{
+	u64 at = *pos, size = READ_ONCE(*c->size);
+	u64 len = to->remaining, offset;
+	struct folio *f;
+
+	if (unlikely(at >= size || !len))
+		return 0;
+	len = min(len, size - at);
+	f = hint_get(c, at >> PAGE_SHIFT, hint);
+	if (unlikely(!f))
+		return read_folios(c, file, to, pos, len, hint);
+	offset = at - (f->index << PAGE_SHIFT);
+	if (unlikely(len > folio_size(f) - offset)) {
+		folio_put(f);
+		return read_folios(c, file, to, pos, len, hint);
+	}
+	len = iobuf_put(to, (char *)folio_address(f) + offset, len);
+	folio_put(f);
+	*pos = at + len;
+	return likely(len) ? (ssize_t)len : -EFAULT;
 }
 
 /* ---- writing ---- */
@@ -423,7 +483,7 @@ static struct folio *write_folio_get(struct page_cache *c, struct file *file, u6
 
 /* Copies into one folio; bytes, 0 = the source has to be touched again, or −errno. */
 static ssize_t write_part(struct page_cache *c, struct file *file, struct iobuf *from, u64 at,
-			  size_t len)
+			  size_t len, struct folio **hint)
 {
 	struct folio *f = write_folio_get(c, file, at, &len);
 
@@ -452,27 +512,24 @@ static ssize_t write_part(struct page_cache *c, struct file *file, struct iobuf 
 		if (at + n > READ_ONCE(*c->size))
 			WRITE_ONCE(*c->size, at + n);
 	}
+	hint_set(hint, f);
 	folio_unlock(f);
 	folio_put(f);
 	return (ssize_t)n;
 }
 
-ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *from, u64 *pos)
+static __noinline ssize_t write_folios(struct page_cache *c, struct file *file, struct iobuf *from,
+				       u64 *pos, struct folio **hint)
 {
 	u64 at = *pos;
 	size_t limit = SIZE_MAX;
 	ssize_t err = 0;
 
-	if (c->ops && c->ops->write_begin && from->remaining) {
-		err = c->ops->write_begin(c, at, from->remaining);
-		if (err)
-			return err;
-	}
 	while (from->remaining) {
 		size_t unit = is_aligned(at, PAGE_SIZE) ? PAGE_SIZE << WRITE_ORDER : PAGE_SIZE;
 		size_t len = min(min(from->remaining, unit - at % unit), limit);
 
-		err = write_part(c, file, from, at, len);
+		err = write_part(c, file, from, at, len, hint);
 		if (err < 0)
 			break;
 		limit = SIZE_MAX;
@@ -493,6 +550,58 @@ ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *
 
 	*pos = at;
 	return done ? (ssize_t)done : err < 0 ? err : 0;
+}
+
+/*
+ * What goes whole into the hinted folio, which no one else is writing.  Bytes; 0, with nothing copied or
+ * a source that has to be touched first, leaves the rest to write_folios.
+ */
+static inline size_t write_hinted(struct page_cache *c, struct iobuf *from, u64 at,
+				  struct folio **hint)
+{
+	struct folio *f = hint_get(c, at >> PAGE_SHIFT, hint);
+	size_t len = from->remaining, n = 0;
+
+	if (!f)
+		return 0;
+	if (likely(folio_try_lock(f))) {
+		u64 offset = at - (f->index << PAGE_SHIFT);
+
+		if (likely(READ_ONCE(f->cache) == c && len <= folio_size(f) - offset)) {
+			iobuf_atomic_begin();
+			n = iobuf_get(from, (char *)folio_address(f) + offset, len);
+			iobuf_atomic_end();
+			if (!page_cache_is_memory(c) && n)
+				page_cache_mark_dirty(f);
+			counter_inc(pages_written);
+			if (unlikely(at + n > READ_ONCE(*c->size)) && n)
+				WRITE_ONCE(*c->size, at + n);
+		}
+		folio_unlock(f);
+	}
+	folio_put(f);
+	return n;
+}
+
+__hot ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *from,
+			       u64 *pos, struct folio **hint)
+{
+	size_t n;
+	ssize_t rest;
+
+	ASSERT(from->remaining);
+	if (c->ops && c->ops->write_begin) {
+		int err = c->ops->write_begin(c, *pos, from->remaining);
+
+		if (err)
+			return err;
+	}
+	n = write_hinted(c, from, *pos, hint);
+	*pos += n;
+	if (likely(!from->remaining))
+		return (ssize_t)n;
+	rest = write_folios(c, file, from, pos, hint);
+	return rest < 0 ? (ssize_t)n ?: rest : (ssize_t)n + rest;
 }
 
 /* ---- truncation ---- */

@@ -35,3 +35,4 @@ void page_cache_write_protect(struct page_cache *c, u64 start, u64 end);
 bool page_cache_try_unmap(struct page_cache *c, u64 start, u64 end);
 
 void folio_lock_init(void);
+void page_cache_hint_init(void);

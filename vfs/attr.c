@@ -102,6 +102,7 @@ static void change_in_memory(struct inode *i, const struct inode_change *c)
 		WRITE_ONCE(i->gid, c->gid);
 	if (c->valid & ATTR_MODE)
 		WRITE_ONCE(i->mode, (i->mode & S_IFMT) | (c->mode & 07777));
+	inode_times_set_locked(i);
 	if (c->valid & ATTR_ATIME)
 		i->atime = c->atime;
 	if (c->valid & ATTR_MTIME)
@@ -152,11 +153,11 @@ int inode_change_locked(struct inode *i, struct inode_change *c)
 }
 
 /* Writing takes set-id bits away unless the writer may keep them (inode(7)). */
-int inode_remove_suid_locked(struct inode *i)
+int inode_drop_suid_locked(struct inode *i)
 {
 	struct inode_change c = { .valid = ATTR_KILL_SUID };
 
-	if (likely(!(i->mode & (S_ISUID | S_ISGID))) || (i->mode & S_IFMT) != S_IFREG)
+	if ((i->mode & S_IFMT) != S_IFREG)
 		return 0;
 	if (!(i->mode & S_ISUID) && !(i->mode & S_IXGRP))
 		return 0;

@@ -380,14 +380,25 @@ static inline __always_inline struct file *take_locked(struct fd_table *t, u32 f
 	return f;
 }
 
-int fd_close(int fd)
+static __noinline int close_shared(struct fd_table *t, u32 fd)
+{
+	struct file *f;
+
+	spin_lock(&t->lock);
+	f = take_locked(t, fd);
+	spin_unlock(&t->lock);
+	return f ? close_file(f, t) : -EBADF;
+}
+
+__hot int fd_close(int fd)
 {
 	struct fd_table *t = fd_table_here();
-	bool locked = table_lock(t);
-	struct file *f = take_locked(t, (u32)fd);
+	struct file *f;
 
-	table_unlock(t, locked);
-	return f ? close_file(f, t) : -EBADF;
+	if (unlikely(ref_read(&t->refs) != 1))
+		return close_shared(t, (u32)fd);
+	f = take_locked(t, (u32)fd);
+	return likely(f) ? close_file(f, t) : -EBADF;
 }
 
 int fd_close_range(u32 first, u32 last, u32 flags)
@@ -418,7 +429,8 @@ int fd_close_range(u32 first, u32 last, u32 flags)
 	}
 }
 
-int fd_dup(int old, u32 first, u32 flags)
+/* Full, shared, or not the first free slot: with all the rules. */
+static __noinline int dup_any(int old, u32 first, u32 flags)
 {
 	struct fd_table *t = fd_table_here();
 	u32 limit = fd_limit();
@@ -442,6 +454,28 @@ int fd_dup(int old, u32 first, u32 flags)
 	if (fd < 0)
 		file_put(f);
 	return fd;
+}
+
+__hot int fd_dup(int old, u32 first, u32 flags)
+{
+	u32 limit = fd_limit();
+	struct fd_table *t = fd_table_here();
+	struct fd_array *a = t->array;
+	u32 fd = t->next_hint;
+
+	if (likely(ref_read(&t->refs) == 1 && (u32)old < a->size && first <= fd &&
+		   fd < min(limit, a->size) && !((a->used[fd / 64] >> (fd % 64)) & 1))) {
+		struct file *f = a->files[old];
+
+		if (unlikely(!f))
+			return -EBADF;
+		file_get(f);
+		mark_used(a, fd, flags);
+		t->next_hint = fd + 1;
+		rcu_store(a->files[fd], f);
+		return (int)fd;
+	}
+	return dup_any(old, first, flags);
 }
 
 int fd_dup_to(int old, int new, u32 flags)

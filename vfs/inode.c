@@ -15,16 +15,24 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <nos/init.h>
+#include <nos/log.h>
 
 static struct slab_cache *inode_cache __ro_after_init;
 static u64 next_ino = 2;
 
-struct timestamp timestamp_now(void)
-{
-	u64 ns = clock_coarse_realtime_ns();
+/* opt.time_hints: what the inode knows of its times saves to look at them again. */
+static bool time_hints_enabled __ro_after_init;
+static bool is_atime_strict; /* there was a mount with MS_STRICTATIME */
 
+static struct timestamp timestamp_of(u64 ns)
+{
 	return (struct timestamp){ .sec = (s64)(ns / NSEC_PER_SEC),
 				   .nsec = (u32)(ns % NSEC_PER_SEC) };
+}
+
+struct timestamp timestamp_now(void)
+{
+	return timestamp_of(clock_coarse_realtime_ns());
 }
 
 void inode_init(struct inode *i, struct super_block *sb, u64 ino, u32 mode)
@@ -100,19 +108,30 @@ void inode_put(struct inode *i)
 	rcu_call(&i->rcu, inode_free_rcu);
 }
 
-void inode_mark_times(struct inode *i, u32 attr_mask)
+#define CONTENT_TIMES (ATTR_MTIME | ATTR_CTIME)
+
+static __noinline void mark_times(struct inode *i, u32 attr_mask, u64 now_ns)
 {
-	struct timestamp now = timestamp_now();
+	struct timestamp now = timestamp_of(now_ns);
 
 	scoped_spin(&i->spin);
+	inode_times_set_locked(i);
 	if (attr_mask & ATTR_ATIME)
 		i->atime = now;
-	if (attr_mask & ATTR_MTIME) {
+	if (attr_mask & ATTR_MTIME)
 		i->mtime = now;
-		i->version++;
-	}
 	if (attr_mask & ATTR_CTIME)
 		i->ctime = now;
+	if (attr_mask == CONTENT_TIMES && time_hints_enabled)
+		WRITE_ONCE(i->changed_ns, now_ns);
+}
+
+__hot void inode_mark_times(struct inode *i, u32 attr_mask)
+{
+	u64 now_ns = clock_coarse_realtime_ns();
+
+	if (attr_mask != CONTENT_TIMES || READ_ONCE(i->changed_ns) != now_ns)
+		mark_times(i, attr_mask, now_ns);
 }
 
 static bool is_later(struct timestamp a, struct timestamp b)
@@ -120,8 +139,19 @@ static bool is_later(struct timestamp a, struct timestamp b)
 	return a.sec > b.sec || (a.sec == b.sec && a.nsec > b.nsec);
 }
 
-/* Access time under relatime (mount(8)): when older than the change, or than a day. */
-void inode_accessed(struct file *f)
+void inode_atime_set_strict(void)
+{
+	WRITE_ONCE(is_atime_strict, true);
+}
+
+/* Whether relatime leaves the access time: it is later than the change and not a day old. */
+static bool is_atime_settled(const struct inode *i, s64 now)
+{
+	return is_later(i->atime, i->mtime) && is_later(i->atime, i->ctime) &&
+	       now - i->atime.sec < 24 * 3600;
+}
+
+static __noinline void accessed(struct file *f, u64 now_ns)
 {
 	struct inode *i = f->inode;
 	struct mount *m = f->path.mount;
@@ -132,13 +162,30 @@ void inode_accessed(struct file *f)
 	if ((flags & MS_NODIRATIME) && (i->mode & S_IFMT) == S_IFDIR)
 		return;
 	if (!(flags & MS_STRICTATIME)) {
-		s64 now = (s64)(clock_coarse_realtime_ns() / NSEC_PER_SEC);
+		s64 now = (s64)(now_ns / NSEC_PER_SEC);
+		scoped_spin(&i->spin);
 
-		if (is_later(i->atime, i->mtime) && is_later(i->atime, i->ctime) &&
-		    now - i->atime.sec < 24 * 3600)
+		if (is_atime_settled(i, now)) {
+			/* One second longer, for so long the hint is believed. */
+			if (time_hints_enabled && is_atime_settled(i, now + 1))
+				WRITE_ONCE(i->atime_settled_ns, now_ns);
 			return;
+		}
 	}
 	inode_mark_times(i, ATTR_ATIME);
+}
+
+/*
+ * Access time under relatime (mount(8)): when older than the change, or than a day.  That it was settled
+ * within the last second holds for every mount that is not strict.
+ */
+__hot void inode_accessed(struct file *f)
+{
+	u64 now_ns = clock_coarse_realtime_ns();
+
+	if (unlikely(now_ns - READ_ONCE(f->inode->atime_settled_ns) >= NSEC_PER_SEC ||
+		     READ_ONCE(is_atime_strict)))
+		accessed(f, now_ns);
 }
 
 /* ---- permissions (path_resolution(7), capabilities(7)) ---- */
@@ -258,6 +305,7 @@ static int inode_cache_init(void)
 		return 0;
 	inode_cache = slab_cache_create(&info);
 	VERIFY(inode_cache);
+	time_hints_enabled = boot_opt_enabled("time_hints");
 	dentry_cache_init();
 	return 0;
 }

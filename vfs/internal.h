@@ -143,10 +143,15 @@ bool inode_is_sticky_denied(const struct inode *dir, const struct inode *i, cons
 void inode_fill_stat(const struct inode *i, struct stat_info *s);
 /* New size or deletion of setuid bits without checks; inode lock held exclusively. */
 int inode_change_locked(struct inode *i, struct inode_change *c);
-int inode_remove_suid_locked(struct inode *i);
+int inode_drop_suid_locked(struct inode *i);
+static inline int inode_remove_suid_locked(struct inode *i)
+{
+	return likely(!(i->mode & (S_ISUID | S_ISGID))) ? 0 : inode_drop_suid_locked(i);
+}
 int inode_get_writer(struct inode *i); /* -ETXTBSY */
 void inode_put_writer(struct inode *i);
 void inode_accessed(struct file *f);
+void inode_atime_set_strict(void); /* before the first mount with MS_STRICTATIME has its flags */
 
 /* Whose locks f takes: the inode of its name, which a stacked file system's file keeps when the real
  * file behind it becomes another. */

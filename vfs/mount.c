@@ -382,6 +382,8 @@ static u32 mount_flags_of(u64 flags)
 
 	if (!(flags & (MS_NOATIME | MS_STRICTATIME)))
 		f |= MS_RELATIME;
+	if (f & MS_STRICTATIME)
+		inode_atime_set_strict();
 	return f;
 }
 

@@ -92,18 +92,16 @@ __hot ssize_t file_write(struct file *f, struct iobuf *from, u64 *pos)
 
 ssize_t file_read_generic(struct file *f, struct iobuf *to, u64 *pos)
 {
-	ssize_t n = page_cache_read(&f->inode->cache, f, to, pos);
-
 	inode_accessed(f);
-	return n;
+	return page_cache_read(&f->inode->cache, f, to, pos, &f->last_folio);
 }
 
 /* Cuts the write at the limits (write(2), EFBIG). */
-static int limit_write(struct inode *i, struct iobuf *from, u64 pos)
+static __noinline int cut_write(struct inode *i, struct iobuf *from, u64 pos)
 {
 	u64 limit = process_fsize_limit();
 
-	if (unlikely(pos >= limit)) {
+	if (pos >= limit) {
 		process_signal_self(SIGXFSZ);
 		return -EFBIG;
 	}
@@ -115,33 +113,46 @@ static int limit_write(struct inode *i, struct iobuf *from, u64 pos)
 	return 0;
 }
 
-ssize_t file_write_generic(struct file *f, struct iobuf *from, u64 *pos)
+static inline int limit_write(struct inode *i, struct iobuf *from, u64 pos)
+{
+	u64 limit = min(process_fsize_limit(), i->sb->max_bytes);
+
+	if (likely(pos < limit && from->remaining <= limit - pos))
+		return 0;
+	return cut_write(i, from, pos);
+}
+
+/* After a write of n bytes that end at `end`. */
+static __noinline ssize_t sync_written(struct file *f, u64 end, ssize_t n)
+{
+	int err = vfs_fsync(f, end - (u64)n, end, !(f->flags & O_SYNC & ~O_DSYNC));
+
+	return err && err != -EINVAL ? err : n;
+}
+
+__hot ssize_t file_write_generic(struct file *f, struct iobuf *from, u64 *pos)
 {
 	struct inode *i = f->inode;
-	u64 at = *pos;
+	u64 was = *pos;
 	ssize_t n;
 
 	if (!from->remaining)
 		return 0;
 	rwlock_write(&i->lock);
-	if ((f->flags & O_APPEND) || (from->flags & IOBUF_APPEND))
-		at = i->size;
-	n = limit_write(i, from, at);
+	if (unlikely((f->flags & O_APPEND) || (from->flags & IOBUF_APPEND)))
+		*pos = i->size;
+	n = limit_write(i, from, *pos);
 	if (!n)
 		n = inode_remove_suid_locked(i);
 	if (!n)
-		n = page_cache_write(&i->cache, f, from, &at);
-	if (n > 0) {
+		n = page_cache_write(&i->cache, f, from, pos, &f->last_folio);
+	if (likely(n > 0))
 		inode_mark_times(i, ATTR_MTIME | ATTR_CTIME);
-		*pos = at;
-	}
+	else
+		*pos = was;
 	rwlock_write_unlock(&i->lock);
-	if (n > 0 && unlikely((f->flags & O_DSYNC) || (from->flags & IOBUF_DSYNC))) {
-		int err = vfs_fsync(f, at - (u64)n, at, !(f->flags & O_SYNC & ~O_DSYNC));
-
-		if (err && err != -EINVAL)
-			return err;
-	}
+	if (unlikely(((f->flags & O_DSYNC) || (from->flags & IOBUF_DSYNC)) && n > 0))
+		return sync_written(f, *pos, n);
 	return n;
 }
 

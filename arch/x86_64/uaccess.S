@@ -69,7 +69,7 @@ copy_masked:
 	jb 3f
 	cmp $128, %rcx
 	jae 6f
-	/* 16 to 127 bytes: two words at a time, then the rest. */
+	/* 16 to 127 bytes: two words at a time, then the last two words, which may overlap them. */
 1:	mov (%rsi), %rax
 10:	mov 8(%rsi), %r8
 2:	mov %rax, (%rdi)
@@ -79,37 +79,43 @@ copy_masked:
 	sub $16, %rcx
 	cmp $16, %rcx
 	jae 1b
+	test %ecx, %ecx
+	jz 5f
+21:	mov -16(%rsi, %rcx), %rax
+22:	mov -8(%rsi, %rcx), %r8
+23:	mov %rax, -16(%rdi, %rcx)
+24:	mov %r8, -8(%rdi, %rcx)
+	xor %ecx, %ecx
+	jmp 5f
 3:	cmp $1, %ecx
 	jb 5f
 	je 43f
-	/* 2 to 15 bytes. */
-	test $8, %cl
-	jz 31f
+	/* 2 to 15 bytes: the first and the last part, which may overlap. */
+	cmp $8, %ecx
+	jb 31f
 28:	mov (%rsi), %rax
+25:	mov -8(%rsi, %rcx), %r8
 29:	mov %rax, (%rdi)
-	sub $8, %rcx
-	jz 5f
-	add $8, %rsi
-	add $8, %rdi
-31:	test $4, %cl
-	jz 32f
+26:	mov %r8, -8(%rdi, %rcx)
+	xor %ecx, %ecx
+	jmp 5f
+31:	cmp $4, %ecx
+	jb 32f
 30:	mov (%rsi), %eax
+33:	mov -4(%rsi, %rcx), %r8d
 40:	mov %eax, (%rdi)
-	sub $4, %rcx
-	jz 5f
-	add $4, %rsi
-	add $4, %rdi
-32:	test $2, %cl
-	jz 43f
+34:	mov %r8d, -4(%rdi, %rcx)
+	xor %ecx, %ecx
+	jmp 5f
+32:	cmp $2, %ecx
+	jne 91f
 41:	movzwl (%rsi), %eax
 42:	mov %ax, (%rdi)
-	sub $2, %rcx
-	jz 5f
-	add $2, %rsi
-	add $2, %rdi
+	xor %ecx, %ecx
+	jmp 5f
 43:	movzbl (%rsi), %eax
 44:	mov %al, (%rdi)
-	dec %rcx
+	dec %ecx
 5:	USER_CLOSE
 	mov %rcx, %rax
 	ret
@@ -121,8 +127,11 @@ copy_masked:
 	shr $3, %rcx
 	and $7, %edx
 9:	rep movsq
-	mov %edx, %ecx
-	jmp 3b
+	jz 5b				/* the flags are those of the and */
+	/* The rest lies in the last word, which overlaps what was copied. */
+45:	mov -8(%rsi, %rdx), %rax
+46:	mov %rax, -8(%rdi, %rdx)
+	jmp 5b
 /* A word faulted: go on by bytes to the very byte. */
 90:	lea (%rdx, %rcx, 8), %rcx
 91:	test %rcx, %rcx
@@ -137,14 +146,24 @@ copy_masked:
 	FAULT 10b, 91b
 	FAULT 2b, 91b
 	FAULT 20b, 91b
+	FAULT 21b, 91b
+	FAULT 22b, 91b
+	FAULT 23b, 91b
+	FAULT 24b, 91b
+	FAULT 25b, 91b
+	FAULT 26b, 91b
 	FAULT 28b, 91b
 	FAULT 29b, 91b
 	FAULT 30b, 91b
+	FAULT 33b, 91b
+	FAULT 34b, 91b
 	FAULT 40b, 91b
 	FAULT 41b, 91b
 	FAULT 42b, 91b
 	FAULT 43b, 5b
 	FAULT 44b, 5b
+	FAULT 45b, 90b
+	FAULT 46b, 90b
 	FAULT 7b, 5b
 	FAULT 9b, 90b
 	FAULT 92b, 5b

@@ -50,18 +50,6 @@ void uaccess_patch(void)
 	cpuid(0, 0);
 }
 
-void user_fault_disable(void)
-{
-	thread_arch(this_cpu_read(this_thread))->user_fault_disabled++;
-	barrier();
-}
-
-void user_fault_enable(void)
-{
-	barrier();
-	thread_arch(this_cpu_read(this_thread))->user_fault_disabled--;
-}
-
 bool user_fault_is_disabled(void)
 {
 	return thread_arch(this_cpu_read(this_thread))->user_fault_disabled != 0;

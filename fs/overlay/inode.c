@@ -87,6 +87,7 @@ void overlay_refresh(struct inode *i)
 	i->atime = real->atime;
 	i->mtime = real->mtime;
 	i->ctime = real->ctime;
+	inode_times_set_locked(i);
 	i->btime = real->btime;
 }
 

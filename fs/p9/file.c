@@ -124,7 +124,7 @@ static int file_open(struct inode *i, struct file *f)
 
 static ssize_t file_read_cached(struct file *f, struct iobuf *to, u64 *pos)
 {
-	return page_cache_read(&f->inode->cache, f, to, pos);
+	return page_cache_read(&f->inode->cache, f, to, pos, &f->last_folio);
 }
 
 /* One piece: to the host first, then into the pages that are cached. */
@@ -138,11 +138,12 @@ static ssize_t write_piece(struct inode *i, u32 fid, u8 *bounce, size_t len, u64
 	if (pos + (u64)n > i->size)
 		i->size = pos + (u64)n;
 	if (i->cache.nr_pages) {
+		struct folio *none = NULL;
 		struct iobuf from;
 		u64 at = pos;
 
 		iobuf_init_kernel(&from, bounce, (u64)n);
-		return page_cache_write(&i->cache, NULL, &from, &at);
+		return page_cache_write(&i->cache, NULL, &from, &at, &none);
 	}
 	return n;
 }

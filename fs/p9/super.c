@@ -81,6 +81,7 @@ void p9_inode_update(struct inode *i, const struct p9_attributes *a)
 	i->atime = (struct timestamp){ (s64)a->atime_sec, (u32)a->atime_nsec };
 	i->mtime = (struct timestamp){ (s64)a->mtime_sec, (u32)a->mtime_nsec };
 	i->ctime = (struct timestamp){ (s64)a->ctime_sec, (u32)a->ctime_nsec };
+	inode_times_set_locked(i);
 }
 
 int p9_inode_refresh(struct inode *i)

@@ -36,12 +36,10 @@ static bool is_present(struct inode *i, u64 start, u64 end)
 }
 
 /* Cuts the write to the pages that are left, unless it only rewrites what is there. */
-static int limit_to_space(struct inode *i, struct iobuf *from, u64 at)
+static __noinline int limit_to_space(struct inode *i, struct iobuf *from, u64 at)
 {
 	u64 left = pages_left(i->sb), room;
 
-	if (likely(left >= from->remaining / PAGE_SIZE + 2))
-		return 0;
 	if (is_present(i, at & PAGE_MASK, at + from->remaining))
 		return 0;
 	room = page_cache_next_hole(&i->cache, at & PAGE_MASK) + (left << PAGE_SHIFT);
@@ -55,12 +53,15 @@ static int limit_to_space(struct inode *i, struct iobuf *from, u64 at)
 static ssize_t tmpfs_write(struct file *f, struct iobuf *from, u64 *pos)
 {
 	struct inode *i = f->inode;
-	bool append = (f->flags & O_APPEND) || (from->flags & IOBUF_APPEND);
-	int err = limit_to_space(i, from, append ? READ_ONCE(i->size) : *pos);
 	ssize_t n;
 
-	if (unlikely(err))
-		return err;
+	if (unlikely(pages_left(i->sb) < from->remaining / PAGE_SIZE + 2)) {
+		bool append = (f->flags & O_APPEND) || (from->flags & IOBUF_APPEND);
+		int err = limit_to_space(i, from, append ? READ_ONCE(i->size) : *pos);
+
+		if (err)
+			return err;
+	}
 	n = file_write_generic(f, from, pos);
 	if (READ_ONCE(i->cache.nr_pages) != tmpfs_inode(i)->accounted)
 		tmpfs_settle(i);

@@ -68,6 +68,7 @@ struct file {
 	void *private; /* ops' */
 	struct path path;
 	struct mutex position_lock;
+	struct folio *last_folio; /* of the page cache's last transfer: a hint */
 	u64 read_ahead[4]; /* state of the read-ahead */
 	struct spinlock lock; /* flags, owner, epoll list */
 	struct list epolls; /* epoll items that watch it */
@@ -141,14 +142,14 @@ int inode_deny_write(struct inode *i); /* -ETXTBSY */
 void inode_allow_write(struct inode *i);
 
 /*
- * read(2), write(2) and lseek(2) go straight to the operation where the file's own position needs no
- * lock and no one watches.
+ * read(2) and write(2) go straight to the operation where there is no position to be locked and no one
+ * watches.
  */
 extern u32 notify_active; /* inotify watches in the system */
-static inline bool file_has_own_position(const struct file *f)
+static inline bool file_needs_position_lock(const struct file *f)
 {
-	return !(f->mode & FILE_STREAM) &&
-	       (!(f->mode & FILE_POSITION_LOCK) || ref_read(&f->refs) == 1);
+	return (f->mode & (FILE_STREAM | FILE_POSITION_LOCK)) == FILE_POSITION_LOCK &&
+	       ref_read(&f->refs) != 1;
 }
 /* ---- descriptors ---- */
 

@@ -47,7 +47,6 @@ struct page_cache {
 	u32 nr_writable_shared; /* shared mappings that may become writable (seals) */
 	u32 invalidate_sequence; /* odd while truncating; faults retry */
 	s32 error; /* write-back error to report by fsync */
-	u64 last_index; /* read hit hint */
 };
 
 /* The owner keeps the struct's memory for one RCU grace period after page_cache_fini: faults look
@@ -66,10 +65,16 @@ struct folio *page_cache_find(struct page_cache *c, u64 index);
  * memory.  For whole-page writes and read_ahead. */
 struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, bool zero);
 
-/* read(2) and write(2) of a cached file at *pos; size checks against *c->size; advances *pos.
- * Bytes or −errno.  The writer holds the inode's lock. */
-ssize_t page_cache_read(struct page_cache *c, struct file *file, struct iobuf *to, u64 *pos);
-ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *from, u64 *pos);
+/*
+ * read(2) and write(2) of a cached file at *pos; size checks against *c->size; advances *pos.
+ * Bytes or −errno.  The writer holds the inode's lock.  *hint is the caller's to keep, NULL at first: the
+ * folio of the last transfer, without a reference, of whatever cache.
+ */
+ssize_t page_cache_read(struct page_cache *c, struct file *file, struct iobuf *to, u64 *pos,
+			struct folio **hint);
+/* Not for nothing: something remains in `from`. */
+ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *from, u64 *pos,
+			 struct folio **hint);
 
 /* File shrinks or a hole is punched: zeroes partial pages, unmaps from all address spaces and
  * drops whole pages of [start, end) (end U64_MAX = to the end).  Inode lock held; size already set. */

@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <nos/arch.h>
+#include <nos/cpu.h>
 #include <nos/errno.h>
 #include <nos/types.h>
 
@@ -26,8 +28,22 @@ int user_store_u64(u64 __user *to, u64 value) __must_check;
 int user_cas_u32(u32 __user *p, u32 expected, u32 value, u32 *old) __must_check;
 
 /* While disabled (nests, preemption off) a user fault makes the copy stop, not sleep. */
+#ifdef NOS_HOST
 void user_fault_disable(void);
 void user_fault_enable(void);
+#else
+DECLARE_PERCPU(struct thread *, this_thread);
+static inline void user_fault_disable(void)
+{
+	thread_arch(this_cpu_read(this_thread))->user_fault_disabled++;
+	barrier();
+}
+static inline void user_fault_enable(void)
+{
+	barrier();
+	thread_arch(this_cpu_read(this_thread))->user_fault_disabled--;
+}
+#endif
 bool user_fault_is_disabled(void);
 
 /* Sixteen bytes as two words. */

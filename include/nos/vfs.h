@@ -129,7 +129,8 @@ struct inode {
 		void *private; /* file system's */
 	};
 	char *link; /* symlink's target once known, if INODE_LINK_STABLE; kfree'd */
-	u64 version; /* counts content changes */
+	/* Coarse real times, or 0: mtime and ctime are that moment's; relatime had nothing to do then. */
+	u64 changed_ns, atime_settled_ns; /* under spin, read without */
 	struct rcu_head rcu;
 };
 #define INODE_IMMUTABLE 1u
@@ -143,6 +144,10 @@ struct inode {
 void inode_get(struct inode *i);
 void inode_put(struct inode *i);
 void inode_mark_times(struct inode *i, u32 attr_mask); /* ATTR_ATIME… set to now */
+static inline void inode_times_set_locked(struct inode *i) /* sets them otherwise */
+{
+	i->changed_ns = i->atime_settled_ns = 0;
+}
 struct timestamp timestamp_now(void);
 
 /* ---- dentries ---- */

@@ -198,3 +198,83 @@ TEST(size_limits)
 	CHECK_ERR(pwrite(fd, "xx", 2, INT64_MAX - 1), EINVAL);
 	CHECK_ERR(ftruncate(fd, -1), EINVAL);
 }
+
+/* Copies of every length, between places of every alignment, and up to a page that is not there. */
+TEST(every_length)
+{
+	char *page = CHECK_OK(mmap(NULL, 8192, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	char *end = page + 4096, back[400], zeros[8] = { 0 };
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+
+	CHECK_OK(munmap(end, 4096));
+	for (int i = 0; i < 4096; i++)
+		page[i] = (char)(i * 7 + i / 256 + 1);
+	for (int len = 1; len < 300; len++) {
+		for (int over = 0; over <= 9 && over < len; over += 3) {
+			const char *from = end - len + over;
+			ssize_t n = pwrite(fd, from, (size_t)len, 3);
+
+			CHECK(n == len - over || (over && n == -1 && errno == EFAULT));
+			if (n < 0)
+				continue;
+			memset(back, 0, sizeof(back));
+			CHECK_EQ(pread(fd, back + len % 8, (size_t)n, 3), n);
+			CHECK(!memcmp(back + len % 8, from, (size_t)n));
+			CHECK(!memcmp(back + len % 8 + n, zeros, 8));
+		}
+	}
+	for (int i = 0; i < 400; i++)
+		back[i] = (char)(i * 11 + 3);
+	CHECK_EQ(pwrite(fd, back, 400, 0), 400);
+	for (int len = 1; len < 300; len++) {
+		for (int over = 0; over <= 9 && over < len; over += 3) {
+			char *to = end - len + over;
+
+			memset(page, 0, 4096);
+			ssize_t n = pread(fd, to, (size_t)len, 5);
+
+			CHECK(n == len - over || (over && n == -1 && errno == EFAULT));
+			if (n > 0)
+				CHECK(!memcmp(to, back + 5, (size_t)n));
+			CHECK(!memcmp(to - 8, zeros, 8));
+		}
+	}
+}
+
+/* What a reader sees while the file shrinks and grows is what was written there, or zeros. */
+TEST(read_while_it_shrinks)
+{
+	enum { SIZE = 3 * 4096 };
+	static char bytes[SIZE], other[SIZE];
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+	int to[2];
+
+	memset(bytes, 'f', sizeof(bytes));
+	CHECK_OK(pipe(to));
+	pid_t child = CHECK_OK(fork());
+
+	if (!child) {
+		int mine = CHECK_OK(open("f", O_RDWR));
+
+		for (int i = 0; i < 600; i++) {
+			CHECK_EQ(pwrite(mine, bytes, SIZE, 0), SIZE);
+			CHECK_EQ(pwrite(mine, bytes, 100, 4000), 100);
+			CHECK_OK(ftruncate(mine, i % 2 ? 0 : 5000));
+			/* Frames that the file gave back may be these. */
+			char *m = CHECK_OK(mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+						MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+			memset(m, 'm', SIZE);
+			CHECK_OK(munmap(m, SIZE));
+		}
+		_exit(0);
+	}
+	while (waitpid(child, NULL, WNOHANG) == 0) {
+		for (int at = 0; at < SIZE; at += 1000) {
+			ssize_t n = CHECK_OK(pread(fd, other, 1000, at));
+
+			for (ssize_t i = 0; i < n; i++)
+				CHECK(other[i] == 'f' || other[i] == 0);
+		}
+	}
+}

@@ -176,3 +176,64 @@ TEST(who_may)
 	}
 	CHECK_EXIT(pid, 0);
 }
+
+/* A time that is set by hand stays until the next change, however soon after another that comes. */
+TEST(set_between_writes)
+{
+	struct timespec old[2] = { { 1000, 5 }, { 2000, 6 } };
+	struct stat st;
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+
+	for (int i = 0; i < 50; i++) {
+		CHECK_EQ(pwrite(fd, "a", 1, 0), 1);
+		CHECK_OK(futimens(fd, old));
+		CHECK_OK(fstat(fd, &st));
+		CHECK_EQ(st.st_mtim.tv_sec, 2000);
+		CHECK_EQ(st.st_mtim.tv_nsec, 6);
+		CHECK(st.st_ctim.tv_sec > 2000);
+		CHECK_EQ(pwrite(fd, "b", 1, 0), 1);
+		CHECK_OK(fstat(fd, &st));
+		CHECK(st.st_mtim.tv_sec > 2000);
+	}
+}
+
+/* Relatime (mount(8)): a read counts when the time of the last is not later than the last change. */
+TEST(access_after_change)
+{
+	struct timespec ahead[2], behind[2] = { { 1000, 0 }, { 2000, 0 } };
+	struct stat st;
+	char byte;
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666));
+
+	CHECK_EQ(write(fd, "a", 1), 1);
+	CHECK_OK(futimens(fd, behind));
+	CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+	CHECK_OK(fstat(fd, &st));
+	if (st.st_atim.tv_sec == 1000)
+		SKIP("reads leave no trace here");
+	for (int i = 0; i < 50; i++) {
+		/* Later than the change: settled. */
+		CHECK_OK(clock_gettime(CLOCK_REALTIME, &ahead[0]));
+		ahead[0].tv_sec += 100;
+		ahead[1] = behind[1];
+		CHECK_OK(futimens(fd, ahead));
+		CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+		CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+		CHECK_OK(fstat(fd, &st));
+		CHECK_EQ(st.st_atim.tv_sec, ahead[0].tv_sec);
+		/* And no longer. */
+		CHECK_OK(futimens(fd, behind));
+		CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+		CHECK_OK(fstat(fd, &st));
+		CHECK(st.st_atim.tv_sec > 1000 && st.st_atim.tv_sec != ahead[0].tv_sec);
+		/* A day old. */
+		behind[0].tv_sec = ahead[0].tv_sec - 100 - 25 * 3600;
+		behind[1].tv_sec = 500;
+		CHECK_OK(futimens(fd, behind));
+		behind[0].tv_sec = 1000;
+		behind[1].tv_sec = 2000;
+		CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+		CHECK_OK(fstat(fd, &st));
+		CHECK(st.st_atim.tv_sec >= ahead[0].tv_sec - 101);
+	}
+}
