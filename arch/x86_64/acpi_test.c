@@ -4,12 +4,12 @@
 #include <nos/test.h>
 
 #include "acpi.h"
+#include "test_arena.h"
 #include "x86.h"
 
-#define ARENA_SIZE 8192
 #define HEADER 36
 
-static u8 arena[ARENA_SIZE] __aligned(4096);
+u8 arena[ARENA_SIZE] __aligned(4096);
 static size_t arena_used;
 
 #ifdef NOS_HOST

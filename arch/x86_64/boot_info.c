@@ -66,17 +66,32 @@ static void boot_range_add(u64 start, u64 size, u32 type)
 	b->ranges[b->nr_ranges++] = (struct boot_range){ start, end, type };
 }
 
+/* The string at `at`, cut where it is too long or memory ends. */
+static void command_line_read(phys_t at)
+{
+	size_t n = 0;
+
+	while (n < sizeof(command_line) - 1 && phys_is_direct_mapped(at + n, 1)) {
+		command_line[n] = *(const char *)phys_to_virt(at + n);
+		if (!command_line[n])
+			break;
+		n++;
+	}
+	command_line[n] = '\0';
+}
+
 int boot_info_from_pvh(const void *info)
 {
 	const struct pvh_info *p = info;
+	u32 nr = min(p->nr_ranges, (u32)ARRAY_SIZE(boot_info.ranges));
 
 	if (p->magic != PVH_MAGIC)
 		return -EINVAL;
 	if (p->command_line)
-		string_copy(command_line, phys_to_virt(p->command_line), sizeof(command_line));
+		command_line_read(p->command_line);
 	boot_info.command_line = command_line;
 	boot_info.rsdp = p->rsdp;
-	if (p->nr_modules && p->modules) {
+	if (p->nr_modules && phys_is_direct_mapped(p->modules, sizeof(struct pvh_module))) {
 		const struct pvh_module *m = phys_to_virt(p->modules);
 
 		if (m->size && m->address + m->size > m->address) {
@@ -84,11 +99,12 @@ int boot_info_from_pvh(const void *info)
 			boot_info.initrd_end = m->address + m->size;
 		}
 	}
-	if (p->version < 1 || !p->memory_map)
+	if (p->version < 1 || !p->memory_map ||
+	    !phys_is_direct_mapped(p->memory_map, nr * sizeof(struct pvh_range)))
 		return -EINVAL;
 	const struct pvh_range *r = phys_to_virt(p->memory_map);
 
-	for (u32 i = 0; i < p->nr_ranges && i < ARRAY_SIZE(boot_info.ranges); i++)
+	for (u32 i = 0; i < nr; i++)
 		boot_range_add(r[i].address, r[i].size, r[i].type);
 	return 0;
 }
@@ -109,10 +125,14 @@ static void mb2_tag_read(const struct mb2_tag *tag)
 	size_t payload = tag->size - sizeof(*tag);
 
 	switch (tag->type) {
-	case MB2_COMMAND_LINE:
-		string_copy(command_line, (const char *)(tag + 1),
-			    min(payload, sizeof(command_line)));
+	case MB2_COMMAND_LINE: {
+		size_t len =
+			min(strnlen((const char *)(tag + 1), payload), sizeof(command_line) - 1);
+
+		memcpy(command_line, tag + 1, len);
+		command_line[len] = '\0';
 		break;
+	}
 	case MB2_MODULE: {
 		const struct mb2_module *m = (const void *)tag;
 

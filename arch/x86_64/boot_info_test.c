@@ -1,8 +1,10 @@
 /* The memory map: sorted, disjoint, page aligned, whatever the loader says. */
 #include <nos/arch.h>
+#include <nos/errno.h>
 #include <nos/string.h>
 #include <nos/test.h>
 
+#include "test_arena.h"
 #include "x86.h"
 
 static struct boot_info saved;
@@ -104,29 +106,41 @@ TEST(multiboot2_bounds)
 	boot_info = saved;
 }
 
-/* Xen's start info: version 1 with a module and a memory map of two ranges. */
-TEST(pvh_info_is_read)
+struct pvh {
+	u32 magic, version, flags, nr_modules;
+	u64 modules, command_line, rsdp, memory_map;
+	u32 nr_ranges, reserved;
+};
+#define PVH_MODULE 64 /* in the arena */
+#define PVH_MAP 128
+
+static struct pvh pvh_make(void)
 {
-	static struct {
-		u32 magic, version, flags, nr_modules;
-		u64 modules, command_line, rsdp, memory_map;
-		u32 nr_ranges, reserved;
-	} info;
-	static u64 module[4] = { 0x5000000, 0x1000 };
-	static struct {
+	static const u64 module[4] = { 0x5000000, 0x1000 };
+	static const struct {
 		u64 address, size;
 		u32 type, reserved;
 	} map[2] = { { 0, 0x9fc00, 1, 0 }, { 0x100000, U64_MAX, 1, 0 } };
 
+	memcpy(arena + PVH_MODULE, module, sizeof(module));
+	memcpy(arena + PVH_MAP, map, sizeof(map));
+	return (struct pvh){ .magic = 0x336ec578,
+			     .version = 1,
+			     .nr_modules = 1,
+			     .modules = virt_to_phys(arena + PVH_MODULE),
+			     .memory_map = virt_to_phys(arena + PVH_MAP),
+			     .nr_ranges = 2,
+			     .rsdp = 0xf0000 };
+}
+
+/* Xen's start info: version 1 with a module and a memory map of two ranges. */
+TEST(pvh_info_is_read)
+{
+	struct pvh info = pvh_make();
+	u64 *module = (u64 *)(arena + PVH_MODULE);
+
 	begin();
 	boot_info.initrd_start = boot_info.initrd_end = 0;
-	info.magic = 0x336ec578;
-	info.version = 1;
-	info.nr_modules = 1;
-	info.modules = virt_to_phys(module);
-	info.memory_map = virt_to_phys(map);
-	info.nr_ranges = 2;
-	info.rsdp = 0xf0000;
 	EXPECT_EQ(boot_info_from_pvh(&info), 0);
 	EXPECT_EQ(boot_info.initrd_start, 0x5000000);
 	EXPECT_EQ(boot_info.initrd_end, 0x5001000);
@@ -134,7 +148,6 @@ TEST(pvh_info_is_read)
 	EXPECT_EQ(boot_info.nr_ranges, 2);
 	/* A range that wraps ends where addresses do. */
 	EXPECT_EQ(boot_info.ranges[1].end, PTE_PHYS_LIMIT);
-	info.nr_modules = 1;
 	module[1] = U64_MAX;
 	boot_info.initrd_start = boot_info.initrd_end = 0;
 	EXPECT_EQ(boot_info_from_pvh(&info), 0);
@@ -164,5 +177,50 @@ TEST(multiboot2_tags_are_read)
 	EXPECT_EQ(boot_info.initrd_end, 0x4002000);
 	EXPECT(boot_info.rsdp != 0);
 	EXPECT_EQ(boot_info.nr_ranges, 1);
+	boot_info = saved;
+}
+
+/* A command line without an end stops at the limit, and no table is read where there is no memory. */
+TEST(pvh_info_that_points_outside)
+{
+	struct pvh info = pvh_make();
+	phys_t outside = 1ull << 50;
+
+	begin();
+	memset(arena + 256, 'x', ARENA_SIZE - 256);
+	info.command_line = virt_to_phys(arena + 256);
+	EXPECT_EQ(boot_info_from_pvh(&info), 0);
+	EXPECT_EQ(strlen(boot_info.command_line), 4095);
+	memset(arena + 256, 0, ARENA_SIZE - 256);
+	info.command_line = virt_to_phys(arena + 256);
+	EXPECT_EQ(boot_info_from_pvh(&info), 0);
+	EXPECT_EQ(strlen(boot_info.command_line), 0);
+	info.command_line = outside;
+	info.modules = outside;
+	boot_info.initrd_end = 0;
+	EXPECT_EQ(boot_info_from_pvh(&info), 0);
+	EXPECT_EQ(strlen(boot_info.command_line), 0);
+	EXPECT_EQ(boot_info.initrd_end, 0);
+	info.memory_map = outside;
+	EXPECT(boot_info_from_pvh(&info) < 0);
+	boot_info = saved;
+}
+
+/* A command line tag without a NUL ends with its tag. */
+TEST(multiboot2_command_line_without_end)
+{
+	static u32 info[20] = { 60, 0,        1, 12,       0x64636261, 0, 6, 40,        24,
+				0,  0x100000, 0, 0x100000, 0,          1, 0, 0x7a7a7a7a };
+
+	begin();
+	EXPECT_EQ(boot_info_from_multiboot2(info, sizeof(info)), -EINVAL); /* the map is cut off */
+	info[0] = 64;
+	EXPECT_EQ(boot_info_from_multiboot2(info, sizeof(info)), 0);
+	EXPECT_EQ(strcmp(boot_info.command_line, "abcd"), 0);
+	info[3] = 8; /* no byte at all, and the next tag right behind */
+	memmove(&info[4], &info[6], 40);
+	info[14] = 0; /* the end */
+	EXPECT_EQ(boot_info_from_multiboot2(info, sizeof(info)), 0);
+	EXPECT_EQ(strlen(boot_info.command_line), 0);
 	boot_info = saved;
 }
