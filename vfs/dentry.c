@@ -70,20 +70,36 @@ static inline u64 fold(u64 a, u64 b)
 	return (u64)m ^ (u64)(m >> 64);
 }
 
-/* Eight bytes from p, of which those after the end of the page are zero: names end before it. */
-#ifdef NOS_HOST
-__attribute__((no_sanitize("address", "thread")))
+typedef u64 __attribute__((may_alias, aligned(1))) unaligned_u64;
+
+#ifdef NOS_HOST /* reads of whole words go behind the end of a name */
+#define READS_BEHIND __attribute__((no_sanitize("address", "thread")))
+#else
+#define READS_BEHIND
 #endif
-static inline u64
-load_word(const char *p)
+
+static inline bool has_word_in_page(const char *p)
+{
+	return likely(((uintptr_t)p & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8);
+}
+
+/* Eight bytes from p, a string: what follows its NUL is anything, but never of a page that it does
+ * not reach. */
+READS_BEHIND static inline u64 load_text(const char *p)
 {
 	u64 w = 0;
 
-	if (likely(((uintptr_t)p & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8))
-		return *(const u64 __attribute__((may_alias, aligned(1))) *)p;
-	for (unsigned i = 0; i < 8 && (((uintptr_t)p + i) & (PAGE_SIZE - 1) || i == 0); i++)
+	if (has_word_in_page(p))
+		return *(const unaligned_u64 *)p;
+	for (unsigned i = 0; i < 8 && p[i]; i++)
 		w |= (u64)(u8)p[i] << (8 * i);
 	return w;
+}
+
+/* All eight bytes are the name's. */
+static inline u64 load_word(const char *p)
+{
+	return *(const unaligned_u64 *)p;
 }
 
 #define BYTES(c) (0x0101010101010101ull * (u64)(c))
@@ -100,13 +116,25 @@ static inline u64 low_bytes(u64 w, unsigned nr)
 	return w & ~(~0ull << (8 * nr));
 }
 
+/* The last nr < 8 bytes of a name. */
+READS_BEHIND static inline u64 load_tail(const char *p, unsigned nr)
+{
+	u64 w = 0;
+
+	if (has_word_in_page(p))
+		return low_bytes(*(const unaligned_u64 *)p, nr);
+	for (unsigned i = 0; i < nr; i++)
+		w |= (u64)(u8)p[i] << (8 * i);
+	return w;
+}
+
 u64 dentry_hash_component(const struct dentry *parent, const char *name, u32 *len)
 {
 	u64 h = (u64)(uintptr_t)parent ^ hash_key[0];
 	const char *p = name;
 
 	for (;; p += 8) {
-		u64 w = load_word(p);
+		u64 w = load_text(p);
 		u64 end = zero_bytes(w) | zero_bytes(w ^ BYTES('/'));
 
 		if (end) {
@@ -126,16 +154,15 @@ u64 dentry_hash_name(const struct dentry *parent, const char *name, u32 len)
 
 	for (; left >= 8; left -= 8, name += 8)
 		h = fold(h ^ load_word(name), hash_key[1]);
-	return fold(h ^ (left ? low_bytes(load_word(name), left) : 0), hash_key[1] ^ len);
+	return fold(h ^ load_tail(name, left), hash_key[1] ^ len);
 }
 
-/* Stored names are padded with zeros to a multiple of eight. */
 static inline bool name_is_equal(const char *stored, const char *name, u32 len)
 {
 	for (; len >= 8; len -= 8, stored += 8, name += 8)
 		if (load_word(stored) != load_word(name))
 			return false;
-	return !len || low_bytes(load_word(stored), len) == low_bytes(load_word(name), len);
+	return load_tail(stored, len) == load_tail(name, len);
 }
 
 static inline size_t bucket_of(u64 hash)
@@ -157,7 +184,7 @@ static inline struct spinlock *bucket_lock_of(size_t bucket)
 struct dentry *dentry_find_component_rcu(const struct dentry *parent, const char *name, u32 *len,
 					 u32 *seq)
 {
-	u64 w = load_word(name);
+	u64 w = load_text(name);
 	u64 end = zero_bytes(w) | zero_bytes(w ^ BYTES('/'));
 	struct dentry *d;
 	unsigned nr;

@@ -331,6 +331,21 @@ static int may_link(struct inode *i)
 	return -EPERM;
 }
 
+static int link_at(const struct path *from, const struct path_parent *to)
+{
+	int err = from->mount == to->dir.mount ? may_link(from->dentry->inode) : -EXDEV;
+
+	if (!err)
+		err = path_want_write(&to->dir);
+	if (err)
+		return err;
+	err = may_create_in(&to->dir);
+	if (!err)
+		err = link_named(from->dentry, to->dir.dentry, to->name, to->len);
+	path_end_write(&to->dir);
+	return err;
+}
+
 int vfs_link_at(int old_dirfd, const char *old, int new_dirfd, const char *new, int at_flags)
 {
 	u32 lookup = at_flags & AT_SYMLINK_FOLLOW ? LOOKUP_FOLLOW : 0;
@@ -354,17 +369,10 @@ int vfs_link_at(int old_dirfd, const char *old, int new_dirfd, const char *new, 
 		return err;
 	}
 	err = check_slash(&p, false);
-	if (!err && from.mount != p.dir.mount)
-		err = -EXDEV;
-	if (!err)
-		err = may_link(from.dentry->inode);
-	if (!err)
-		err = path_want_write(&p.dir);
 	if (!err) {
-		err = may_create_in(&p.dir);
-		if (!err)
-			err = link_named(from.dentry, p.dir.dentry, p.name, p.len);
-		path_end_write(&p.dir);
+		err = link_at(&from, &p);
+		if (err)
+			err = check_absent(&p, err);
 	}
 	if (!err && notify_active) {
 		notify_inode(from.dentry->inode, IN_ATTRIB);

@@ -88,6 +88,56 @@ TEST(long_and_strange_names)
 	world_leave();
 }
 
+/* Names are read in words: wherever they lie, and across the end of a page too. */
+TEST(names_at_any_address)
+{
+	static char pages[2 * PAGE_SIZE] __aligned(PAGE_SIZE);
+	static const char *const names[] = { "a", "abcdefg", "abcdefgh", "d/name-of-17-bytes" };
+
+	world_enter();
+	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "d", 0755), 0);
+	for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+		size_t len = strlen(names[n]) + 1;
+
+		for (size_t at = PAGE_SIZE - len - 9; at < PAGE_SIZE + 9; at++) {
+			memset(pages, 'x', sizeof(pages));
+			memcpy(pages + at, names[n], len);
+			EXPECT_EQ(make_file(pages + at), 0);
+			EXPECT_EQ(exists(names[n]), 0);
+			EXPECT_EQ(exists(pages + at), 0);
+			EXPECT_EQ(vfs_symlink_at(pages + at, AT_FDCWD, "l"), 0);
+			EXPECT_EQ(stat_of("l", &(struct stat_info){ 0 }), 0);
+			EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "l", 0), 0);
+			EXPECT_EQ(vfs_unlink_at(AT_FDCWD, pages + at, 0), 0);
+			EXPECT_EQ(exists(names[n]), -ENOENT);
+		}
+	}
+	world_leave();
+}
+
+/* As for the other calls that make a name: that it exists counts more than what else is wrong. */
+TEST(links_to_names_that_exist)
+{
+	struct path at;
+
+	world_enter();
+	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "d", 0755), 0);
+	EXPECT_EQ(make_file("f"), 0);
+	EXPECT_EQ(vfs_link_at(AT_FDCWD, "d", AT_FDCWD, "e", 0), -EPERM);
+	EXPECT_EQ(vfs_link_at(AT_FDCWD, "d", AT_FDCWD, "f", 0), -EEXIST);
+	EXPECT_EQ(vfs_link_at(AT_FDCWD, "d", AT_FDCWD, "d", 0), -EEXIST);
+	EXPECT_EQ(path_lookup(AT_FDCWD, "d", 0, &at), 0);
+	EXPECT_EQ(vfs_mount("t", &at, "tmpfs", 0, ""), 0);
+	path_put(&at);
+	EXPECT_EQ(make_file("d/g"), 0);
+	EXPECT_EQ(vfs_link_at(AT_FDCWD, "d/g", AT_FDCWD, "f", 0), -EEXIST);
+	EXPECT_EQ(vfs_link_at(AT_FDCWD, "d/g", AT_FDCWD, "h", 0), -EXDEV);
+	EXPECT_EQ(path_lookup(AT_FDCWD, "d", 0, &at), 0);
+	EXPECT_EQ(vfs_umount(&at, 0), 0);
+	path_put(&at);
+	world_leave();
+}
+
 TEST(symbolic_links)
 {
 	char target[64];
@@ -110,6 +160,28 @@ TEST(symbolic_links)
 	/* O_CREAT makes what a dangling link names. */
 	EXPECT_EQ(make_file("dangling"), 0);
 	EXPECT_EQ(exists("gone"), 0);
+	world_leave();
+}
+
+/* With LOOKUP_IN_ROOT the working directory is the root, of absolute names too (openat2(2)). */
+TEST(the_working_directory_as_root)
+{
+	struct path d, before, p;
+
+	world_enter();
+	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "d", 0755), 0);
+	EXPECT_EQ(make_file("d/f"), 0);
+	EXPECT_EQ(path_lookup(AT_FDCWD, "d", 0, &d), 0);
+	before = fs_context_current()->cwd;
+	path_get(&before);
+	EXPECT_EQ(fs_context_set_cwd(fs_context_current(), &d), 0);
+	EXPECT_EQ(path_lookup(AT_FDCWD, "/world", LOOKUP_IN_ROOT, &p), -ENOENT);
+	EXPECT_EQ(path_lookup(AT_FDCWD, "/../f", LOOKUP_IN_ROOT, &p), 0);
+	path_put(&p);
+	EXPECT_EQ(path_lookup(AT_FDCWD, "/f", LOOKUP_BENEATH, &p), -EXDEV);
+	EXPECT_EQ(fs_context_set_cwd(fs_context_current(), &before), 0);
+	path_put(&before);
+	path_put(&d);
 	world_leave();
 }
 

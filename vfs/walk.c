@@ -668,6 +668,7 @@ static __always_inline int walk_start(struct walk *w, int dirfd, const struct pa
 				      const char *name, struct fd_ref *fd)
 {
 	struct fs_context *fs = fs_context_current();
+	bool absolute = *name == '/' && !(w->flags & LOOKUP_IN_ROOT);
 	struct path start;
 
 	if (!w->quick)
@@ -678,11 +679,11 @@ static __always_inline int walk_start(struct walk *w, int dirfd, const struct pa
 	}
 	if (base) {
 		start = *base;
-	} else if (dirfd == AT_FDCWD || (*name == '/' && !(w->flags & LOOKUP_IN_ROOT))) {
+	} else if (dirfd == AT_FDCWD || absolute) {
 		if (w->quick)
-			quick_get_path(fs, *name == '/' ? &fs->root : &fs->cwd, &start);
+			quick_get_path(fs, absolute ? &fs->root : &fs->cwd, &start);
 		else
-			get_path(fs, *name == '/' ? &fs->root : &fs->cwd, &start);
+			get_path(fs, absolute ? &fs->root : &fs->cwd, &start);
 	} else {
 		*fd = fd_lookup_any(dirfd);
 		if (!fd->file)

@@ -15,6 +15,7 @@ TEST(hard_links)
 	CHECK_ERR(link("", "c"), ENOENT);
 	CHECK_OK(mkdir("d", 0755));
 	CHECK_ERR(link("d", "e"), EPERM);
+	CHECK_ERR(link("d", "d"), EEXIST);
 	CHECK_ERR(link("a", "c/"), ENOENT);
 	CHECK_OK(unlink("a"));
 	CHECK_OK(stat("b", &st));

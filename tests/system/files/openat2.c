@@ -93,6 +93,11 @@ TEST(in_root)
 	CHECK_OK(openat2(d, "abs", O_RDONLY, 0, RESOLVE_IN_ROOT));
 	CHECK_OK(openat2(d, "../../f", O_RDONLY, 0, RESOLVE_IN_ROOT));
 	CHECK_ERR(openat2(d, "up", O_RDONLY, 0, RESOLVE_IN_ROOT), ENOENT);
+	CHECK_OK(fchdir(d));
+	fd = CHECK_OK(openat2(AT_FDCWD, "/f", O_RDONLY, 0, RESOLVE_IN_ROOT));
+	CHECK_EQ(read(fd, text, 5), 5);
+	CHECK(!memcmp(text, "inner", 5));
+	CHECK_ERR(openat2(AT_FDCWD, "/proc", O_PATH, 0, RESOLVE_IN_ROOT), ENOENT);
 }
 
 TEST(no_links)
