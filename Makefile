@@ -76,7 +76,7 @@ endif
 
 # -------------------------------------------------------------- targets
 
-.PHONY: all debug run test check bench docs clean help tests
+.PHONY: all debug run test check bench fuzz docs clean help tests
 all: build/release/nos.elf $(INIT)
 debug: build/debug/nos.elf $(INIT)
 
@@ -92,6 +92,11 @@ check:
 bench: all
 	./nos bench
 
+# T seconds for each harness, from seed S; both may be left out.
+fuzz: all
+	@for tool in $(wildcard tools/fuzz_parsers.py tools/fuzz_calls.py); do \
+		$(PYTHON) $$tool $(T:%=--seconds %) $(S:%=--seed %) || exit 1; done
+
 docs: build/release/nos.elf
 	$(PYTHON) tools/syscall_page.py
 
@@ -105,6 +110,7 @@ help:
 	@echo 'make test       every test; ends with "N passed, N failed"'
 	@echo 'make check      warnings, layers, headers, format, lint, size gate'
 	@echo 'make bench      instruction counts beside those of Linux'
+	@echo 'make fuzz T=600 S=1   random inputs to parsers and system calls, T seconds each'
 	@echo 'make docs       the generated pages: docs/syscalls.md'
 	@echo 'make compile_commands.json   for clangd and clang-tidy'
 	@echo 'make clean      remove build/'

@@ -6,6 +6,7 @@ Usage: test.py [--level N]... [--kernel nos|linux] [--smp N] [NAME...]
   0  checks of the source            3  system tests, on the host, then on NOS
   1  unit tests on the host          5  programs of the machine, against the host's
   2  unit tests inside the kernel       result, and the command-line tool
+                                     6  libFuzzer over the parsers, a minute
 
 With NAMEs, only tests whose name holds one of them.  LEVEL=... and TEST=...
 in the environment do the same for `make test`.
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 
+import fuzz_parsers
 import unit
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -34,6 +36,8 @@ PACKAGES = {  # a file of each package that the tests need
     "/usr/bin/taskset": "util-linux", "/usr/bin/strace": "strace",
     "/usr/bin/qemu-system-x86_64": "qemu-system-x86", "/usr/bin/ldd": "libc-bin",
     "/usr/bin/lsblk": "util-linux", "/usr/bin/diff": "diffutils", "/usr/bin/g++": "g++", "/usr/bin/bzip2": "bzip2",
+    "/usr/bin/clang": "clang",
+    "/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a": "libclang-rt-14-dev",
 }
 
 
@@ -388,6 +392,12 @@ def level_apps(report, kernel):
             app_program(report, name, path, kernel)
 
 
+# ---- level 6
+
+def level_fuzz(report):
+    fuzz_parsers.run(report.add, report.wants)
+
+
 def parse(arguments):
     levels = [int(word) for word in os.environ.get("LEVEL", "").split()]
     names = os.environ.get("TEST", "").split()
@@ -408,7 +418,7 @@ def parse(arguments):
             sys.exit(0 if word in ("-h", "--help") else 2)
         else:
             names.append(word)
-    return levels or [0, 1, 2, 3, 5], names, kernel, smp
+    return levels or [0, 1, 2, 3, 5, 6], names, kernel, smp
 
 
 def main():
@@ -422,7 +432,8 @@ def main():
     steps = {0: lambda: level_check(report), 1: lambda: level_unit(report),
              2: lambda: level_self(report, kernel),
              3: lambda: level_system(report, kernel, smp),
-             5: lambda: level_apps(report, kernel)}
+             5: lambda: level_apps(report, kernel),
+             6: lambda: level_fuzz(report)}
     for level in levels:
         steps[level]()
     if report.failures:

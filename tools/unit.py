@@ -87,9 +87,9 @@ def compile_variant(layer, variant, files):
     return link(f"{folder}/test", VARIANTS[variant], objects)
 
 
-def link(program, flags, objects):
+def link(program, flags, objects, compiler="gcc"):
     """Functions that nothing under test should call become traps."""
-    command = ["gcc", *flags, "-pie", "-Wl,--gc-sections", "-pthread", "-o", program]
+    command = [compiler, *flags, "-pie", "-Wl,--gc-sections", "-pthread", "-o", program]
     done = subprocess.run([*command, *objects], capture_output=True, text=True, check=False)
     missing = sorted(set(re.findall(r"undefined reference to `(\w+)'", done.stderr)))
     if done.returncode and missing:
