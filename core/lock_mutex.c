@@ -95,8 +95,10 @@ static void bucket_remove(struct bucket *b, struct sleeper *s, struct thread *ow
 	struct mutex *m = s->mutex;
 	struct sleeper **link = &b->first;
 
-	while (*link != s)
+	while (*link != s) {
+		ASSERT(*link);
 		link = &(*link)->next;
+	}
 	*link = s->next;
 
 	bool more = first_sleeper(b, m) != NULL;

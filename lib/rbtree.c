@@ -7,6 +7,7 @@
  * The parent's pointer carries the colour in bit 0 (1 = black); missing
  * children count as black.
  */
+#include <nos/assert.h>
 #include <nos/rbtree.h>
 
 #define BLACK 1ul
@@ -139,6 +140,8 @@ static void fix_remove(struct rb_root *root, struct rb_node *n, struct rb_node *
 			sibling = is_left ? parent->right : parent->left;
 		}
 
+		/* The side that lacks no black node has one at least. */
+		ASSERT(sibling);
 		struct rb_node *near = is_left ? sibling->left : sibling->right;
 		struct rb_node *far = is_left ? sibling->right : sibling->left;
 

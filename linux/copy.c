@@ -125,6 +125,7 @@ static long splice_to_pipe(struct file *in, u64 *pos, struct pipe *to, size_t le
 	size_t done = 0;
 	ssize_t n = 0;
 
+	ASSERT(!cached || at);
 	if (in->ops->splice_read)
 		return in->ops->splice_read(in, at ? at : &own, to, len, flags);
 	while (done < len) {

@@ -56,7 +56,7 @@ static const char *layout(struct aspace *a)
 #define EXPECT_LAYOUT(a, expected)                                                                 \
 	do {                                                                                       \
 		const char *_got = layout(a);                                                      \
-		if (strcmp(_got, expected))                                                        \
+		if (strcmp(_got, expected) != 0)                                                   \
 			unit_test_fail(__FILE__, __LINE__, "\"%s\", not \"%s\"", _got, expected);  \
 	} while (0)
 

@@ -43,7 +43,8 @@ static bool is_orphaned_without(struct pid_entry *group, const struct process *i
 	struct process *p;
 
 	list_for_each(p, &group->group_members, group_node) {
-		if (p == ignored || (p->state & PROCESS_ZOMBIE) || !p->parent || p->parent->is_init)
+		if ((ignored && p == ignored) || (p->state & PROCESS_ZOMBIE) || !p->parent ||
+		    p->parent->is_init)
 			continue;
 		if (p->parent->group != group && p->parent->session == p->session)
 			return false;

@@ -12,7 +12,7 @@ static char *interpreter, *argument;
 static int parse(const char *text)
 {
 	memset(head, 0, sizeof(head));
-	memcpy(head, text, min(strlen(text), sizeof(head) - 1));
+	string_copy(head, text, sizeof(head));
 	interpreter = argument = NULL;
 	return script_parse(head, head + sizeof(head) - 1, &interpreter, &argument);
 }

@@ -442,7 +442,7 @@ static int xattr_permission(struct inode *i, const char *name, bool write)
 		return -EOPNOTSUPP;
 	if (!strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN))
 		return capable(CAP_SYS_ADMIN) ? 0 : write ? -EPERM : -ENODATA;
-	if (strncmp(name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN))
+	if (strncmp(name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN) != 0)
 		return -EOPNOTSUPP;
 	if (type != S_IFREG && type != S_IFDIR)
 		return write ? -EPERM : -ENODATA;

@@ -78,7 +78,7 @@ void file_release(struct file *f)
 		epoll_file_released(f);
 	if (unlikely(f->flags & FASYNC))
 		async_file_released(f);
-	if (unlikely(notify_active) && !(f->mode & FILE_PATH) && f->path.dentry)
+	if (unlikely(notify_active) && !(f->mode & FILE_PATH))
 		notify_path(f->path.dentry,
 			    f->mode & FILE_WRITE ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 	if (unlikely(READ_ONCE(file_lock_inode(f)->locks)))

@@ -157,6 +157,7 @@ static void set_range(struct list *locks, struct file_lock *new, struct file_loc
 		if (l->start < new->start && l->end > new->end) {
 			struct file_lock *right = *split;
 
+			VERIFY(right); /* at most one lock is split */
 			*split = NULL;
 			*right = *l;
 			right->start = new->end + 1;

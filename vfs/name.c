@@ -191,6 +191,7 @@ static int make_at(int dirfd, const char *name, u32 mode, u64 dev, const char *t
 		}
 	}
 	if (!err) {
+		ASSERT(d);
 		if (unlikely(notify_active))
 			notify_child(p.dir.dentry, d->name, IN_CREATE | (dir ? IN_ISDIR : 0), 0);
 		if (made) {
@@ -262,7 +263,7 @@ int vfs_make_socket(const char *name, u32 mode, void *socket, struct path *out)
  */
 int vfs_create_in(const struct path_parent *p, u32 mode, struct path *out)
 {
-	struct dentry *d;
+	struct dentry *d = NULL;
 	int err = path_want_write(&p->dir);
 
 	if (err)
@@ -274,6 +275,7 @@ int vfs_create_in(const struct path_parent *p, u32 mode, struct path *out)
 	path_end_write(&p->dir);
 	if (err)
 		return err;
+	ASSERT(d);
 	if (unlikely(notify_active))
 		notify_child(p->dir.dentry, d->name, IN_CREATE, 0);
 	*out = (struct path){ p->dir.mount, d };
@@ -697,6 +699,7 @@ static int rename_parents(struct path_parent *from, struct path_parent *to, u32 
 	if (err == 0 && notify_active) {
 		char old_name[NAME_MAX + 1], new_name[NAME_MAX + 1];
 
+		ASSERT(r.old && r.new);
 		string_copy(old_name, from->name, min((size_t)from->len + 1, sizeof(old_name)));
 		string_copy(new_name, to->name, min((size_t)to->len + 1, sizeof(new_name)));
 		notify_move(from->dir.dentry->inode, old_name, to->dir.dentry->inode, new_name,

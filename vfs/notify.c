@@ -189,8 +189,7 @@ void notify_path(struct dentry *d, u32 mask)
 
 void notify_file(struct file *f, u32 mask)
 {
-	if (f->path.dentry)
-		notify_path(f->path.dentry, mask);
+	notify_path(f->path.dentry, mask);
 }
 
 void notify_move(struct inode *old_dir, const char *old_name, struct inode *new_dir,

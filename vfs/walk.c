@@ -688,8 +688,6 @@ static __always_inline int walk_start(struct walk *w, int dirfd, const struct pa
 		*fd = fd_lookup_any(dirfd);
 		if (!fd->file)
 			return -EBADF;
-		if (!fd->file->path.dentry || !fd->file->path.mount)
-			return -ENOTDIR;
 		start = fd->file->path;
 		if (*name && (fd->file->inode->mode & S_IFMT) != S_IFDIR)
 			return -ENOTDIR;

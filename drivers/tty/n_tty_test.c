@@ -49,7 +49,7 @@ static void expect_echo(const char *want)
 	while (line.echo_tail != line.echo_head && n < sizeof(got) - 1)
 		got[n++] = (char)line.echo[line.echo_tail++ % N_TTY_ECHO_SIZE];
 	got[n] = '\0';
-	if (strcmp(got, want))
+	if (strcmp(got, want) != 0)
 		unit_test_fail(__FILE__, __LINE__, "echo \"%s\", not \"%s\"", got, want);
 }
 
