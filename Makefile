@@ -13,7 +13,7 @@ LD      := ld
 CLANG   := clang
 PYTHON  := /usr/bin/python3
 
-VARIANTS := release debug
+VARIANTS := release debug sanitize
 LAYERS   := lib arch core mm vfs block ipc net fs proc drivers linux init
 FOLDERS  := $(wildcard arch/x86_64 $(filter-out arch,$(LAYERS)))
 FOUND    := $(sort $(if $(FOLDERS),$(shell find $(FOLDERS) \
@@ -54,6 +54,25 @@ LDFLAGS  := -nostdlib -static -no-pie -z max-page-size=0x1000 \
 VARIANT_release := -O2
 VARIANT_debug   := -Og -DDEBUG -Wno-maybe-uninitialized
 
+# The debug kernel with checks of each access and of undefined behaviour.
+VARIANT_sanitize := -O2 -DDEBUG -DSANITIZE -fno-omit-frame-pointer -fno-wrapv \
+	-fno-optimize-sibling-calls -Wno-maybe-uninitialized -Wno-array-bounds \
+	-Wno-frame-larger-than
+CHECKS_sanitize := -fsanitize=kernel-address -fasan-shadow-offset=0xdffffc0000000000 \
+	--param asan-stack=1 --param asan-globals=1 \
+	--param asan-instrumentation-with-call-threshold=20000 \
+	-fsanitize=undefined -fno-sanitize=null
+WRAPPED := memcpy memmove memset memcmp strlen copy_from_user copy_to_user \
+	string_from_user
+LDFLAGS_sanitize := $(WRAPPED:%=--wrap=%)
+
+# Without checks: what runs before there is shadow memory, what keeps it, and
+# what must look at memory that is free or another thread's.
+UNCHECKED := arch/x86_64/boot arch/x86_64/boot_info arch/x86_64/cpu \
+	arch/x86_64/descriptors arch/x86_64/paging arch/x86_64/shadow \
+	arch/x86_64/console arch/x86_64/unwind arch/x86_64/backtrace lib/string \
+	mm/slab mm/slab_debug core/sanitize core/undefined
+
 # The string functions must not be compiled into calls of themselves.
 FLAGS_lib/string.c := -fno-tree-loop-distribute-patterns
 
@@ -76,9 +95,10 @@ endif
 
 # -------------------------------------------------------------- targets
 
-.PHONY: all debug run test check bench fuzz docs clean help tests
+.PHONY: all debug sanitize run test check bench fuzz docs clean help tests
 all: build/release/nos.elf $(INIT)
 debug: build/debug/nos.elf $(INIT)
+sanitize: build/sanitize/nos.elf $(INIT)
 
 run: all
 	./nos run
@@ -106,6 +126,7 @@ clean:
 help:
 	@echo 'make            build the kernel and init (build/release)'
 	@echo 'make debug      build the kernel with checks and in-kernel tests (build/debug)'
+	@echo 'make sanitize   debug, and checks of each memory access and of undefined behaviour'
 	@echo 'make run        boot it with an interactive shell (./nos run)'
 	@echo 'make test       every test; ends with "N passed, N failed"'
 	@echo 'make check      warnings, layers, headers, format, lint, size gate'
@@ -138,7 +159,7 @@ GEN_$(1)     := $(if $(OFFSETS),build/$(1)/gen/offsets.h)
 build/$(1)/nos.elf: $$(OBJECTS_$(1)) $(if $(LDSCRIPT),build/$(1)/kernel.lds)
 ifneq ($(LDSCRIPT),)
 	$$(call say,LD,$$@)
-	$$(Q)$$(LD) $$(LDFLAGS) -T build/$(1)/kernel.lds -o $$@ \
+	$$(Q)$$(LD) $$(LDFLAGS) $$(LDFLAGS_$(1)) -T build/$(1)/kernel.lds -o $$@ \
 		-Map=build/$(1)/nos.map $$(OBJECTS_$(1))
 endif
 
@@ -152,7 +173,8 @@ build/$(1)/obj/%.c.o: %.c Makefile $(UAPI)/.done | $$$$(GEN_$(1))
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$<)
 	$$(Q)$$(CC) $$(CPPFLAGS) -Ibuild/$(1)/gen $$(CFLAGS) $$(WARNINGS) \
-		$$(VARIANT_$(1)) $$(FLAGS_$$*.c) -MMD -MP -c -o $$@ $$<
+		$$(VARIANT_$(1)) $$(FLAGS_$$*.c) \
+		$$(if $$(filter $$*,$(UNCHECKED)),,$$(CHECKS_$(1))) -MMD -MP -c -o $$@ $$<
 
 build/$(1)/obj/%.S.o: %.S Makefile $(UAPI)/.done | $$$$(GEN_$(1))
 	@mkdir -p $$(@D)
@@ -184,6 +206,7 @@ endef
 
 $(eval $(call variant_rules,release,$(SOURCES)))
 $(eval $(call variant_rules,debug,$(SOURCES) $(TESTS)))
+$(eval $(call variant_rules,sanitize,$(SOURCES) $(TESTS)))
 
 # ------------------------------------------------------------ user programs
 

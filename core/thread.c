@@ -10,6 +10,7 @@
 
 #include <nos/errno.h>
 #include <nos/rcu.h>
+#include <nos/sanitize.h>
 #include <nos/string.h>
 #include <linux/sched.h>
 
@@ -63,6 +64,7 @@ static void *thread_stack_alloc(void)
 
 void thread_stack_free(void *stack)
 {
+	shadow_unpoison(stack, KERNEL_STACK_SIZE); /* frames that were left without return */
 	u64 flags = irq_save();
 	struct stack_cache *c = this_cpu_ptr(stack_cache);
 	bool kept = c->count < STACK_CACHE_SIZE;

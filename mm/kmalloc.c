@@ -9,6 +9,7 @@
 #include <nos/log.h>
 #include <nos/radix.h>
 #include <nos/rcu.h>
+#include <nos/sanitize.h>
 #include <nos/string.h>
 #include <nos/thread.h>
 #include <nos/vmap.h>
@@ -41,13 +42,21 @@ void *kmalloc(size_t size, u32 flags)
 	if (likely(size <= KMALLOC_MAX)) {
 		void *p = slab_alloc(size_cache(size), flags & ~ALLOC_ZERO);
 
+		if (p)
+			slab_debug_trim(p, size);
 		if (p && (flags & ALLOC_ZERO))
 			memset(p, 0, size);
 		return p;
 	}
 	if (size > PAGE_SIZE << PAGE_ORDER_MAX)
 		return NULL;
-	return page_alloc(log2_ceil(div_round_up(size, PAGE_SIZE)), flags);
+	unsigned order = log2_ceil(div_round_up(size, PAGE_SIZE));
+	void *p = page_alloc(order, flags);
+
+	if (p)
+		shadow_poison((char *)p + align_up(size, 8ul),
+			      (PAGE_SIZE << order) - align_up(size, 8ul), SHADOW_TAIL);
+	return p;
 }
 
 void *kcalloc(size_t nr, size_t size, u32 flags)
@@ -63,9 +72,11 @@ size_t kmalloc_usable(const void *p)
 {
 	struct folio *f = phys_to_folio(virt_to_phys(p));
 
-	if (f->kind == FOLIO_SLAB)
-		return ((struct slab_cache *)f->slab_cache)->size;
-	return folio_size(f);
+	size_t size =
+		f->kind == FOLIO_SLAB ? ((struct slab_cache *)f->slab_cache)->size : folio_size(f);
+
+	shadow_unpoison(p, size); /* the caller may use all of it from now on */
+	return size;
 }
 
 void *krealloc(void *p, size_t size, u32 flags)

@@ -49,6 +49,7 @@
 
 #include <nos/assert.h>
 #include <nos/irq.h>
+#include <nos/sanitize.h>
 #include <nos/string.h>
 #include <nos/thread.h>
 
@@ -463,6 +464,7 @@ struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags)
 	if (unlikely(order))
 		folio_set_tails(f, order);
 	ref_init(&f->refs, 1);
+	shadow_unpoison(folio_address(f), PAGE_SIZE << order);
 	this_cpu_add(frames_by_kind[kind], 1 << order);
 	this_cpu_add(frames_allocated, 1);
 	if (flags & ALLOC_ZERO) {
@@ -488,6 +490,7 @@ static void folio_free(struct folio *f)
 	ASSERT(f->map_count == 0);
 	this_cpu_add(frames_by_kind[kind], -(1 << order));
 	this_cpu_add(frames_freed, 1);
+	shadow_poison(folio_address(f), PAGE_SIZE << order, SHADOW_PAGE_FREE);
 	f->kind = FOLIO_FREE;
 	f->flags = 0;
 	f->refs.count = 0;

@@ -84,6 +84,7 @@ static struct folio *slab_create(struct slab_cache *c, u32 flags)
 	f->slab_free = head;
 	f->slab_in_use = 0;
 	list_init(&f->slab_node);
+	slab_debug_close(c, f);
 	return f;
 }
 
@@ -362,6 +363,12 @@ void *slab_alloc(struct slab_cache *c, u32 flags)
 void slab_free(struct slab_cache *c, void *object)
 {
 	slab_debug_free(c, object);
+	if (!slab_quarantine_put(c, object))
+		slab_free_now(c, object);
+}
+
+void slab_free_now(struct slab_cache *c, void *object)
+{
 	preempt_disable();
 	struct slab_sheaf *s = c->cpu[cpu_id()].main;
 
@@ -469,6 +476,7 @@ void slab_cache_destroy(struct slab_cache *c)
 
 	if (!c)
 		return;
+	slab_quarantine_drain();
 	cache_flush_all(c);
 	ASSERT(c->nr_in_use == 0);
 	u64 irq = spin_lock_irq(&c->lock);
@@ -497,7 +505,7 @@ static u64 cache_nr_in_sheaves(const struct slab_cache *c)
 
 u64 slab_cache_live(const struct slab_cache *c)
 {
-	u64 out = c->nr_in_use, idle = cache_nr_in_sheaves(c);
+	u64 out = c->nr_in_use, idle = cache_nr_in_sheaves(c) + c->nr_quarantined;
 
 	return out > idle ? out - idle : 0;
 }
@@ -545,6 +553,7 @@ u64 slab_reclaim(void)
 	struct slab_cache *c;
 	u64 freed = 0;
 
+	slab_quarantine_drain();
 	if (!mutex_try_lock(&caches_lock))
 		return 0;
 	list_for_each(c, &caches, node)

@@ -3,6 +3,7 @@
 
 #include <nos/list.h>
 #include <nos/lock.h>
+#include <nos/sanitize.h>
 #include <nos/slab.h>
 
 #define SHEAF_CAPACITY 30u
@@ -37,7 +38,8 @@ struct slab_cache {
 	struct list partial; /* slabs with a free object, the emptiest last */
 	u32 nr_slabs;
 	u32 nr_idle; /* of them without an object in use */
-	u64 nr_in_use; /* objects out of the slabs: live, or in a sheaf */
+	u64 nr_in_use; /* objects out of the slabs: live, in a sheaf, or in quarantine */
+	u64 nr_quarantined;
 };
 
 void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info, bool sheaves);
@@ -46,7 +48,11 @@ void kmalloc_init(void);
 
 /* slab_debug.c: poison of free objects, a red zone behind each. */
 #ifdef DEBUG
+#ifdef SANITIZE
+#define SLAB_RED_ZONE (8u + 2 * sizeof(struct sanitize_trace)) /* who allocated and freed it */
+#else
 #define SLAB_RED_ZONE 8u
+#endif
 void slab_debug_prepare(struct slab_cache *c, void *object); /* new slab */
 void slab_debug_alloc(struct slab_cache *c, void *object);
 void slab_debug_free(struct slab_cache *c, void *object);
@@ -59,6 +65,37 @@ static inline void slab_debug_alloc(struct slab_cache *c, void *object)
 {
 }
 static inline void slab_debug_free(struct slab_cache *c, void *object)
+{
+}
+#endif
+
+/*
+ * The sanitizing kernel keeps freed objects for a while before they are used
+ * again, so that a use after free meets poison and not another object.  The rest
+ * of slab_free is slab_free_now.
+ */
+void slab_free_now(struct slab_cache *c, void *object);
+#ifdef SANITIZE
+/* True: it was taken, and perhaps others were freed instead. */
+bool slab_quarantine_put(struct slab_cache *c, void *object);
+/* Frees all that is in quarantine. */
+void slab_quarantine_drain(void);
+/* Behind the first `size` bytes of a live object nothing may be accessed. */
+void slab_debug_trim(void *object, size_t size);
+/* A new slab: none of it may be accessed. */
+void slab_debug_close(struct slab_cache *c, struct folio *f);
+#else
+static inline bool slab_quarantine_put(struct slab_cache *c, void *object)
+{
+	return false;
+}
+static inline void slab_quarantine_drain(void)
+{
+}
+static inline void slab_debug_trim(void *object, size_t size)
+{
+}
+static inline void slab_debug_close(struct slab_cache *c, struct folio *f)
 {
 }
 #endif

@@ -24,6 +24,7 @@
 #include <nos/cpu.h>
 #include <nos/errno.h>
 #include <nos/pte.h>
+#include <nos/sanitize.h>
 #include <nos/string.h>
 #include <nos/thread.h>
 #include <nos/timer.h>
@@ -37,6 +38,13 @@
 #define SPARE_STACKS 32u /* mapped and free, in the list */
 
 #define KERNEL_PAGE (PTE_PRESENT | PTE_WRITE | PTE_GLOBAL | PTE_ACCESSED | PTE_DIRTY | PTE_NX)
+
+/* Shadow of addresses is never given back: use few of them. */
+#ifdef SANITIZE
+#define SHADOW_STAYS true
+#else
+#define SHADOW_STAYS false
+#endif
 
 struct vmap_area {
 	struct list node; /* sorted by start */
@@ -125,6 +133,12 @@ static int range_map_locked(u64 start, u64 nr_pages, u32 flags) __must_hold(&vma
 {
 	struct list frames = LIST_INIT(frames);
 
+	int shadow = shadow_map((void *)start, nr_pages * PAGE_SIZE);
+
+	if (shadow < 0)
+		return -ENOMEM;
+	if (shadow)
+		flush_everywhere(0, U64_MAX);
 	for (u64 i = 0; i < nr_pages; i++) {
 		struct folio *f = folio_alloc(0, FOLIO_KERNEL, flags);
 
@@ -300,6 +314,8 @@ static struct vmap_area *area_create(u64 nr_pages, bool device) __must_hold(&vma
 		return NULL;
 	a->nr_pages = nr_pages;
 	a->device = device;
+	if (SHADOW_STAYS)
+		next_start = STACKS_END;
 	if (!area_insert_from(a, next_start) && !area_insert_from(a, STACKS_END)) {
 		kfree(a);
 		return NULL;

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`make test`: all tests, with progress; the last line is "N passed, N failed".
 
-Usage: test.py [--level N]... [--kernel nos|linux] [--smp N] [NAME...]
+Usage: test.py [--level N]... [--kernel nos|linux|sanitize] [--smp N] [NAME...]
 
   0  checks of the source            3  system tests, on the host, then on NOS
   1  unit tests on the host          5  programs of the machine, against the host's
@@ -126,14 +126,17 @@ def level_unit(report):
 # ---- level 2
 
 def level_self(report, kernel):
-    if kernel != "nos":
+    if kernel == "linux":
         return
-    for arguments in (["--smp", "2"], ["--smp", "1", "--machine", "microvm"]):
+    runs = [["--sanitize", "--smp", "2"]]
+    if kernel == "nos":
+        runs = [["--debug", "--smp", "2"], ["--debug", "--smp", "1", "--machine", "microvm"], *runs]
+    for arguments in runs:
         name = "self " + " ".join(arguments)
         if not report.wants(name):
             continue
         start = time.monotonic()
-        _, text = run_text([NOS, "run", "--debug", "--log", "--timeout", "170", *arguments,
+        _, text = run_text([NOS, "run", "--log", "--timeout", "170", *arguments,
                             "--append", "nos.selftest", "--", "true"], 400, cwd=ROOT)
         match = re.search(r"selftest: (\d+) passed, (\d+) failed", text)
         passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
@@ -181,11 +184,16 @@ def failures_of(text):
     return "\n".join(lines[-25:]) + "\n"
 
 
+def variant(kernel):
+    """The tool's options for a kernel; "sanitize" is NOS with all its checks."""
+    return ["--sanitize"] if kernel == "sanitize" else ["--kernel", kernel]
+
+
 class Guest:
     """A boot that runs several programs one after the other and prints marks."""
 
     def __init__(self, kernel, smp, paths):
-        self.command = [NOS, "run", "--kernel", kernel, "--smp", str(smp), "--cwd", ROOT,
+        self.command = [NOS, "run", *variant(kernel), "--smp", str(smp), "--cwd", ROOT,
                         "--timeout", "900", "--", "sh", "tests/system/guest.sh", *paths]
 
     def lines(self):
@@ -265,6 +273,8 @@ def level_system(report, kernel, smp):
     for family, paths in families.items():
         run_in_guest(report, family, smp or 2, kernel, paths)
     if smp is None and kernel == "nos":
+        for family, paths in families.items():
+            run_in_guest(report, family, 2, "sanitize", paths)
         for family, other in (("ipc", 1), ("signals", 1), ("process", 8), ("memory", 8)):
             if family in families:
                 run_in_guest(report, family, other, kernel, families[family])
@@ -305,7 +315,7 @@ def app_script(report, name, path, kernel):
         if status:
             report.add(name + " on the host", 0, 1, expected)
             return
-    command = [NOS, "run", "--kernel", kernel, "--smp", settings.get("smp", "2"),
+    command = [NOS, "run", *variant(kernel), "--smp", settings.get("smp", "2"),
                "--mem", settings.get("mem", "1G"), "--timeout", str(limit),
                "--cwd", ROOT, "--", "sh", relative]
     status, text = run_text(command, limit + 60, cwd=ROOT, env=env)

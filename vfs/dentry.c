@@ -72,12 +72,6 @@ static inline u64 fold(u64 a, u64 b)
 
 typedef u64 __attribute__((may_alias, aligned(1))) unaligned_u64;
 
-#ifdef NOS_HOST /* reads of whole words go behind the end of a name */
-#define READS_BEHIND __attribute__((no_sanitize("address", "thread")))
-#else
-#define READS_BEHIND
-#endif
-
 static inline bool has_word_in_page(const char *p)
 {
 	return likely(((uintptr_t)p & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8);
@@ -85,7 +79,7 @@ static inline bool has_word_in_page(const char *p)
 
 /* Eight bytes from p, a string: what follows its NUL is anything, but never of a page that it does
  * not reach. */
-READS_BEHIND static inline u64 load_text(const char *p)
+__unchecked static inline u64 load_text(const char *p)
 {
 	u64 w = 0;
 
@@ -117,7 +111,7 @@ static inline u64 low_bytes(u64 w, unsigned nr)
 }
 
 /* The last nr < 8 bytes of a name. */
-READS_BEHIND static inline u64 load_tail(const char *p, unsigned nr)
+__unchecked static inline u64 load_tail(const char *p, unsigned nr)
 {
 	u64 w = 0;
 

@@ -76,6 +76,14 @@ SECTIONS
 	REGISTERED(unit_tests)
 	REGISTERED(counters)
 
+	/* Only the sanitizing kernel has constructors; it calls them. */
+	.init_array : AT(ADDR(.init_array) - IMAGE_BASE) ALIGN(8)
+	{
+		constructors_start = .;
+		KEEP(*(.init_array .init_array.*))
+		constructors_end = .;
+	} :rodata
+
 	/* Orphan sections of constants are placed here. */
 
 	. = ALIGN(PAGE);
@@ -123,6 +131,7 @@ SECTIONS
 
 	/DISCARD/ :
 	{
+		*(.fini_array .fini_array.*)
 		*(.comment .note.GNU-stack .note.gnu.property .gnu.*)
 	}
 }

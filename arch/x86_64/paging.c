@@ -45,8 +45,7 @@ static phys_t pool_next, pool_end;
 static bool booting = true;
 static u64 device_map_next = DEVICE_MAP_BASE;
 
-/* A zeroed frame for a table: 0 when memory is out. */
-static phys_t table_frame_alloc(void)
+phys_t table_frame_alloc(void)
 {
 	if (pool_next == pool_end && booting) {
 		pool_next = boot_frames_alloc(POOL_FRAMES * PAGE_SIZE);
@@ -218,7 +217,9 @@ void paging_init_boot(void)
 	image_map(kernel_init_text_end, kernel_end, PTE_WRITE | PTE_NX);
 	for (unsigned i = 0; i < ARRAY_SIZE(regions); i++)
 		VERIFY(kernel_entry(regions[i], 3, true));
+	shadow_init_tables();
 	page_table_load(virt_to_phys(top));
+	shadow_init_globals();
 	memset(old_top, 0, PAGE_SIZE);
 	kernel_unmap_page((u64)boot_stack);
 }

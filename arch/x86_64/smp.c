@@ -18,6 +18,7 @@
 #include <nos/cpu.h>
 #include <nos/log.h>
 #include <nos/pte.h>
+#include <nos/sanitize.h>
 #include <nos/string.h>
 
 #include "acpi.h"
@@ -48,6 +49,12 @@ void arch_secondary_main(unsigned cpu) __noreturn;
 
 static u64 map_fresh(u64 va, size_t len_bytes)
 {
+	int shadow = shadow_map((void *)va, len_bytes);
+
+	if (shadow < 0)
+		return 0;
+	if (shadow)
+		cpu_call_mask(bit(nr_cpus) - 1, (void (*)(void *))tlb_flush_global, NULL);
 	for (u64 end = va + len_bytes; va < end; va += PAGE_SIZE) {
 		phys_t frame = page_table_frame_alloc();
 
@@ -256,7 +263,7 @@ unsigned numa_nr_nodes(void)
 	return acpi_info.nr_nodes ? acpi_info.nr_nodes : 1;
 }
 
-unsigned numa_node_of_cpu(unsigned cpu)
+__unchecked unsigned numa_node_of_cpu(unsigned cpu)
 {
 	for (unsigned i = 0; i < acpi_info.nr_cpus; i++)
 		if (acpi_info.apic_ids[i] == cpu_apic_ids[cpu])

@@ -47,6 +47,25 @@ struct trap_frame *trap_user_frame(void)
 	return (struct trap_frame *)this_cpu_read(kernel_stack_top) - 1;
 }
 
+/* What the registers tell of the two most frequent causes. */
+static __cold void trap_explain(const struct trap_frame *f, unsigned vector)
+{
+	u64 below = f->rsp - cr2_read();
+
+	if (vector == VECTOR_DF && below + PAGE_SIZE <= 2 * PAGE_SIZE)
+		log_write(LOG_EMERG, "kernel stack overflow: the guard page at %#lx was touched",
+			  align_down(cr2_read(), PAGE_SIZE));
+#ifdef SANITIZE
+	const u64 registers[] = { f->rax, f->rbx, f->rcx, f->rdx, f->rsi, f->rdi, f->rbp, f->r8,
+				  f->r9,  f->r10, f->r11, f->r12, f->r13, f->r14, f->r15 };
+
+	for (unsigned i = 0; vector == VECTOR_GP && i < ARRAY_SIZE(registers); i++)
+		if (registers[i] < USER_ADDRESS_END)
+			log_write(LOG_EMERG, "a check of user address %#lx faults like this",
+				  registers[i]);
+#endif
+}
+
 static __cold __noreturn void trap_die(const struct trap_frame *f, unsigned vector, u64 error)
 {
 	const char *name = vector < 32 && trap_names[vector] ? trap_names[vector] : "?";
@@ -63,6 +82,7 @@ static __cold __noreturn void trap_die(const struct trap_frame *f, unsigned vect
 		  f->r12);
 	log_write(LOG_EMERG, "r13 %016lx r14 %016lx r15 %016lx cr3 %016lx", f->r13, f->r14, f->r15,
 		  cr3_read());
+	trap_explain(f, vector);
 	arch_backtrace(f);
 	panic("unexpected %s in the kernel", name);
 }

@@ -146,12 +146,26 @@ void boot_range_reserve(phys_t start, phys_t end);
 phys_t boot_frames_alloc(size_t len_bytes);
 
 /* ---- paging.c ---- */
+phys_t table_frame_alloc(void); /* a zeroed frame for a table: 0 when memory is out */
 void paging_init_boot(void);
 /* From here on page tables take frames from mm. */
 void paging_end_boot_memory(void);
 bool phys_is_direct_mapped(phys_t start, size_t len_bytes);
 /* Registers of a device, uncached, in a small window of its own; NULL when out of frames. */
 volatile void *device_map_early(phys_t start, size_t len_bytes);
+
+/* ---- shadow.c: the sanitizing kernel ---- */
+#ifdef SANITIZE
+void shadow_init_tables(void); /* of kernel_page_table, not yet loaded */
+void shadow_init_globals(void); /* the first call of code with checks */
+#else
+static inline void shadow_init_tables(void)
+{
+}
+static inline void shadow_init_globals(void)
+{
+}
+#endif
 
 /* ---- cpu.c ---- */
 void cpu_detect_features(void);

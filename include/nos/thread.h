@@ -91,7 +91,11 @@ static_assert(offsetof(struct thread, arch) == THREAD_ARCH_OFFSET, "entry code")
 
 #define SEEN_CPU_NONE U32_MAX /* seen_cpu of a thread without rseq */
 
+#ifdef SANITIZE /* zones around each array */
+#define KERNEL_STACK_SIZE (32 * 1024ul)
+#else
 #define KERNEL_STACK_SIZE (16 * 1024ul)
+#endif
 
 /* ---- life ---- */
 

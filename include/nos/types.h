@@ -60,6 +60,15 @@ typedef _Bool bool;
 #define __cold __attribute__((cold))
 #define __hot __attribute__((hot))
 #define __maybe_unused __attribute__((unused))
+/* Sanitizers add no checks: it runs before there is shadow memory, or reads past an object's end
+ * on purpose. */
+#if defined(SANITIZE)
+#define __unchecked __attribute__((no_sanitize("address", "undefined")))
+#elif defined(NOS_HOST)
+#define __unchecked __attribute__((no_sanitize("address", "thread")))
+#else
+#define __unchecked
+#endif
 /* Code and data used only while booting; their frames are freed afterwards. */
 #define __init __attribute__((section(".init.text"), cold))
 #define __initdata __attribute__((section(".init.data")))

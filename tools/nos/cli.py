@@ -41,6 +41,7 @@ Options of run:
   --kernel KERNEL    nos, linux (Debian's cloud kernel, the same tree and
                      command: the reference to compare with), or a file
   --debug            the debug variant of the kernel, with all its checks
+  --sanitize         the variant that also checks each memory access
   --append TEXT      words for the kernel's command line
   --initramfs FILE   a cpio archive (plain or gzip) as the root instead of this
                      machine's tree; its own /init is replaced
@@ -81,6 +82,7 @@ class Options:
         self.accel = "auto"
         self.kernel = "nos"
         self.debug = False
+        self.sanitize = False
         self.append = []
         self.initramfs = None
         self.cwd = None
@@ -99,6 +101,11 @@ class Options:
         self.cpu = None
         self.accel_arguments = None
         self.shm = True
+
+
+def variant(options):
+    """The build of the kernel that the options ask for."""
+    return "sanitize" if options.sanitize else "debug" if options.debug else "release"
 
 
 def usage(text):
@@ -171,7 +178,7 @@ def add_rw(options, text):
     options.rw.append(path)
 
 
-FLAGS = ("debug", "log", "gdb")
+FLAGS = ("debug", "sanitize", "log", "gdb")
 VALUES = {
     "smp": parse_count,
     "mem": parse_size,

@@ -2,6 +2,7 @@
 import glob
 import os
 
+import cli
 from cli import ROOT, Failure
 
 QEMU = "/usr/bin/qemu-system-x86_64"
@@ -48,8 +49,7 @@ class Kernel:
             self.words = ["console=ttyS0", "panic=-1",
                           "" if options.log else "quiet"] + self.words
         elif options.kernel == "nos":
-            variant = "debug" if options.debug else "release"
-            self.file = os.path.join(ROOT, "build", variant, "nos.elf")
+            self.file = os.path.join(ROOT, "build", cli.variant(options), "nos.elf")
         else:
             self.file = options.kernel
         if not os.path.exists(self.file):

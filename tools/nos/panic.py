@@ -96,10 +96,10 @@ def describe(log, kernel):
     if at < 0:
         return ""
     start = text.rfind("\n", 0, at) + 1
-    # The registers of a fault stand before it.
-    before = text[:start].splitlines(True)[-8:]
+    # The registers of a fault, or what a sanitizer found, stand before it.
+    before = text[:start].splitlines(True)[-32:]
     for number, line in enumerate(before):
-        if " fault" in line or " exception" in line:
+        if " fault" in line or " exception" in line or "sanitizer: " in line:
             start -= sum(map(len, before[number:]))
             break
     text = text[start:]

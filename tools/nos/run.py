@@ -6,6 +6,7 @@ import time
 import guest
 import machine
 import proxy
+import cli
 from cli import ROOT, Failure
 
 SOURCE_DIRS = ("arch", "core", "lib", "mm", "vfs", "fs", "block", "net", "ipc", "proc",
@@ -42,7 +43,7 @@ def build(options):
     """Makes what is missing or old; says so only if it takes long."""
     wanted = ["build/release/init"]
     if options.kernel == "nos":
-        wanted.append("build/debug/nos.elf" if options.debug else "build/release/nos.elf")
+        wanted.append(f"build/{cli.variant(options)}/nos.elf")
     newest = newest_source()
     stamp = os.path.join(ROOT, "build", ".made-" + os.path.basename(os.path.dirname(wanted[-1])))
     if all(os.path.exists(os.path.join(ROOT, path)) for path in wanted) and is_built(stamp, newest):
