@@ -85,11 +85,10 @@ void thread_stack_free(void *stack)
 
 /* ---- life ---- */
 
-static void inherit(struct thread *t, const struct thread *from)
+void thread_inherit_params(struct thread *t, const struct sched_params *from)
 {
-	t->seen_cpu = SEEN_CPU_NONE;
-	t->params = from->params;
-	if (from->params.reset_on_fork) {
+	t->params = *from;
+	if (from->reset_on_fork) {
 		t->params.reset_on_fork = false;
 		if (t->params.policy == SCHED_FIFO || t->params.policy == SCHED_RR) {
 			t->params.policy = SCHED_NORMAL;
@@ -97,10 +96,16 @@ static void inherit(struct thread *t, const struct thread *from)
 		}
 		t->params.nice = max(t->params.nice, (s8)0);
 	}
+	sched_set_weight(t);
+}
+
+static void inherit(struct thread *t, const struct thread *from)
+{
+	t->seen_cpu = SEEN_CPU_NONE;
 	t->affinity = from->affinity;
 	t->cpu = from->cpu;
 	t->sched.handoff_score = SCHED_HANDOFF_INITIAL;
-	sched_set_weight(t);
+	thread_inherit_params(t, &from->params);
 }
 
 static void init_with_stack(struct thread *t, void *stack, u64 stack_top)

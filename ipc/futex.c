@@ -29,8 +29,8 @@
  * lock is dropped, the page is touched, and all starts over.
  *
  * References: futex(2); Franke, Russell, Kirkwood, "Fuss, Futexes and Furwocks"
- * (OLS 2002).  Priority inheritance: futex_pi.c; death of owners:
- * futex_robust.c.
+ * (OLS 2002).  Priority inheritance: futex_pi.c, with condition variables:
+ * futex_requeue.c; death of owners: futex_robust.c.
  */
 #include "futex_internal.h"
 
@@ -43,22 +43,6 @@
 #include <linux/futex.h>
 
 #define NR_BUCKETS 512u /* a power of two */
-#define RETRY_FAULT 1 /* the page was touched: start over */
-
-struct futex_bucket {
-	struct spinlock lock;
-	u32 nr_waiters;
-	struct list waiters;
-} __aligned(CACHE_LINE);
-
-struct futex_waiter {
-	struct list node;
-	struct futex_key key;
-	u32 bitset;
-	u32 woken;
-	struct thread *thread;
-	struct futex_bucket *bucket;
-};
 
 static struct futex_bucket buckets[NR_BUCKETS];
 
@@ -77,7 +61,7 @@ static inline struct futex_bucket *bucket_at(u64 object, u64 offset)
 	return &buckets[hash_u64(object + (offset >> 2)) >> (64 - 9)];
 }
 
-static struct futex_bucket *bucket_of(const struct futex_key *k)
+struct futex_bucket *futex_bucket_of(const struct futex_key *k)
 {
 	return bucket_at(k->object, k->offset);
 }
@@ -101,8 +85,7 @@ static void unlock_two(struct futex_bucket *a, struct futex_bucket *b) __release
 		spin_unlock(&b->lock);
 }
 
-/* The word, without sleeping; -EFAULT when it is not present right now. */
-static int load_locked(u64 address, u32 *value)
+int futex_load_locked(u64 address, u32 *value)
 {
 	int err;
 
@@ -112,12 +95,11 @@ static int load_locked(u64 address, u32 *value)
 	return err;
 }
 
-/* With no lock held: makes the page present, or tells that there is none. */
-static int touch(u64 address)
+int futex_touch(u64 address)
 {
 	u32 value;
 
-	return user_load_u32(&value, futex_word(address)) ? -EFAULT : RETRY_FAULT;
+	return user_load_u32(&value, futex_word(address)) ? -EFAULT : FUTEX_RETRY;
 }
 
 /* The same for a page that is to be written. */
@@ -128,21 +110,20 @@ static int touch_for_write(u64 address)
 	if (user_load_u32(&value, futex_word(address)) ||
 	    user_cas_u32(futex_word(address), value, value, &old))
 		return -EFAULT;
-	return RETRY_FAULT;
+	return FUTEX_RETRY;
 }
 
 /* ---- waiting ---- */
 
-/* In the queue if the word has the value: 0; -EAGAIN, -EFAULT, RETRY_FAULT. */
-static int enqueue(struct futex_waiter *w, u64 address, u32 value)
+int futex_enqueue(struct futex_waiter *w, u64 address, u32 value)
 {
-	struct futex_bucket *b = bucket_of(&w->key);
+	struct futex_bucket *b = futex_bucket_of(&w->key);
 	u32 now;
 	int err;
 
 	atomic_add(&b->nr_waiters, 1u);
 	spin_lock(&b->lock);
-	err = load_locked(address, &now);
+	err = futex_load_locked(address, &now);
 	if (!err && now != value)
 		err = -EAGAIN;
 	if (!err) {
@@ -156,8 +137,7 @@ static int enqueue(struct futex_waiter *w, u64 address, u32 value)
 	return err;
 }
 
-/* Leaves the queue; true if a waker was faster. */
-static bool dequeue(struct futex_waiter *w)
+bool futex_dequeue(struct futex_waiter *w)
 {
 	for (;;) {
 		struct futex_bucket *b = READ_ONCE(w->bucket);
@@ -215,14 +195,14 @@ long futex_wait(u64 address, u32 value, u32 bitset, u64 deadline_ns, u32 flags)
 		err = futex_key_get(address, flags, &w.key);
 		if (err)
 			return err;
-		err = enqueue(&w, address, value);
+		err = futex_enqueue(&w, address, value);
 		if (err == -EFAULT)
-			err = touch(address);
-	} while (err == RETRY_FAULT);
+			err = futex_touch(address);
+	} while (err == FUTEX_RETRY);
 	if (err)
 		return err;
 	err = sleep_woken(&w.woken, deadline_ns, flags);
-	return err && dequeue(&w) ? 0 : err;
+	return err && futex_dequeue(&w) ? 0 : err;
 }
 
 /* ---- waking ---- */
@@ -238,7 +218,8 @@ static void wake_waiter(struct futex_bucket *b, struct futex_waiter *w)
 	thread_wake(t);
 }
 
-static u32 wake_locked(struct futex_bucket *b, const struct futex_key *k, u32 nr, u32 bitset)
+/* How many; -EINVAL at one that waits for a PI futex (futex(2), EINVAL). */
+static int wake_locked(struct futex_bucket *b, const struct futex_key *k, u32 nr, u32 bitset)
 {
 	struct futex_waiter *w, *next;
 	u32 woken = 0;
@@ -246,12 +227,16 @@ static u32 wake_locked(struct futex_bucket *b, const struct futex_key *k, u32 nr
 	list_for_each_safe(w, next, &b->waiters, node) {
 		if (woken == nr)
 			break;
-		if (!futex_key_equal(&w->key, k) || !(w->bitset & bitset))
+		if (!futex_key_equal(&w->key, k))
+			continue;
+		if (unlikely(w->lock != NULL))
+			return -EINVAL;
+		if (!(w->bitset & bitset))
 			continue;
 		wake_waiter(b, w);
 		woken++;
 	}
-	return woken;
+	return (int)woken;
 }
 
 static __noinline long wake_key(u64 address, u32 nr, u32 bitset, u32 flags)
@@ -266,7 +251,7 @@ static __noinline long wake_key(u64 address, u32 nr, u32 bitset, u32 flags)
 	err = futex_key_get(address, flags, &k);
 	if (err)
 		return err;
-	b = bucket_of(&k);
+	b = futex_bucket_of(&k);
 	memory_fence(); /* see "No wake-up is lost" */
 	if (atomic_load_relaxed(&b->nr_waiters) == 0)
 		return 0;
@@ -299,7 +284,7 @@ int futex_wake_address(u64 address, u32 nr)
 
 /* ---- two futexes ---- */
 
-static u32 requeue_locked(struct futex_bucket *from, struct futex_bucket *to,
+static int requeue_locked(struct futex_bucket *from, struct futex_bucket *to,
 			  const struct futex_key *from_key, const struct futex_key *to_key, u32 nr)
 {
 	struct futex_waiter *w, *next;
@@ -310,6 +295,8 @@ static u32 requeue_locked(struct futex_bucket *from, struct futex_bucket *to,
 			break;
 		if (!futex_key_equal(&w->key, from_key))
 			continue;
+		if (w->lock)
+			return -EINVAL;
 		w->key = *to_key;
 		if (from != to) {
 			list_remove(&w->node);
@@ -320,7 +307,7 @@ static u32 requeue_locked(struct futex_bucket *from, struct futex_bucket *to,
 		}
 		moved++;
 	}
-	return moved;
+	return (int)moved;
 }
 
 long futex_requeue(u64 from, u64 to, s32 nr_wake, s32 nr_requeue, const u32 *expected, u32 flags)
@@ -333,6 +320,7 @@ long futex_requeue(u64 from, u64 to, s32 nr_wake, s32 nr_requeue, const u32 *exp
 		return -EINVAL;
 	for (;;) {
 		struct futex_bucket *b1, *b2;
+		int moved;
 		u32 now;
 
 		err = futex_key_get(from, flags, &k1);
@@ -340,25 +328,26 @@ long futex_requeue(u64 from, u64 to, s32 nr_wake, s32 nr_requeue, const u32 *exp
 			err = futex_key_get(to, flags, &k2);
 		if (err)
 			return err;
-		b1 = bucket_of(&k1);
-		b2 = bucket_of(&k2);
+		b1 = futex_bucket_of(&k1);
+		b2 = futex_bucket_of(&k2);
 		/* Who comes meanwhile must see waiters where they are being moved to. */
 		atomic_add(&b2->nr_waiters, 1u);
 		lock_two(b1, b2);
-		err = expected ? load_locked(from, &now) : 0;
+		err = expected ? futex_load_locked(from, &now) : 0;
 		if (!err && expected && now != *expected)
 			err = -EAGAIN;
 		if (!err) {
 			result = wake_locked(b1, &k1, (u32)nr_wake, FUTEX_BITSET_MATCH_ANY);
-			result += requeue_locked(b1, b2, &k1, &k2, (u32)nr_requeue);
+			moved = result < 0 ? 0 : requeue_locked(b1, b2, &k1, &k2, (u32)nr_requeue);
+			result = moved < 0 ? moved : result + moved;
 		}
 		unlock_two(b1, b2);
 		atomic_sub(&b2->nr_waiters, 1u);
 		if (!err)
 			return result;
 		if (err == -EFAULT)
-			err = touch(from);
-		if (err != RETRY_FAULT)
+			err = futex_touch(from);
+		if (err != FUTEX_RETRY)
 			return err;
 	}
 }
@@ -444,20 +433,23 @@ long futex_wake_op(u64 address, u64 address2, u32 nr, u32 nr2, u32 operation, u3
 			err = futex_key_get(address2, flags, &k2);
 		if (err)
 			return err;
-		b1 = bucket_of(&k1);
-		b2 = bucket_of(&k2);
+		b1 = futex_bucket_of(&k1);
+		b2 = futex_bucket_of(&k2);
 		lock_two(b1, b2);
 		err = change_word_locked(address2, operation, &old);
 		if (!err) {
 			woken = wake_locked(b1, &k1, nr, FUTEX_BITSET_MATCH_ANY);
-			if (compare(operation, old))
-				woken += wake_locked(b2, &k2, nr2, FUTEX_BITSET_MATCH_ANY);
+			if (woken >= 0 && compare(operation, old)) {
+				int more = wake_locked(b2, &k2, nr2, FUTEX_BITSET_MATCH_ANY);
+
+				woken = more < 0 ? more : woken + more;
+			}
 		}
 		unlock_two(b1, b2);
 		if (!err)
 			return woken;
 		err = touch_for_write(address2);
-		if (err != RETRY_FAULT)
+		if (err != FUTEX_RETRY)
 			return err;
 	}
 }
@@ -470,13 +462,13 @@ static int dequeue_many(struct futex_waiter *w, u32 nr)
 	int woken = -1;
 
 	for (u32 i = 0; i < nr; i++) {
-		if (dequeue(&w[i]) && woken < 0)
+		if (futex_dequeue(&w[i]) && woken < 0)
 			woken = (int)i;
 	}
 	return woken;
 }
 
-/* In all queues: 0; otherwise in none, with RETRY_FAULT, an error, or in *woken who was woken already. */
+/* In all queues: 0; otherwise in none, with FUTEX_RETRY, an error, or in *woken who was woken already. */
 static int enqueue_many(struct futex_waiter *w, const struct futex_wait_entry *e, u32 nr,
 			int *woken)
 {
@@ -486,13 +478,13 @@ static int enqueue_many(struct futex_waiter *w, const struct futex_wait_entry *e
 		w[i].bitset = FUTEX_BITSET_MATCH_ANY;
 		w[i].thread = current_thread;
 		if (!err)
-			err = enqueue(&w[i], e[i].address, e[i].value);
+			err = futex_enqueue(&w[i], e[i].address, e[i].value);
 		if (!err)
 			continue;
 		*woken = dequeue_many(w, i);
 		if (*woken >= 0)
 			return -EAGAIN;
-		return err == -EFAULT ? touch(e[i].address) : err;
+		return err == -EFAULT ? futex_touch(e[i].address) : err;
 	}
 	return 0;
 }
@@ -534,7 +526,7 @@ long futex_wait_many(const struct futex_wait_entry *entries, u32 nr, u64 deadlin
 		return -ENOMEM;
 	do
 		err = enqueue_many(w, entries, nr, &woken);
-	while (err == RETRY_FAULT);
+	while (err == FUTEX_RETRY);
 	if (err)
 		return woken >= 0 ? woken : err;
 	err = sleep_any(w, nr, deadline_ns, flags);

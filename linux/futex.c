@@ -71,7 +71,7 @@ static __noinline long other_command(u64 address, int op, u32 val, unsigned long
 	u64 deadline;
 
 	if ((flags & FUTEX_OP_REALTIME) && command != FUTEX_WAIT_BITSET &&
-	    command != FUTEX_LOCK_PI2)
+	    command != FUTEX_LOCK_PI2 && command != FUTEX_WAIT_REQUEUE_PI)
 		return -ENOSYS;
 	switch (command) {
 	case FUTEX_WAIT:
@@ -98,6 +98,14 @@ static __noinline long other_command(u64 address, int op, u32 val, unsigned long
 		return err ? err : futex_lock_pi(address, deadline, false, flags);
 	case FUTEX_TRYLOCK_PI:
 		return futex_lock_pi(address, TIME_NEVER, true, flags);
+	case FUTEX_WAIT_REQUEUE_PI:
+		err = read_timeout(command, timeout, &deadline);
+		/* val3 is a bit mask that Linux sets itself. */
+		return err ? err :
+			     futex_wait_requeue_pi(address, val, FUTEX_BITSET_MATCH_ANY, deadline,
+						   (u64)word2, flags);
+	case FUTEX_CMP_REQUEUE_PI:
+		return futex_requeue_pi(address, (u64)word2, (s32)val, (s32)timeout, val3, flags);
 	case FUTEX_UNLOCK_PI:
 		return futex_unlock_pi(address, flags);
 	default:

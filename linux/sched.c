@@ -43,9 +43,15 @@ static bool is_realtime(int policy)
 	return policy == SCHED_FIFO || policy == SCHED_RR;
 }
 
+/* Its own: what it inherits by PI futexes stays in the kernel. */
+static struct sched_params params_of(struct task *t)
+{
+	return futex_owner_params(&t->futex);
+}
+
 static int check_params(struct task *t, const struct sched_params *new)
 {
-	const struct sched_params *old = &t->thread.params;
+	const struct sched_params own = params_of(t), *old = &own;
 	u64 limit = process_limit(t->process, RLIMIT_RTPRIO);
 
 	if (!owns(t))
@@ -85,13 +91,14 @@ static int set_params(struct task *t, int policy, int priority, int nice)
 	new.rt_priority = (u8)priority;
 	int err = check_params(t, &new);
 
-	return err ? err : thread_set_sched(&t->thread, &new);
+	return err ? err : futex_owner_set_params(&t->futex, &new);
 }
 
-static int policy_of(const struct task *t)
+static int policy_of(struct task *t)
 {
-	return t->thread.params.policy |
-	       (t->thread.params.reset_on_fork ? (int)SCHED_RESET_ON_FORK : 0);
+	const struct sched_params p = params_of(t);
+
+	return p.policy | (p.reset_on_fork ? (int)SCHED_RESET_ON_FORK : 0);
 }
 
 static long change(int pid, int policy, const void __user *param, bool keep_policy)
@@ -106,7 +113,7 @@ static long change(int pid, int policy, const void __user *param, bool keep_poli
 	t = find_task(pid);
 	if (!t)
 		return -ESRCH;
-	err = set_params(t, keep_policy ? policy_of(t) : policy, priority, t->thread.params.nice);
+	err = set_params(t, keep_policy ? policy_of(t) : policy, priority, params_of(t).nice);
 	task_put(t);
 	return err;
 }
@@ -143,7 +150,7 @@ long sys_sched_getparam(int pid, void __user *param)
 	t = find_task(pid);
 	if (!t)
 		return -ESRCH;
-	priority = t->thread.params.rt_priority;
+	priority = params_of(t).rt_priority;
 	task_put(t);
 	return put_user(priority, (int __user *)param);
 }
@@ -188,12 +195,14 @@ long sys_sched_getattr(int pid, void __user *attr, unsigned int size, unsigned i
 	t = find_task(pid);
 	if (!t)
 		return -ESRCH;
-	a.sched_policy = t->thread.params.policy;
-	a.sched_flags = t->thread.params.reset_on_fork ? SCHED_FLAG_RESET_ON_FORK : 0;
-	if (is_realtime((int)a.sched_policy))
-		a.sched_priority = t->thread.params.rt_priority;
+	const struct sched_params p = params_of(t);
+
+	a.sched_policy = p.policy;
+	a.sched_flags = p.reset_on_fork ? SCHED_FLAG_RESET_ON_FORK : 0;
+	if (is_realtime(p.policy))
+		a.sched_priority = p.rt_priority;
 	else
-		a.sched_nice = t->thread.params.nice;
+		a.sched_nice = p.nice;
 	a.sched_util_max = 1024;
 	task_put(t);
 	a.size = (u32)min((size_t)size, sizeof(a));
@@ -273,14 +282,14 @@ long sys_sched_getaffinity(int pid, unsigned int len, void __user *mask)
 
 static int set_nice(struct task *t, int nice)
 {
-	struct sched_params new = t->thread.params;
+	struct sched_params new = params_of(t);
 
 	if (!owns(t))
 		return -EPERM;
 	if (nice < new.nice && !may_have_nice(t->process, nice))
 		return -EACCES;
 	new.nice = (s8)nice;
-	return thread_set_sched(&t->thread, &new);
+	return futex_owner_set_params(&t->futex, &new);
 }
 
 /* One visit: sets, or finds the best (smallest nice) so far. */
@@ -298,7 +307,7 @@ static void visit_task(struct priority_walk *w, struct task *t)
 		if (w->result == -ESRCH || err)
 			w->result = err;
 	} else {
-		w->value = min(w->value, (int)t->thread.params.nice);
+		w->value = min(w->value, (int)params_of(t).nice);
 		w->result = 0;
 	}
 }

@@ -511,7 +511,7 @@ static void commit(struct exec_request *r, struct exec_start *s, struct cred *c)
 	s->aspace->dumpable = private ? 0 : 1;
 	s->aspace->exe_file = r->file;
 	r->file = NULL;
-	release_memory_users(t);
+	release_memory_users(t, false);
 	aspace_replace_current(s->aspace);
 	vfork_release(t);
 	posix_timers_exit(p);

@@ -99,7 +99,7 @@ static void clear_tid(struct task *t)
 }
 
 /* At exit and exec: lets go of what others wait for in the old memory. */
-void release_memory_users(struct task *t)
+void release_memory_users(struct task *t, bool dies)
 {
 	struct process *p = t->process;
 	struct usage u;
@@ -110,7 +110,7 @@ void release_memory_users(struct task *t)
 		futex_exit_robust(t->robust_list);
 		t->robust_list = 0;
 	}
-	futex_exit_pi(&t->futex);
+	futex_exit_pi(&t->futex, dies);
 	clear_tid(t);
 	t->rseq_area = 0;
 	task_usage(t, &u);
@@ -298,7 +298,7 @@ void process_exit_task(s32 code)
 		itimer_exit(p);
 		posix_timers_exit(p);
 	}
-	release_memory_users(t);
+	release_memory_users(t, true);
 	aspace_replace_current(NULL);
 	vfork_release(t);
 	if (last && p->is_session_leader)

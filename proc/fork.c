@@ -279,6 +279,11 @@ static int make_parts(struct task *t, const struct clone_request *r)
 	t->pid = pid;
 	t->tid = pid->nr;
 	futex_owner_init(&t->futex, &t->thread, t->tid);
+	if (unlikely(READ_ONCE(task_current()->futex.boosted))) {
+		struct sched_params own = futex_owner_params(&task_current()->futex);
+
+		thread_inherit_params(&t->thread, &own);
+	}
 	return 0;
 }
 

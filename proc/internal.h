@@ -113,7 +113,7 @@ int exec_load(struct exec_request *r, struct elf_image *program, struct elf_imag
 void task_release(struct task *t);
 void task_unlink_locked(struct task *t);
 void aspace_replace_current(struct aspace *new);
-void release_memory_users(struct task *t);
+void release_memory_users(struct task *t, bool dies);
 void vfork_release(struct task *t);
 
 /* ---- usage.c ---- */

@@ -114,6 +114,7 @@ static int show_stat(struct text_out *out, struct task *t, bool whole)
 {
 	struct snapshot s;
 	struct aspace *a = task_get_aspace(t);
+	const struct sched_params own = futex_owner_params(&t->futex);
 	bool may = task_may_inspect(t, false) == 0;
 	u64 rss = a ? (u64)(a->resident_anon + a->resident_file + a->resident_shmem) : 0;
 	take(&s, t, whole);
@@ -124,8 +125,8 @@ static int show_stat(struct text_out *out, struct task *t, bool whole)
 	text_printf(out, " %llu %llu %llu %llu", (ull)(s.user_ns / TICK_NS),
 		    (ull)(s.system_ns / TICK_NS), (ull)(s.children.user_ns / TICK_NS),
 		    (ull)(s.children.system_ns / TICK_NS));
-	text_printf(out, " %d %d %u 0 %llu", priority_of(&t->thread), t->thread.params.nice,
-		    s.nr_threads, (ull)(t->process->start_time_ns / TICK_NS));
+	text_printf(out, " %d %d %u 0 %llu", priority_of(&t->thread), own.nice, s.nr_threads,
+		    (ull)(t->process->start_time_ns / TICK_NS));
 	text_printf(out, " %llu %llu %llu", a ? (ull)a->total_pages << PAGE_SHIFT : 0ull, (ull)rss,
 		    (ull)process_limit(t->process, RLIMIT_RSS));
 	if (a && may)
@@ -137,8 +138,7 @@ static int show_stat(struct text_out *out, struct task *t, bool whole)
 		    (ull)(t->blocked & 0x7fffffff), (ull)(handlers_with(t, true) & 0x7fffffff),
 		    (ull)(handlers_with(t, false) & 0x7fffffff));
 	text_printf(out, " %d 0 0 %u %u %u %u 0 0 0", s.state == 'S' || s.state == 'D',
-		    t->exit_signal, t->thread.cpu, t->thread.params.rt_priority,
-		    t->thread.params.policy);
+		    t->exit_signal, t->thread.cpu, own.rt_priority, own.policy);
 	if (a && may)
 		text_printf(out, " %llu %llu %llu %llu %llu %llu %llu", (ull)a->data_start,
 			    (ull)a->data_end, (ull)a->brk_start, (ull)a->arg_start, (ull)a->arg_end,
@@ -427,7 +427,7 @@ int pid_show_sched(struct text_out *out, struct task *t)
 	text_printf(out, "%-45s:%21llu\n", "nr_involuntary_switches",
 		    (ull)t->thread.nr_switches_involuntary);
 	text_printf(out, "%-45s:%21u\n", "se.load.weight", t->thread.sched.weight);
-	text_printf(out, "%-45s:%21u\n", "policy", t->thread.params.policy);
+	text_printf(out, "%-45s:%21u\n", "policy", futex_owner_params(&t->futex).policy);
 	text_printf(out, "%-45s:%21d\n", "prio", 100 + priority_of(&t->thread));
 	return 0;
 }

@@ -66,24 +66,29 @@ int signalfd_set_mask(struct file *f, u64 mask); /* -EINVAL: not a signalfd */
 
 /* ---- futex (ipc/futex*.c) ---- */
 
-/* What a thread owns and waits for among PI futexes; proc embeds it in struct task. */
+/* What a thread owns and waits for among PI futexes; proc embeds it in struct task.  All but the
+ * first two under the graph's lock of futex_pi.c. */
 struct futex_owner {
 	struct thread *thread;
 	s32 tid;
-	bool exiting; /* takes no more locks; under the PI mutex */
+	u8 state; /* may it own locks? */
 	bool boosted; /* runs with a waiter's parameters; `own` are its own */
 	struct sched_params own;
 	struct list held; /* struct futex_pi.owner_node */
-	struct futex_pi *blocked_on;
+	struct pi_waiter *waiting; /* its place in a queue, NULL */
 };
 void futex_owner_init(struct futex_owner *o, struct thread *t, s32 tid);
+/* The thread's own scheduling parameters, whatever it inherited; changing them. */
+struct sched_params futex_owner_params(struct futex_owner *o);
+int futex_owner_set_params(struct futex_owner *o, const struct sched_params *p);
 /* Defined by proc: the current thread's, and that of a tid (counted; NULL) with its release. */
 struct futex_owner *futex_owner_current(void);
 struct futex_owner *futex_owner_find(s32 tid);
 void futex_owner_put(struct futex_owner *o);
 
 void futex_exit_robust(u64 list_head); /* walks the dying task's robust list */
-void futex_exit_pi(struct futex_owner *o); /* gives its PI futexes to the next owner */
+/* Gives its PI futexes to the next owners; `dies`: it never owns one again. */
+void futex_exit_pi(struct futex_owner *o, bool dies);
 int futex_wake_address(u64 address, u32 nr); /* clear_child_tid */
 
 /* The operations of futex(2): addresses are user addresses; flags FUTEX_SHARED; deadline in
@@ -97,6 +102,10 @@ long futex_requeue(u64 from, u64 to, s32 nr_wake, s32 nr_requeue, const u32 *exp
 long futex_wake_op(u64 address, u64 address2, u32 nr, u32 nr2, u32 operation, u32 flags);
 long futex_lock_pi(u64 address, u64 deadline_ns, bool try_only, u32 flags);
 long futex_unlock_pi(u64 address, u32 flags);
+/* FUTEX_WAIT_REQUEUE_PI: waits at `address`, to be moved to the PI futex `lock` and get it. */
+long futex_wait_requeue_pi(u64 address, u32 value, u32 bitset, u64 deadline_ns, u64 lock,
+			   u32 flags);
+long futex_requeue_pi(u64 from, u64 to, s32 nr_wake, s32 nr_requeue, u32 expected, u32 flags);
 struct futex_wait_entry {
 	u64 address;
 	u32 value;

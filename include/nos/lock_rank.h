@@ -38,6 +38,7 @@ enum lock_rank {
 	RANK_PAGE_TABLE, /* one leaf table; two in address order */
 	RANK_TIMER_OWNER, /* POSIX timer and itimer state */
 	RANK_FUTEX_BUCKET, /* two by address */
+	RANK_FUTEX_GRAPH, /* owners of PI futexes and what they wait for */
 	RANK_WAIT_QUEUE, /* nested wake-ups (epoll in epoll): by depth */
 	RANK_WAIT_QUEUE_NESTED,
 	RANK_MUTEX_WAITERS, /* sleepers on mutexes and rwlocks */

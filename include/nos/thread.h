@@ -154,6 +154,8 @@ static inline bool fatal_signal_is_pending(void)
 
 /* ---- parameters ---- */
 int thread_set_sched(struct thread *t, const struct sched_params *p);
+/* What a child of a thread with these gets (SCHED_RESET_ON_FORK); t does not run yet. */
+void thread_inherit_params(struct thread *t, const struct sched_params *from);
 int thread_set_affinity(struct thread *t, u64 mask); /* -EINVAL: no CPU of it is up */
 u64 thread_rr_interval_ns(const struct thread *t);
 /* CPU time so far, including the running slice. */
