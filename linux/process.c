@@ -285,9 +285,12 @@ long sys_pidfd_getfd(int pidfd, int target, unsigned int flags)
 	pid_put(e);
 	if (!p)
 		return -ESRCH;
-	err = task_may_inspect(p->leader, true);
+
+	struct task *leader = process_get_leader(p);
+
+	err = leader ? task_may_inspect(leader, true) : -ESRCH;
 	if (!err) {
-		struct fd_table *fds = task_get_fds(p->leader);
+		struct fd_table *fds = task_get_fds(leader);
 
 		err = fds ? 0 : -ESRCH;
 		if (fds) {
@@ -296,6 +299,8 @@ long sys_pidfd_getfd(int pidfd, int target, unsigned int flags)
 			fd_table_put(fds);
 		}
 	}
+	if (leader)
+		task_put(leader);
 	process_put(p);
 	return err ? err : fd_add(f, O_CLOEXEC);
 }

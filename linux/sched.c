@@ -334,15 +334,16 @@ static void visit_process(struct priority_walk *w, struct process *p)
 
 static bool is_selected(struct process *p, int which, int who)
 {
-	const struct cred *c;
-	bool same;
+	struct pid_entry *group;
+	struct task *leader;
+	scoped_rcu();
 
-	if (which == PRIO_PGRP)
-		return p->group->nr == (who ? who : process_current()->group->nr);
-	c = task_get_cred(p->leader);
-	same = c->uid == (who ? (u32)who : cred_current()->uid);
-	cred_put(c);
-	return same;
+	if (which == PRIO_PGRP) {
+		group = rcu_load(p->group);
+		return group && group->nr == (who ? who : rcu_load(process_current()->group)->nr);
+	}
+	leader = process_leader_rcu(p);
+	return leader && rcu_load(leader->cred)->uid == (who ? (u32)who : cred_current()->uid);
 }
 
 static int walk(struct priority_walk *w, int which, int who)
@@ -402,8 +403,8 @@ static unsigned find_io_tasks(int which, int who, struct task **to, unsigned max
 	for (s32 from = 1; (p = process_next(from)); from = p->tgid + 1, process_put(p)) {
 		if (nr < max &&
 		    is_selected(p, which == IOPRIO_WHO_PGRP ? PRIO_PGRP : PRIO_USER, who)) {
-			task_get_ref(p->leader);
-			to[nr++] = p->leader;
+			to[nr] = process_get_leader(p);
+			nr += to[nr] != NULL;
 		}
 	}
 	return nr;

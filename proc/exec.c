@@ -401,7 +401,7 @@ static void take_over_leader(struct process *p)
 		rcu_store(old->pid->task, old);
 		t->futex.tid = t->tid;
 		t->exit_signal = SIGCHLD;
-		p->leader = t;
+		rcu_store(p->leader, t);
 		task_unlink_locked(old);
 	}
 	task_release(old);

@@ -59,6 +59,10 @@ void task_release(struct task *t)
 		signal_queue_flush(&p->pending);
 		process_count_add(-1, 0);
 		task_unlink_locked(t);
+		/* Who still holds the process must not follow these. */
+		rcu_store(p->group, NULL);
+		rcu_store(p->session, NULL);
+		rcu_store(p->parent, NULL);
 	}
 	if (tty)
 		tty_put(tty);

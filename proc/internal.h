@@ -123,6 +123,7 @@ void process_limits_init(struct process *p);
 /* ---- timers ---- */
 void itimer_init(struct process *p);
 void itimer_exit(struct process *p);
+void itimer_delivered(struct process *p);
 void posix_timers_exit(struct process *p);
 void posix_timer_delivered(struct posix_timer *t, struct signal_info *info);
 void cpu_timers_check(struct task *t);

@@ -1,7 +1,10 @@
 /*
  * Interval timers and limits of CPU time: setitimer(2), RLIMIT_CPU.
  *
- * ITIMER_REAL is a timer of core.  The others count CPU time: while a process
+ * ITIMER_REAL is a timer of core.  With an interval it is armed again as its
+ * signal is taken, so that no interval, however short, keeps the machine busy;
+ * a process that ignores SIGALRM hears of it once.  The handlers' lock covers
+ * the interval and the arming.  The others count CPU time: while a process
  * has one of them, its threads look at each tick (thread.wants_tick), on the
  * way to user mode, whether the process has used up what was set.  A tick is
  * 4 ms, which is as exact as Linux without high-resolution accounting is.
@@ -16,17 +19,53 @@ static struct mutex itimer_lock = MUTEX_INIT(RANK_NONE);
 
 static u64 real_timer_fired(struct timer *timer, u64 now_ns)
 {
-	struct process *p = container_of(timer, struct process, real_timer);
-	u64 interval = READ_ONCE(p->real_interval_ns), next;
+	(void)now_ns;
+	signal_send_process(container_of(timer, struct process, real_timer), SIGALRM, NULL);
+	return 0;
+}
 
-	signal_send_process(p, SIGALRM, NULL);
-	if (!interval)
-		return 0;
-	next = timer->deadline_ns + interval;
+static u64 add_time(u64 a, u64 b)
+{
+	return b < TIME_NEVER - 1 - a ? a + b : TIME_NEVER - 1;
+}
+
+/* The process takes SIGALRM: the next period begins.  Handlers locked. */
+void itimer_delivered(struct process *p)
+{
+	u64 interval = p->real_interval_ns, now, next;
+
+	if (!interval || timer_is_pending(&p->real_timer))
+		return;
+	now = clock_monotonic_ns();
+	next = add_time(p->real_timer.deadline_ns, interval);
 	/* Periods that were missed are skipped: SIGALRM does not queue. */
-	if (next <= now_ns)
-		next += div_round_up(now_ns - next + 1, interval) * interval;
-	return next;
+	if (next <= now)
+		next += (now - next + interval) / interval * interval;
+	timer_start(&p->real_timer, next);
+}
+
+static void set_real_interval(struct process *p, u64 interval_ns)
+{
+	u64 flags;
+	struct signal_handlers *h = process_lock_signals(p, &flags);
+
+	p->real_interval_ns = interval_ns;
+	process_unlock_signals(h, flags);
+}
+
+static void set_real(struct process *p, const struct timer_setting *new)
+{
+	u64 flags;
+	struct signal_handlers *h;
+
+	set_real_interval(p, 0); /* a signal taken meanwhile arms nothing */
+	timer_cancel_sync(&p->real_timer);
+	if (!new->value_ns)
+		return;
+	h = process_lock_signals(p, &flags);
+	p->real_interval_ns = new->interval_ns;
+	timer_start(&p->real_timer, add_time(clock_monotonic_ns(), new->value_ns));
+	process_unlock_signals(h, flags);
 }
 
 void itimer_init(struct process *p)
@@ -36,8 +75,8 @@ void itimer_init(struct process *p)
 
 void itimer_exit(struct process *p)
 {
+	set_real_interval(p, 0);
 	timer_cancel_sync(&p->real_timer);
-	p->real_interval_ns = 0;
 }
 
 /* Makes all threads of p look at each tick from now on, or lets them stop. */
@@ -94,24 +133,17 @@ void itimer_get(int which, struct timer_setting *s)
 void itimer_set(int which, const struct timer_setting *new, struct timer_setting *old)
 {
 	struct process *p = process_current();
-	u64 now;
 
 	scoped_mutex(&itimer_lock);
 	get_locked(p, which, old);
 	if (which == ITIMER_REAL) {
-		timer_cancel_sync(&p->real_timer);
-		p->real_interval_ns = new->value_ns ? new->interval_ns : 0;
-		now = clock_monotonic_ns();
-		if (new->value_ns)
-			timer_start(&p->real_timer, new->value_ns < TIME_NEVER - 1 - now ?
-							    now + new->value_ns :
-							    TIME_NEVER - 1);
+		set_real(p, new);
 		return;
 	}
 	u64 *interval, *target = cpu_target(p, which, &interval);
 
 	*interval = new->interval_ns;
-	*target = new->value_ns ? cpu_time_for(p, which) + new->value_ns : 0;
+	*target = new->value_ns ? add_time(cpu_time_for(p, which), new->value_ns) : 0;
 	if (*target)
 		cpu_timers_want(p, true);
 }
@@ -126,7 +158,7 @@ static bool check_interval(struct process *p, int which, int signo)
 	if (now < *target)
 		return true;
 	if (*interval)
-		*target += div_round_up(now - *target + 1, *interval) * *interval;
+		*target = add_time(*target, ((now - *target) / *interval + 1) * *interval);
 	else
 		*target = 0;
 	signal_send_process(p, signo, NULL);

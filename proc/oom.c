@@ -16,12 +16,17 @@ static struct mutex oom_lock = MUTEX_INIT(RANK_NONE);
 u64 process_badness(struct process *p)
 {
 	struct memory_stats m;
+	struct task *leader;
 	struct aspace *a;
 	s64 points;
 
 	if (p->is_init || p->oom_adjust == ADJUST_MIN || (p->state & PROCESS_ZOMBIE))
 		return 0;
-	a = task_get_aspace(p->leader);
+	leader = process_get_leader(p);
+	if (!leader)
+		return 0;
+	a = task_get_aspace(leader);
+	task_put(leader);
 	if (!a)
 		return 0;
 	points = a->resident_anon + a->resident_file + a->resident_shmem +
@@ -30,6 +35,15 @@ u64 process_badness(struct process *p)
 	memory_stats_read(&m);
 	points += (s64)p->oom_adjust * (s64)(m.total / 1000);
 	return points > 0 ? (u64)points : 1;
+}
+
+static bool is_victim(struct process *p)
+{
+	struct task *leader;
+	scoped_rcu();
+
+	leader = process_leader_rcu(p);
+	return leader && (leader->flags & TASK_OOM_VICTIM);
 }
 
 /* The worst process, counted; *dying: one that was chosen has not ended yet. */
@@ -43,7 +57,7 @@ static struct process *choose(bool *dying)
 		u64 badness = process_badness(p);
 
 		from = p->tgid + 1;
-		if ((p->leader->flags & TASK_OOM_VICTIM) && !(p->state & PROCESS_ZOMBIE))
+		if (is_victim(p) && !(p->state & PROCESS_ZOMBIE))
 			*dying = true;
 		if (badness <= most) {
 			process_put(p);
@@ -59,6 +73,7 @@ static struct process *choose(bool *dying)
 
 bool process_kill_for_memory(void)
 {
+	struct task *leader;
 	struct process *p;
 	char comm[16];
 	bool dying;
@@ -70,11 +85,15 @@ bool process_kill_for_memory(void)
 			process_put(p);
 		return dying;
 	}
-	task_get_comm(p->leader, comm);
-	log_err("out of memory: killed process %d (%s), %llu pages", p->tgid, comm,
-		(unsigned long long)process_badness(p));
-	p->leader->flags |= TASK_OOM_VICTIM;
-	signal_send_process(p, SIGKILL, NULL);
+	leader = process_get_leader(p);
+	if (leader) {
+		task_get_comm(leader, comm);
+		log_err("out of memory: killed process %d (%s), %llu pages", p->tgid, comm,
+			(unsigned long long)process_badness(p));
+		leader->flags |= TASK_OOM_VICTIM;
+		signal_send_process(p, SIGKILL, NULL);
+		task_put(leader);
+	}
 	process_put(p);
 	return true;
 }

@@ -238,6 +238,8 @@ int signal_take_locked(struct task *t, signal_set_t set, struct signal_info *inf
 		ready &= SIGNALS_SYNCHRONOUS;
 	signo = __builtin_ctzll(ready) + 1;
 	take_info(q, signo, info);
+	if (signo == SIGALRM && q == &t->process->pending)
+		itimer_delivered(t->process);
 	return signo;
 }
 
@@ -549,9 +551,13 @@ void signal_info_user(struct signal_info *info, int signo, int code)
 int signal_permission(struct process *p, int signo, bool same_session_cont)
 {
 	const struct cred *me = cred_current(), *c;
+	struct task *leader;
 	scoped_rcu();
 
-	c = rcu_load(p->leader->cred);
+	leader = process_leader_rcu(p);
+	if (!leader)
+		return -ESRCH;
+	c = rcu_load(leader->cred);
 	if (p == process_current() || me->euid == c->suid || me->euid == c->uid ||
 	    me->uid == c->suid || me->uid == c->uid || cred_has(me, CAP_KILL))
 		return 0;
@@ -577,7 +583,7 @@ static int kill_all(int signo, const struct signal_info *info)
 			continue;
 		int err = check_and_send(p, signo, info);
 
-		if (err != -EPERM)
+		if (err != -EPERM && err != -ESRCH)
 			result = err;
 	}
 	return result;

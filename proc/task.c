@@ -129,6 +129,26 @@ void process_put(struct process *p)
 	rcu_call(&p->rcu, process_free);
 }
 
+struct task *process_leader_rcu(struct process *p)
+{
+	struct task *t = rcu_load(p->leader);
+
+	/* Released, or replaced by exec, only after it was taken out of sight: still there now, it is not
+	 * freed before the end of the section. */
+	return rcu_load(p->pid->process) == p ? t : NULL;
+}
+
+struct task *process_get_leader(struct process *p)
+{
+	struct task *t;
+	scoped_rcu();
+
+	do {
+		t = process_leader_rcu(p);
+	} while (t && !ref_get_unless_zero(&t->refs));
+	return t;
+}
+
 void process_count_add(int processes, int tasks)
 {
 	atomic_add(&nr_processes, (u32)processes);

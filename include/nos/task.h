@@ -218,6 +218,10 @@ void process_put(struct process *p);
 /* All processes in number order, for /proc and kill(−1): first with tgid ≥ from, counted; NULL = end. */
 struct process *process_next(s32 from);
 struct task *task_get(s32 tid); /* counted, or NULL */
+/* A process that one only holds may be released at any time, and its leader with it: the leader,
+ * valid until the RCU section ends, or counted; NULL: released. */
+struct task *process_leader_rcu(struct process *p);
+struct task *process_get_leader(struct process *p);
 void task_get_ref(struct task *t);
 void task_put(struct task *t);
 u32 process_count(void);

@@ -1,6 +1,7 @@
 #include "../test.h"
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #define NR	4
 
@@ -194,4 +195,44 @@ TEST_TIMED(a_lock_of_futexes, 200)
 	for (int i = 0; i < NR; i++)
 		CHECK_EQ(pthread_join(t[i], NULL), 0);
 	CHECK_EQ(protected, NR * 500);
+}
+
+static volatile bool look_stop;
+static volatile pid_t look_pid;
+
+/* Looks at all processes of this user and this group while they come and go. */
+static void *look_at_all(void *unused TEST_UNUSED)
+{
+	while (!look_stop) {
+		CHECK_OK(syscall(SYS_getpriority, PRIO_USER, 0));
+		CHECK_OK(syscall(SYS_getpriority, PRIO_PGRP, 0));
+		CHECK_OK(syscall(SYS_ioprio_get, 2, 0));
+		CHECK_OK(syscall(SYS_ioprio_get, 3, 0));
+		kill(look_pid, 0);
+		kill(-getpgrp(), 0);
+	}
+	return NULL;
+}
+
+TEST_TIMED(looking_at_processes_that_end, 200)
+{
+	int64_t end = test_now_ns() + 700000000;
+	pthread_t t[3];
+
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(pthread_create(&t[i], NULL, look_at_all, NULL), 0);
+	while (test_now_ns() < end) {
+		pid_t pids[8];
+
+		for (int i = 0; i < 8; i++) {
+			CHILD(pids[i])
+				syscall(SYS_exit_group, 0);
+			look_pid = pids[i];
+		}
+		for (int i = 0; i < 8; i++)
+			CHECK_EXIT(pids[i], 0);
+	}
+	look_stop = true;
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(pthread_join(t[i], NULL), 0);
 }

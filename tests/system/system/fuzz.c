@@ -160,17 +160,39 @@ static struct slot {
 
 static unsigned long nr_killed;
 
-/* A child that was killed and does not go: what it does, and where. */
-static void fail_stuck(const struct slot *s)
+/* What the threads of a process do, and where. */
+static void show_process(const char *pid)
 {
 	static const char *const files[] = { "status", "syscall", "stack" };
-	char path[64], text[4096];
+	char path[700], text[4096];
+	struct dirent *e;
+	DIR *tasks;
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-		snprintf(path, sizeof(path), "/proc/%d/%s", s->pid, files[i]);
-		if (test_read_file(path, text, sizeof(text)) > 0)
-			dprintf(1, "%s:\n%s\n", path, text);
+	snprintf(path, sizeof(path), "/proc/%s/task", pid);
+	tasks = opendir(path);
+	while (tasks && (e = readdir(tasks))) {
+		if (*e->d_name == '.')
+			continue;
+		for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+			snprintf(path, sizeof(path), "/proc/%s/task/%s/%s", pid,
+				 e->d_name, files[i]);
+			if (test_read_file(path, text, sizeof(text)) > 0)
+				dprintf(1, "%s:\n%s\n", path, text);
+		}
 	}
+	if (tasks)
+		closedir(tasks);
+}
+
+/* A child that was killed does not go: perhaps for what another one holds. */
+static void fail_stuck(const struct slot *s)
+{
+	struct dirent *e;
+	DIR *proc = opendir("/proc");
+
+	while (proc && (e = readdir(proc)))
+		if (*e->d_name >= '0' && *e->d_name <= '9')
+			show_process(e->d_name);
 	FAIL("child %d of seed %ld does not die", s->pid, s->seed);
 }
 

@@ -229,3 +229,43 @@ TEST(a_timer_interrupts_a_busy_loop)
 	}
 	CHECK_KILLED(pid, SIGALRM);
 }
+
+/* An interval that is shorter than its own handling must not keep the machine busy. */
+TEST(an_interval_of_a_microsecond)
+{
+	struct itimerval t = { .it_value.tv_usec = 1, .it_interval.tv_usec = 1 }, now;
+	int64_t end;
+	sigset_t set;
+	pid_t pid;
+
+	/* Nobody takes the signal. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	CHECK_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+	CHECK_OK(setitimer(ITIMER_REAL, &t, NULL));
+	for (end = test_now_ns() + 20 * MS; test_now_ns() < end;)
+		continue;
+	CHILD(pid)
+		_exit(3);
+	CHECK_EXIT(pid, 3);
+	CHECK_OK(getitimer(ITIMER_REAL, &now));
+	CHECK_EQ(now.it_interval.tv_usec, 1);
+
+	/* Ignored. */
+	signal(SIGALRM, SIG_IGN);
+	CHECK_OK(setitimer(ITIMER_REAL, &t, NULL));
+	for (end = test_now_ns() + 20 * MS; test_now_ns() < end;)
+		continue;
+
+	/* Taken, again and again. */
+	CHECK_OK(setitimer(ITIMER_REAL, &(struct itimerval){}, NULL));
+	signal(SIGALRM, handler);
+	handled = 0;
+	CHECK_OK(sigprocmask(SIG_UNBLOCK, &set, NULL));
+	t.it_interval.tv_usec = 100;
+	CHECK_OK(setitimer(ITIMER_REAL, &t, NULL));
+	while (handled < 5)
+		continue;
+	CHECK_OK(setitimer(ITIMER_REAL, &(struct itimerval){}, &now));
+	CHECK_EQ(now.it_interval.tv_usec, 100);
+}
