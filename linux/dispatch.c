@@ -10,6 +10,9 @@
  * Calls that read or change the register frame stand in the table as a stub
  * that completes the frame first (TRAP_FULL_FRAME_STUB).
  *
+ * A slot can be changed at any time (syscall_patch): the entry code reads it
+ * once, so a call goes to the old handler or to the new one, and to no other.
+ *
  * A missing call answers ENOSYS.  It is logged once per program: a process
  * remembers what it has tried, and a small filter of (program, call) keeps
  * the next process of the same name quiet.
@@ -18,7 +21,9 @@
 
 #include <nos/counter.h>
 #include <nos/init.h>
+#include <nos/lock.h>
 #include <nos/log.h>
+#include <nos/pte.h>
 #include <nos/string.h>
 #include <nos/task.h>
 
@@ -79,15 +84,35 @@ static long syscall_missing(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 	return -ENOSYS;
 }
 
+/* What the table holds while nothing is patched. */
+syscall_fn syscall_handlers[NR_SYSCALL_SLOTS] __ro_after_init;
+
 static int __init syscall_table_init(void)
 {
 	for (unsigned nr = 0; nr < NR_SYSCALL_SLOTS; nr++) {
 		if (!syscall_table[nr])
 			syscall_table[nr] = syscall_missing;
+		syscall_handlers[nr] = syscall_table[nr];
 	}
 	return 0;
 }
 INIT_STEP(INIT_CORE, syscall_table_init);
+
+syscall_fn syscall_patch(unsigned nr, syscall_fn handler)
+{
+	static struct spinlock lock = SPINLOCK_INIT(RANK_LEAF);
+
+	scoped_spin(&lock);
+	syscall_fn old = READ_ONCE(syscall_table[nr]);
+
+	kernel_store_protected((u64 *)&syscall_table[nr], (u64)handler);
+	return old;
+}
+
+const char *syscall_name(unsigned nr)
+{
+	return nr < NR_SYSCALL_SLOTS ? syscall_names[nr] : NULL;
+}
 
 /* The same call with the frame complete and perhaps changed by a tracer; frame stubs return through
  * the entry code and can't be called from here. */
@@ -99,6 +124,7 @@ long syscall_slow(u64 nr, struct trap_frame *f)
 	nr = f->orig_rax;
 	if (nr >= NR_SYSCALL_SLOTS)
 		return -ENOSYS;
+	syscall_count_slow((unsigned)nr);
 	switch (nr) {
 #define SYSCALL(number, name, ...)
 #define SYSCALL_FRAME(number, name, ...)                                                           \
@@ -109,7 +135,7 @@ long syscall_slow(u64 nr, struct trap_frame *f)
 #undef SYSCALL
 #undef SYSCALL_FRAME
 	default:
-		handler = syscall_table[nr];
+		handler = syscall_handlers[nr];
 	}
 	return handler(f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9);
 }

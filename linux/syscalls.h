@@ -45,3 +45,18 @@
 #include "syscalls.def"
 #undef SYSCALL
 #undef SYSCALL_FRAME
+
+/* ---- dispatch.c ---- */
+extern syscall_fn syscall_handlers[NR_SYSCALL_SLOTS]; /* what it holds while nothing is patched */
+/*
+ * Puts another handler into a slot, at any time, and returns the one before.  Calls that are in the
+ * old handler end there.
+ */
+syscall_fn syscall_patch(unsigned nr, syscall_fn handler);
+const char *syscall_name(unsigned nr); /* NULL: there is no such call */
+
+/* ---- call_count.c ---- */
+/* A handler for every slot: counts, then goes on to syscall_handlers (entry.S). */
+long syscall_counted(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f);
+/* One call that comes another way: of a traced thread. */
+void syscall_count_slow(unsigned nr);

@@ -349,6 +349,7 @@ PROGRAMS = (
     ("eat", "eat", "gcc -O0"),
     ("deep", "deep", "gcc -O0 -w"),
     ("wild", "wild", "gcc -O0"),
+    ("patch", "patch", "gcc -O1 -pthread"),
 )
 
 

@@ -133,6 +133,7 @@ syscall_unknown:
 	jmp syscall_exit
 
 syscall_traced:
+	incq %gs:syscall_slow_exits
 	call trap_frame_complete_here
 	mov %rax, %rdi
 	mov %rsp, %rsi
@@ -141,8 +142,20 @@ syscall_traced:
 	cli
 	jmp user_exit_check
 
+/*
+ * Stands in the table for every handler while calls are counted: the entry code leaves the number in
+ * rax, and the way on is a jump, so that the handler finds the stack as ever.
+ */
+	.globl syscall_counted
+	.type syscall_counted, @function
+syscall_counted:
+	incq %gs:syscall_counts(, %rax, 8)
+	jmp *syscall_handlers(, %rax, 8)
+	.size syscall_counted, . - syscall_counted
+
 /* Work is pending; callee-saved registers are still those of the user. */
 syscall_exit_work:
+	incq %gs:syscall_slow_exits
 	call trap_frame_complete_here
 	mov %rax, FRAME_RAX(%rsp)
 	jmp user_exit_check
@@ -201,6 +214,7 @@ trap_frame_complete:
 syscall_exit_full:
 	.cfi_startproc simple
 	CFI_FRAME_FULL
+	incq %gs:syscall_slow_exits
 	add $8, %rsp
 	mov %rax, FRAME_RAX(%rsp)
 	cli

@@ -278,6 +278,26 @@ void arch_protect_kernel(void)
 	boot_memory_release(init_start, init_end);
 }
 
+/*
+ * Through a second, writable mapping that this CPU makes for the store and takes away again: what is
+ * protected stays so for everyone else.  The window's table is made at the first call, in boot.
+ */
+void kernel_store_protected(u64 *at, u64 value)
+{
+	static u64 window;
+
+	ASSERT(is_aligned((u64)at, 8));
+	if (!window) {
+		window = device_map_next;
+		device_map_next += 2 * PAGE_SIZE;
+	}
+	VERIFY(!kernel_map_page(window, align_down(virt_to_phys(at), PAGE_SIZE),
+				PTE_WRITE | PTE_NX));
+	atomic_store((u64 *)(window + ((u64)at & (PAGE_SIZE - 1))), value);
+	kernel_unmap_page(window);
+	tlb_flush_page(window);
+}
+
 /* ---- this CPU's registers ---- */
 
 void page_table_load(phys_t top)

@@ -54,5 +54,10 @@ void tlb_flush_global(void); /* everything */
 int kernel_map_page(u64 va, phys_t pa, u64 flags) __must_check;
 phys_t kernel_unmap_page(u64 va); /* returns the frame; no TLB flush */
 phys_t kernel_resolve(u64 va); /* 0 if not mapped */
+/*
+ * Stores an aligned word of the kernel that is read-only since the end of the boot (a slot of a
+ * table).  Readers see the old word or the new one.  The caller serialises and stays on this CPU.
+ */
+void kernel_store_protected(u64 *at, u64 value);
 /* A zeroed page for a table: defined by mm; before mm is up arch takes it from boot memory. */
 phys_t page_table_frame_alloc(void);
