@@ -49,6 +49,23 @@ def test_profile_of_nothing():
     check(f"{status} {out} {err}", status and not out and err.count("\n") == 1)
 
 
+def test_m2():
+    """Instructions agree with the benchmark; a fork loads CR3 and misses in the modelled caches."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = folder + "/figures.json"
+        status, _, err = nos("bench", "--meter", "m2", "fork+exit+wait, small process", "--kernel",
+                             KERNEL, "--json", figures)
+        check(f"status {status}: {err}", status == 0)
+        with open(figures, encoding="utf-8") as file:
+            rows = {row["name"].split(": ")[1]: row["figures"][KERNEL]["value"]
+                    for row in json.load(file)["meters"]["m2"]}
+        for name, least, most in (("kernel instructions", 5000, 400000), ("CR3 loads", 2, 20),
+                                  ("entries to the kernel", 3, 10), ("locked operations", 5, 5000),
+                                  ("L1D misses, kernel", 20, 20000),
+                                  ("TLB misses, both levels", 0.1, 2000)):
+            check(f"{name}: {rows.get(name)}", least <= rows.get(name, 0) <= most)
+
+
 def main():
     passed = failed = 0
     for name, test in list(globals().items()):
