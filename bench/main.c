@@ -16,8 +16,9 @@
 #include <setjmp.h>
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <time.h>
 
-enum { MAX_BATCHES = 64, NR_BUCKETS = 40 };
+enum { MAX_BATCHES = 64, NR_BUCKETS = 40, SETTLE_NS = 8000000 };
 
 extern const struct bench __start_benches[], __stop_benches[];
 
@@ -26,8 +27,30 @@ static bool counting;
 static jmp_buf give_up;
 static char why[128], extra[1024];
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * Sleeps until the clock shows a multiple of SETTLE_NS, so that what is timed
+ * starts with the same credit at the scheduler, and as far from its next
+ * interruption, each time: which of two processes runs first depends on that.
+ */
+static void settle(void)
+{
+	uint64_t at = (now_ns() / SETTLE_NS + 2) * SETTLE_NS;
+	struct timespec t = { (time_t)(at / 1000000000), (long)(at % 1000000000) };
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
 void bench_start(void)
 {
+	settle();
 	if (counting)
 		counters_before();
 	MARK(MARK_START);

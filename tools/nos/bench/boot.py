@@ -9,7 +9,8 @@ from cli import Failure
 LEAN = ("lsm=capability", "apparmor=0", "init_on_alloc=0", "mitigations=off", "audit=0",
         "norandmaps")
 # rdtsc ticks once per guest instruction; string instructions as on any processor.
-COUNTING = ("-accel", "tcg", "-icount", "shift=0,sleep=off")
+COUNTING = ("-accel", "tcg", "-icount", "shift=0,sleep=off", "-seed", "1",
+            "-rtc", "clock=vm,base=2026-01-01T00:00:00")
 CPU = "max,-erms,-fsrm,-pku"
 
 

@@ -1,0 +1,22 @@
+/*
+ * Between the benchmarks on the host, which see libc's headers, and platform.c,
+ * which sees the kernel's.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#define NATIVE_CPUS 8
+
+/* The program will have so many threads at work. */
+void native_start(unsigned nr_threads);
+/* The calling thread is this CPU from now on. */
+void native_thread_start(unsigned cpu);
+
+void *native_page_alloc(void);
+void native_page_free(void *p);
+/* Memory that the page allocator has handed out since the first call. */
+size_t native_bytes_in_use(void);
+
+void native_mutex_lock(void);
+void native_mutex_unlock(void);
