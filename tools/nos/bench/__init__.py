@@ -194,7 +194,7 @@ def measure(arguments, meter, suites):
     for line in table.lines(module.TITLE, rows):
         print(line)
     runs = history.load()
-    for line in table.summary(rows, history.last(runs, meter, arguments.linux, rows)):
+    for line in table.summary(rows, history.last(runs, meter, rows), meter):
         print(line)
     history.append(meter, arguments.linux, rows)
     return rows

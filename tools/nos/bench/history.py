@@ -39,7 +39,7 @@ def load():
     return runs
 
 
-def last(runs, meter, linux, rows):
+def last(runs, meter, rows):
     """The earlier figures of these rows: of each its last one, by the same meter."""
     found, newest = {}, None
     wanted = {row.name for row in rows if row.value("nos") is not None}

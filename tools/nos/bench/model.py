@@ -64,6 +64,7 @@ class Row:
     unit: str = ""
     budget: float | None = None
     more_is_better: bool = False
+    paired: float | None = None  # the ratio, where it is not that of the figures
 
     def value(self, column):
         figure = self.figures.get(column)
@@ -75,6 +76,8 @@ class Row:
 
     def ratio(self):
         """Our cost beside the reference's: below 1 we are better."""
+        if self.paired:
+            return self.paired
         ours, theirs = self.value("nos"), self.value(self.reference())
         if not ours or not theirs:
             return None

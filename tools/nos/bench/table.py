@@ -1,7 +1,8 @@
 """The table of a measurement, as text."""
 from bench.model import geometric_mean
 
-SLOWER = 0.03  # more than that is said
+# What has moved by more since the last run is said; times on a shared machine move by themselves.
+NOTABLE = {"m1": 0.03, "m2": 0.03, "m3": 0.15, "m4": 0.3, "m5": 0.03}
 
 
 def number(value):
@@ -38,21 +39,34 @@ def columns(rows):
 TITLES = {"linux": "Linux", "nos": "NOS"}
 
 
-def has_spread(rows):
-    return any(figure.high is not None for row in rows for figure in row.figures.values())
-
-
 def spread(row):
     """How far the runs of either column lie apart, in percent of the figure."""
     widths = [f"{TITLES.get(name, name)} ±{50 * (f.high - f.low) / f.value:.0f} %"
-              for name, f in row.figures.items() if f.high is not None and f.value]
+              for name, f in row.figures.items()
+              if f.high is not None and f.high != f.low and f.value]
     return ", ".join(widths)
 
 
 def lines(title, rows):
-    """The table of one meter."""
-    names = columns(rows)
+    """The table of one meter; suites with other columns get a head of their own."""
     width = max([len(row.name) for row in rows] + [24]) + 1
+    for suites in grouped(rows):
+        yield from lines_of(title, suites, width)
+
+
+def grouped(rows):
+    """Lists of rows: suites one after the other that have the same columns."""
+    groups = []
+    for row in rows:
+        if not groups or columns(groups[-1][-1:]) != columns([row]) and \
+                groups[-1][-1].suite != row.suite:
+            groups.append([])
+        groups[-1].append(row)
+    return groups
+
+
+def lines_of(title, rows, width):
+    names = columns(rows)
     cells = [max(12, len(TITLES.get(name, name)) + 2) for name in names]
     text = f"{title:{width}}"
     text += "".join(f"{TITLES.get(name, name):>{cell}}" for name, cell in zip(names, cells))
@@ -67,8 +81,7 @@ def lines(title, rows):
         ratio = row.ratio()
         text += f"{f'{ratio:.2f}' if ratio else '':>8}"
         text += f"{number(row.budget) if row.budget is not None else '':>11}"
-        said = verdict(row) or spread(row)
-        yield (text + "  " + said).rstrip()
+        yield (text + "  " + (verdict(row) or spread(row))).rstrip()
 
 
 def worst(rows):
@@ -77,7 +90,7 @@ def worst(rows):
     return max(with_ratio, key=lambda row: row.ratio()) if with_ratio else None
 
 
-def summary(rows, before):
+def summary(rows, before, meter):
     """Lines after the table: mean, worst row, budgets, what got slower."""
     ratios = [row.ratio() for row in rows if row.ratio()]
     if ratios:
@@ -88,36 +101,32 @@ def summary(rows, before):
     if judged:
         met = sum(row.value("nos") <= row.budget for row in judged)
         yield f"{met} budgets met, {len(judged) - met} missed"
-    yield from compared(rows, before)
+    if before:
+        yield from compared(rows, before, NOTABLE.get(meter, 0.03))
 
 
-def changes(rows, before):
-    """[(row, earlier value, change)] of rows that moved since `before`."""
+def changes(rows, before, notable):
+    """[(row, earlier value, change for the worse)] of rows that moved since `before`."""
     moved = []
     for row in rows:
-        value, earlier = row.value("nos"), (before or {}).get("rows", {}).get(row.name, {}).get("nos")
-        if value is None or not earlier:
+        value, earlier = row.value("nos"), before["rows"].get(row.name, {}).get("nos")
+        if not value or not earlier:
             continue
-        change = value / earlier - 1
-        if row.more_is_better:
-            change = -change
-        if abs(change) > SLOWER:
-            moved.append((row, earlier, change))
+        worse = earlier / value - 1 if row.more_is_better else value / earlier - 1
+        if not -notable <= worse <= notable:
+            moved.append((row, earlier, worse))
     return sorted(moved, key=lambda entry: -entry[2])
 
 
-def compared(rows, before):
-    if not before:
-        return
+def compared(rows, before, notable):
     when = f"{before['date'][:16].replace('T', ' ')} ({before['commit']})"
-    moved = changes(rows, before)
-    slower = [entry for entry in moved if entry[2] > 0]
-    faster = [entry for entry in moved if entry[2] < 0]
+    moved = changes(rows, before, notable)
     if not moved:
-        yield f"nothing moved by more than {SLOWER:.0%} since {when}"
-    for text, entries in (("slower", slower), ("better", faster[::-1])):
+        yield f"nothing moved by more than {notable:.0%} since {when}"
+    for text, entries in (("slower", [entry for entry in moved if entry[2] > 0]),
+                          ("better", [entry for entry in moved[::-1] if entry[2] < 0])):
         if entries:
             yield f"{text} than at {when}:"
-        for row, earlier, change in entries:
-            yield (f"  {row.name}: {number(earlier)} -> {number(row.value('nos'))} "
-                   f"({change:+.0%})")
+        for row, earlier, _ in entries:
+            value = row.value("nos")
+            yield f"  {row.name}: {number(earlier)} -> {number(value)} ({value / earlier - 1:+.0%})"
