@@ -856,6 +856,31 @@ u64 dentry_reclaim(u64 nr)
 	return freed;
 }
 
+/* An unused dentry of sb that is cached, with a second reference; NULL. */
+static struct dentry *find_unused(const struct super_block *sb)
+{
+	struct dentry *d;
+
+	scoped_spin(&lru_lock);
+	list_for_each(d, &lru, lru)
+		if (d->sb == sb && (READ_ONCE(d->flags) & DENTRY_HASHED) &&
+		    atomic_cas(&d->refs.count, 1u, 2u))
+			return d;
+	return NULL;
+}
+
+void dentry_evict_super(const struct super_block *sb)
+{
+	struct dentry *d;
+
+	while ((d = find_unused(sb))) {
+		if (dentry_unhash(d, true))
+			dentry_free(d);
+		else
+			dentry_put(d);
+	}
+}
+
 void dentry_cache_init(void)
 {
 	static const struct slab_cache_info info = { .name = "dentry",

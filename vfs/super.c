@@ -101,6 +101,8 @@ void super_put(struct super_block *sb)
 		(void)sb->ops->sync(sb, true);
 	if (sb->root) {
 		super_drop_tree(sb->root);
+		if (sb->dentry_ops)
+			dentry_evict_super(sb);
 		dentry_put(sb->root);
 		sb->root = NULL;
 	}

@@ -1,4 +1,4 @@
-/* What unit tests of vfs stand on: a tmpfs to work in, and on the host the services below and above. */
+/* What unit tests of vfs include. */
 #pragma once
 
 #include "internal.h"
@@ -8,8 +8,4 @@
 #include <linux/stat.h>
 #include <nos/init.h>
 #include <nos/test.h>
-
-extern struct path world_root; /* the root of names */
-/* A fresh directory as the working directory; what was made in it is gone afterwards. */
-void world_enter(void);
-void world_leave(void);
+#include <nos/test_world.h>

@@ -56,21 +56,22 @@ u64 process_fsize_limit(void)
 {
 	return U64_MAX;
 }
-void page_cache_init(struct page_cache *c, const struct page_cache_ops *ops, void *owner, u64 *size)
+__weak void page_cache_init(struct page_cache *c, const struct page_cache_ops *ops, void *owner,
+			    u64 *size)
 {
 	*c = (struct page_cache){ .ops = ops, .owner = owner, .size = size };
 }
-void page_cache_fini(struct page_cache *c)
+__weak void page_cache_fini(struct page_cache *c)
 {
 }
-void page_cache_truncate(struct page_cache *c, u64 start, u64 end)
+__weak void page_cache_truncate(struct page_cache *c, u64 start, u64 end)
 {
 }
-void memory_stats_read(struct memory_stats *s)
+__weak void memory_stats_read(struct memory_stats *s)
 {
 	*s = (struct memory_stats){ .total = 16384 };
 }
-void *page_alloc(unsigned order, u32 flags)
+__weak void *page_alloc(unsigned order, u32 flags)
 {
 	return calloc(1, PAGE_SIZE << order);
 }
@@ -92,6 +93,9 @@ static void host_start(void)
 			VERIFY(!s->run());
 	for (const struct init_step *s = __start_init_steps; s < __stop_init_steps; s++)
 		if (s->level == INIT_SUBSYSTEM)
+			VERIFY(!s->run());
+	for (const struct init_step *s = __start_init_steps; s < __stop_init_steps; s++)
+		if (s->level == INIT_FS)
 			VERIFY(!s->run());
 	VERIFY(!vfs_mount_root(&namespace, &context));
 }

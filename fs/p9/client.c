@@ -319,6 +319,18 @@ static int negotiate(struct p9_client *c, u32 msize)
 	return err;
 }
 
+static void client_free(struct p9_client *c)
+{
+	while (c->free_requests) {
+		struct p9_request *r = c->free_requests;
+
+		c->free_requests = r->next_free;
+		request_release(r);
+	}
+	kfree(c->free_fids);
+	kfree(c);
+}
+
 struct p9_client *p9_client_create(const char *tag, u32 msize)
 {
 	struct channel *channel = channel_take(tag);
@@ -339,10 +351,9 @@ struct p9_client *p9_client_create(const char *tag, u32 msize)
 			err = negotiate(c, msize);
 	}
 	if (err) {
-		channel_release(channel);
 		if (c)
-			kfree(c->free_fids);
-		kfree(c);
+			client_free(c);
+		channel_release(channel);
 		return err_ptr(err);
 	}
 	return c;
@@ -354,14 +365,7 @@ void p9_client_destroy(struct p9_client *c)
 	while (atomic_load(&c->nr_detached))
 		thread_yield();
 	channel_release(c->channel);
-	while (c->free_requests) {
-		struct p9_request *r = c->free_requests;
-
-		c->free_requests = r->next_free;
-		request_release(r);
-	}
-	kfree(c->free_fids);
-	kfree(c);
+	client_free(c);
 }
 
 int p9_attach(struct p9_client *c, u32 fid, const char *aname, struct p9_qid *qid)

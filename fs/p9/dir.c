@@ -34,10 +34,40 @@ static int lookup(struct inode *dir, struct dentry *d)
 	return 0;
 }
 
-/* A name on a share that others change holds for one lookup only. */
+/*
+ * Asks the host whether d still names what it did, and fetches the attributes again if so.  The dentry
+ * of a directory that is still there must stay: mounts lie on it, and names below it.
+ */
 static bool revalidate(struct dentry *d)
 {
-	return d->parent == d;
+	char name[NAME_MAX + 1];
+	struct dentry *parent;
+	struct p9_qid qid;
+	size_t len;
+	u32 fid;
+	int err;
+
+	if (d->parent == d)
+		return true;
+	spin_lock(&d->lock);
+	parent = d->parent;
+	dentry_get(parent);
+	len = d->name_len;
+	memcpy(name, d->name, len);
+	spin_unlock(&d->lock);
+
+	struct p9_client *c = p9_client_of(parent->inode);
+
+	fid = p9_fid_allocate(c);
+	err = p9_walk(c, p9_inode(parent->inode)->fid, fid, name, len, &qid);
+	dentry_put(parent);
+	if (err)
+		return err == -ENOENT && !d->inode;
+	p9_clunk(c, fid);
+	/* A number may come back as something else. */
+	return d->inode && d->inode->ino == qid.path &&
+	       ((d->inode->mode & S_IFMT) == S_IFDIR) == !!(qid.type & P9_QID_DIR) &&
+	       p9_inode_refresh(d->inode) == 0;
 }
 
 /* After something was made in dir under d's name. */

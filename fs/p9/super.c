@@ -102,11 +102,13 @@ int p9_inode_refresh(struct inode *i)
 	return 0;
 }
 
-static struct p9_inode *find_locked(struct p9_mount *m, u64 path)
+/* The host may give the number of a file that is gone to one of another kind. */
+static struct p9_inode *find_locked(struct p9_mount *m, const struct p9_attributes *a)
 {
-	struct p9_inode *p = m->hash[hash_slot(path)];
+	struct p9_inode *p = m->hash[hash_slot(a->qid.path)];
 
-	while (p && !(p->inode.ino == path && ref_get_unless_zero(&p->inode.refs)))
+	while (p && !(p->inode.ino == a->qid.path && S_IFMT_(p->inode.mode) == S_IFMT_(a->mode) &&
+		      ref_get_unless_zero(&p->inode.refs)))
 		p = p->hash_next;
 	return p;
 }
@@ -149,7 +151,7 @@ struct inode *p9_inode_install(struct super_block *sb, u32 fid, const struct p9_
 	struct p9_inode *found;
 
 	spin_lock(&m->lock);
-	found = find_locked(m, a->qid.path);
+	found = find_locked(m, a);
 	spin_unlock(&m->lock);
 	if (!found) {
 		p = inode_new(sb, a);
@@ -159,7 +161,7 @@ struct inode *p9_inode_install(struct super_block *sb, u32 fid, const struct p9_
 		}
 		p->fid = fid;
 		spin_lock(&m->lock);
-		found = find_locked(m, a->qid.path);
+		found = find_locked(m, a);
 		if (!found) {
 			struct p9_inode **slot = &m->hash[hash_slot(a->qid.path)];
 

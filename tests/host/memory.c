@@ -58,6 +58,14 @@ __weak bool user_fault_is_disabled(void)
 	return false;
 }
 
+__weak void user_fault_disable(void)
+{
+}
+
+__weak void user_fault_enable(void)
+{
+}
+
 __weak void file_get_for_mapping(struct file *f)
 {
 }

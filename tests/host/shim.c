@@ -92,6 +92,43 @@ __weak void thread_yield(void)
 	sched_yield();
 }
 
+/* A sleeper is a thread of the host that looks at its state again and again. */
+__weak void thread_set_state(enum thread_state state)
+{
+	atomic_xchg(&current_thread->state, (u8)state);
+}
+
+__weak void thread_block(void)
+{
+	while (atomic_load(&current_thread->state) != THREAD_RUNNABLE)
+		sched_yield();
+}
+
+__weak bool thread_block_until(u64 deadline_ns)
+{
+	while (atomic_load(&current_thread->state) != THREAD_RUNNABLE) {
+		if (clock_monotonic_ns() >= deadline_ns) {
+			atomic_store(&current_thread->state, THREAD_RUNNABLE);
+			return true;
+		}
+		sched_yield();
+	}
+	return false;
+}
+
+__weak bool thread_wake_mask(struct thread *t, u32 mask)
+{
+	u8 state = atomic_load(&t->state);
+
+	return state != THREAD_RUNNABLE && (mask & bit(state)) &&
+	       atomic_cas(&t->state, state, THREAD_RUNNABLE);
+}
+
+__weak bool thread_wake_sync(struct thread *t)
+{
+	return thread_wake(t);
+}
+
 /* ---- locks ---- */
 
 static void word_lock(u64 *word)
@@ -420,6 +457,7 @@ __weak bool cpu_random_u64(u64 *value)
 
 extern const struct unit_test __start_unit_tests[], __stop_unit_tests[];
 static u32 nr_failures;
+__weak const bool unit_test_is_fatal; /* a fuzzer's: the first failure ends the run */
 
 void unit_test_fail(const char *file, int line, const char *format, ...)
 {
@@ -431,6 +469,8 @@ void unit_test_fail(const char *file, int line, const char *format, ...)
 	va_end(args);
 	atomic_add(&nr_failures, 1);
 	log_write(LOG_ERR, "%s:%d: %s", file, line, text);
+	if (unit_test_is_fatal)
+		abort();
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,428 @@
+/*
+ * The 9P file system from mount to unmount on a server in memory: all messages, both cachings, what
+ * the host changes behind our back, replies that lie, and each allocation failing in turn.
+ */
+/* needs: fs/p9/server_test.c fs/p9/client.c fs/p9/dir.c fs/p9/file.c fs/p9/super.c fs/p9/ahead.c
+ vfs/channel.c core/wait.c core/iobuf.c vfs/dentry.c vfs/inode.c vfs/super.c vfs/walk.c vfs/path.c
+ vfs/mount.c vfs/mount_show.c vfs/name.c vfs/attr.c vfs/file.c vfs/fd_table.c vfs/rw.c vfs/lock.c
+ vfs/notify.c vfs/text.c vfs/char_device.c vfs/copy.c vfs/world_test.c fs/tmpfs/tmpfs.c
+ fs/tmpfs/file.c fs/tmpfs/xattr.c fs/tmpfs/shmem.c tests/host/memory.c mm/page_cache.c mm/lru.c
+ mm/folio_lock.c mm/rmap.c mm/page_alloc.c mm/fault_injection_test.c */
+#include <nos/errno.h>
+#include <nos/file.h>
+#include <nos/init.h>
+#include <nos/name.h>
+#include <nos/slab.h>
+#include <nos/string.h>
+#include <nos/test.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/stat.h>
+
+#include "test_server.h"
+
+#include <nos/test_world.h>
+
+static void mount_server(const char *options)
+{
+	struct path p;
+
+	world_enter();
+	test_server_start();
+	VERIFY(!vfs_mkdir_at(AT_FDCWD, "m", 0755));
+	VERIFY(!path_lookup(AT_FDCWD, "m", 0, &p));
+	EXPECT_EQ(vfs_mount(TEST_SERVER, &p, "9p", 0, options), 0);
+	path_put(&p);
+}
+
+static void umount_server(void)
+{
+	struct path p;
+
+	EXPECT_EQ(path_lookup(AT_FDCWD, "m", 0, &p), 0);
+	EXPECT_EQ(vfs_umount(&p, 0), 0);
+	path_put(&p);
+	rcu_barrier();
+	EXPECT_EQ(test_server.nr_fids, 0); /* each was given back */
+	world_leave();
+}
+
+static int put_text(const char *name, const char *text, u32 flags)
+{
+	struct file *f = file_open_at(AT_FDCWD, name, O_WRONLY | flags, 0644, 0);
+	u64 pos = 0;
+	ssize_t n;
+
+	if (is_err(f))
+		return (int)ptr_err(f);
+	n = file_write_kernel(f, text, strlen(text), &pos);
+	file_put(f);
+	return n == (ssize_t)strlen(text) ? 0 : n < 0 ? (int)n : -EIO;
+}
+
+/* The file's bytes as a string; the length or −errno. */
+static ssize_t get_text(const char *name, char *to, size_t size)
+{
+	struct file *f = file_open_at(AT_FDCWD, name, O_RDONLY, 0, 0);
+	ssize_t n;
+
+	to[0] = '\0';
+	if (is_err(f))
+		return ptr_err(f);
+	n = file_read_kernel(f, to, size - 1, 0);
+	if (n >= 0)
+		to[n] = '\0';
+	file_put(f);
+	return n;
+}
+
+static void expect_text(const char *name, const char *want)
+{
+	char text[64];
+
+	EXPECT_EQ(get_text(name, text, sizeof(text)), strlen(want));
+	EXPECT(!strcmp(text, want));
+}
+
+static int exists(const char *name)
+{
+	struct stat_info s;
+
+	return vfs_stat_at(AT_FDCWD, name, AT_SYMLINK_NOFOLLOW, 0, &s);
+}
+
+struct listing {
+	struct dir_context context;
+	u32 nr, room;
+	char text[512];
+};
+
+static bool list_add(struct dir_context *c, const char *name, u32 len, u64 ino, u8 type, u64 next)
+{
+	struct listing *l = container_of(c, struct listing, context);
+	size_t at = strlen(l->text);
+
+	if (l->nr == l->room)
+		return false;
+	EXPECT(at + len + 2 < sizeof(l->text));
+	memcpy(l->text + at, name, len);
+	memcpy(l->text + at + len, " ", 2);
+	l->nr++;
+	return true;
+}
+
+/* The names of a directory, `room` at a time; −errno. */
+static int list(const char *name, u32 room, char *to, size_t size)
+{
+	struct file *f = file_open_at(AT_FDCWD, name, O_RDONLY | O_DIRECTORY, 0, 0);
+	struct listing l = { .context = { list_add }, .room = room };
+	int err = 0;
+
+	if (is_err(f))
+		return (int)ptr_err(f);
+	do {
+		l.nr = 0;
+		err = f->ops->iterate(f, &l.context);
+	} while (!err && l.nr == room);
+	file_put(f);
+	string_copy(to, l.text, size);
+	return err;
+}
+
+static void use_every_message(void)
+{
+	char text[128];
+	struct stat_info s;
+	struct fs_stats stats;
+	struct path p;
+
+	EXPECT_EQ(put_text("m/f", "hello", O_CREAT | O_EXCL), 0);
+	EXPECT_EQ(put_text("m/f", "hello", O_CREAT | O_EXCL), -EEXIST);
+	expect_text("m/f", "hello");
+	EXPECT_EQ(put_text("m/f", "J", 0), 0);
+	expect_text("m/f", "Jello");
+	EXPECT_EQ(put_text("m/f", "w", O_APPEND), 0);
+	expect_text("m/f", "Jellow");
+	EXPECT_EQ(put_text("m/f", "x", O_TRUNC), 0);
+	expect_text("m/f", "x");
+	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m/d", 0755), 0);
+	EXPECT_EQ(vfs_symlink_at("../f", AT_FDCWD, "m/d/l"), 0);
+	expect_text("m/d/l", "x");
+	EXPECT_EQ(vfs_readlink_at(AT_FDCWD, "m/d/l", text, sizeof(text)), 4);
+	EXPECT_EQ(vfs_mknod_at(AT_FDCWD, "m/null", S_IFCHR | 0666, make_dev(1, 3)), 0);
+	EXPECT_EQ(vfs_stat_at(AT_FDCWD, "m/null", 0, 0, &s), 0);
+	EXPECT_EQ(s.mode, S_IFCHR | 0644);
+	EXPECT_EQ(vfs_link_at(AT_FDCWD, "m/f", AT_FDCWD, "m/g", 0), 0);
+	EXPECT_EQ(vfs_stat_at(AT_FDCWD, "m/g", 0, 0, &s), 0);
+	EXPECT_EQ(s.nlink, 2);
+	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "m/g", AT_FDCWD, "m/d/h", 0), 0);
+	EXPECT_EQ(exists("m/g"), -ENOENT);
+	expect_text("m/d/h", "x");
+	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "m/f", AT_FDCWD, "m/d", RENAME_EXCHANGE), -EINVAL);
+	EXPECT_EQ(path_lookup(AT_FDCWD, "m/f", 0, &p), 0);
+	EXPECT_EQ(vfs_truncate(&p, 3), 0);
+	EXPECT_EQ(vfs_set_xattr(&p, "user.a", "value", 5, 0), 0);
+	EXPECT_EQ(vfs_get_xattr(&p, "user.a", text, sizeof(text)), 5);
+	EXPECT_EQ(vfs_get_xattr(&p, "user.a", text, 3), -ERANGE);
+	EXPECT_EQ(vfs_get_xattr(&p, "user.b", text, sizeof(text)), -ENODATA);
+	EXPECT_EQ(vfs_set_xattr(&p, "user.a", NULL, 0, 0), 0);
+	EXPECT_EQ(vfs_statfs(&p, &stats), 0);
+	EXPECT_EQ(stats.name_max, 255);
+	path_put(&p);
+	EXPECT_EQ(vfs_stat_at(AT_FDCWD, "m/f", 0, 0, &s), 0);
+	EXPECT_EQ(s.size, 3);
+	EXPECT_EQ(list("m/d", 8, text, sizeof(text)), 0);
+	EXPECT(!strcmp(text, "l h "));
+	EXPECT_EQ(list("m", 1, text, sizeof(text)), 0);
+	EXPECT(!strcmp(text, "f d null "));
+	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/d", AT_REMOVEDIR), -ENOTEMPTY);
+	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/d/l", 0), 0);
+	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/d/h", 0), 0);
+	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/d", AT_REMOVEDIR), 0);
+	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/f", 0), 0);
+	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/null", 0), 0);
+}
+
+TEST(p9_every_message_with_no_cache)
+{
+	mount_server("trans=virtio,version=9p2000.L,cache=none");
+	use_every_message();
+	umount_server();
+}
+
+TEST(p9_every_message_with_a_loose_cache)
+{
+	mount_server("cache=loose,msize=8192,aname=/");
+	use_every_message();
+	umount_server();
+}
+
+/* A share that others change: names come, go and become something else; what stayed keeps its place. */
+TEST(p9_what_the_host_changes)
+{
+	struct path p, again;
+	char text[64];
+
+	mount_server("cache=none");
+	EXPECT_EQ(exists("m/a"), -ENOENT);
+	test_server_put("a", "one");
+	expect_text("m/a", "one");
+	test_server_put("a", "three");
+	expect_text("m/a", "three");
+	test_server_put("a", NULL);
+	EXPECT_EQ(exists("m/a"), -ENOENT);
+	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m/d", 0755), 0);
+	EXPECT_EQ(put_text("m/d/f", "deep", O_CREAT), 0);
+	EXPECT_EQ(path_lookup(AT_FDCWD, "m/d", 0, &p), 0);
+	expect_text("m/d/f", "deep");
+	EXPECT_EQ(path_lookup(AT_FDCWD, "m/d", 0, &again), 0);
+	EXPECT(p.dentry == again.dentry);
+	path_put(&again);
+	EXPECT_EQ(vfs_mount("t", &p, "tmpfs", 0, ""), 0);
+	EXPECT_EQ(exists("m/d/f"), -ENOENT);
+	EXPECT_EQ(put_text("m/d/g", "above", O_CREAT), 0);
+	expect_text("m/d/g", "above");
+	EXPECT_EQ(path_lookup(AT_FDCWD, "m/d", 0, &again), 0);
+	EXPECT_EQ(vfs_umount(&again, 0), 0);
+	path_put(&again);
+	path_put(&p);
+	expect_text("m/d/f", "deep");
+	/* A directory that was another's: what was known below it goes with the mount at the latest. */
+	test_server_put("e", "x");
+	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "m/d", AT_FDCWD, "m/old", 0), 0);
+	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m/d", 0755), 0);
+	EXPECT_EQ(exists("m/d/f"), -ENOENT);
+	expect_text("m/old/f", "deep");
+	test_server_put("old", "now a file");
+	EXPECT_EQ(get_text("m/old/f", text, sizeof(text)), -ENOTDIR);
+	umount_server();
+}
+
+static int try_mount(const char *source, const char *options)
+{
+	struct path p;
+	int err;
+
+	VERIFY(!path_lookup(AT_FDCWD, "m", 0, &p));
+	err = vfs_mount(source, &p, "9p", 0, options);
+	path_put(&p);
+	return err;
+}
+
+TEST(p9_mounts_that_fail)
+{
+	static const char *const options[] = { "trans=tcp",     "version=9p2000.u",
+					       "msize=100",     "msize=many",
+					       "cache=fscache", "nonsense",
+					       "cache=loose,x", "msize=" };
+
+	world_enter();
+	test_server_start();
+	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m", 0755), 0);
+	EXPECT_EQ(try_mount("no-such-server", ""), -ENOENT);
+	for (u32 n = 0; n < ARRAY_SIZE(options); n++)
+		EXPECT_EQ(try_mount(TEST_SERVER, options[n]), -EINVAL);
+	test_server.fail = P9_TVERSION;
+	EXPECT_EQ(try_mount(TEST_SERVER, ""), -EIO);
+	test_server.fail = P9_TATTACH;
+	EXPECT_EQ(try_mount(TEST_SERVER, ""), -EIO);
+	test_server.fail = P9_TGETATTR;
+	EXPECT_EQ(try_mount(TEST_SERVER, ""), -EIO);
+	test_server_start();
+	EXPECT_EQ(try_mount(TEST_SERVER, ",,cache=none,"), 0);
+	EXPECT_EQ(try_mount(TEST_SERVER, ""), -EBUSY); /* one mount a channel */
+	umount_server();
+}
+
+/* Each message fails in turn; nothing is left behind, and no error is taken for success. */
+TEST(p9_each_message_fails)
+{
+	static const u8 types[] = { P9_TWALK,    P9_TGETATTR,   P9_TSETATTR,    P9_TLOPEN,
+				    P9_TLCREATE, P9_TMKDIR,     P9_TMKNOD,      P9_TSYMLINK,
+				    P9_TLINK,    P9_TRENAMEAT,  P9_TUNLINKAT,   P9_TREADLINK,
+				    P9_TREADDIR, P9_TREAD,      P9_TWRITE,      P9_TSTATFS,
+				    P9_TFSYNC,   P9_TXATTRWALK, P9_TXATTRCREATE };
+	struct fs_stats stats;
+	char text[64];
+	struct path p;
+
+	for (u32 n = 0; n < 2 * ARRAY_SIZE(types); n++) {
+		u32 type = types[n / 2];
+
+		mount_server(n % 2 ? "cache=none" : "cache=loose");
+		EXPECT_EQ(put_text("m/f", "old", O_CREAT), 0);
+		EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m/d", 0755), 0);
+		EXPECT_EQ(vfs_symlink_at("f", AT_FDCWD, "m/l"), 0);
+		VERIFY(!path_lookup(AT_FDCWD, "m/f", 0, &p));
+		test_server.fail = type;
+		EXPECT_EQ(put_text("m/n", "new", O_CREAT) == 0,
+			  type != P9_TWALK && type != P9_TLCREATE && type != P9_TGETATTR &&
+				  type != P9_TLOPEN && type != P9_TWRITE);
+		(void)get_text("m/f", text, sizeof(text));
+		(void)get_text("m/l", text, sizeof(text));
+		EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m/e", 0755) == 0,
+			  type != P9_TMKDIR && type != P9_TWALK && type != P9_TGETATTR);
+		(void)vfs_mknod_at(AT_FDCWD, "m/c", S_IFIFO | 0600, 0);
+		(void)vfs_symlink_at("f", AT_FDCWD, "m/s");
+		(void)vfs_link_at(AT_FDCWD, "m/f", AT_FDCWD, "m/g", 0);
+		(void)vfs_rename_at(AT_FDCWD, "m/f", AT_FDCWD, "m/d/f", 0);
+		(void)vfs_truncate(&p, 1);
+		(void)vfs_set_xattr(&p, "user.a", "value", 5, 0);
+		(void)vfs_get_xattr(&p, "user.a", text, sizeof(text));
+		(void)vfs_list_xattr(&p, text, sizeof(text));
+		(void)vfs_statfs(&p, &stats);
+		(void)list("m", 3, text, sizeof(text));
+		(void)vfs_unlink_at(AT_FDCWD, "m/l", 0);
+		(void)vfs_unlink_at(AT_FDCWD, "m/e", AT_REMOVEDIR);
+		path_put(&p);
+		test_server.fail = 0;
+		umount_server();
+	}
+}
+
+/* What a reply may lie about: sizes, counts, types, tags. */
+static u32 lie_at;
+static u8 lie_value;
+
+static void lie(u8 *reply, u32 *len, u32 room)
+{
+	if (lie_at < *len)
+		reply[lie_at] = lie_value;
+	else
+		*len -= min(*len, lie_at % 16); /* cut short */
+}
+
+TEST(p9_replies_that_lie)
+{
+	static const u8 values[] = { 0, 1, 0x7f, 0xff };
+	struct fs_stats stats;
+	char text[64];
+	struct path p;
+
+	/* A grace period for each takes its time in the kernel. */
+#ifdef NOS_HOST
+	const u32 step = 1;
+#else
+	const u32 step = 7;
+#endif
+	for (u32 n = 0; n < 64 * ARRAY_SIZE(values); n += step) {
+		mount_server(n % 2 ? "cache=none" : "cache=loose");
+		EXPECT_EQ(put_text("m/f", "old", O_CREAT), 0);
+		EXPECT_EQ(vfs_symlink_at("f", AT_FDCWD, "m/l"), 0);
+		VERIFY(!path_lookup(AT_FDCWD, "m/f", 0, &p));
+		lie_at = n / ARRAY_SIZE(values);
+		lie_value = values[n % ARRAY_SIZE(values)];
+		test_server.tamper = lie;
+		(void)get_text("m/f", text, sizeof(text));
+		(void)get_text("m/l", text, sizeof(text));
+		(void)put_text("m/f", "new", O_TRUNC);
+		(void)list("m", 8, text, sizeof(text));
+		(void)vfs_get_xattr(&p, "user.a", text, sizeof(text));
+		(void)vfs_statfs(&p, &stats);
+		(void)vfs_mkdir_at(AT_FDCWD, "m/d", 0755);
+		(void)vfs_unlink_at(AT_FDCWD, "m/l", 0);
+		test_server.tamper = NULL;
+		path_put(&p);
+		test_server.nr_fids = 0; /* the server's count went with its lies */
+		VERIFY(!path_lookup(AT_FDCWD, "m", 0, &p));
+		EXPECT_EQ(vfs_umount(&p, 0), 0);
+		path_put(&p);
+		rcu_barrier();
+		world_leave();
+	}
+}
+
+static void some_messages(void)
+{
+	char text[64];
+	struct path p;
+
+	if (try_mount(TEST_SERVER, "cache=loose"))
+		return;
+	(void)vfs_mkdir_at(AT_FDCWD, "m/d", 0755);
+	(void)put_text("m/d/f", "text", O_CREAT);
+	(void)get_text("m/d/f", text, sizeof(text));
+	(void)vfs_symlink_at("d/f", AT_FDCWD, "m/l");
+	(void)get_text("m/l", text, sizeof(text));
+	(void)list("m/d", 8, text, sizeof(text));
+	(void)vfs_rename_at(AT_FDCWD, "m/d/f", AT_FDCWD, "m/f", 0);
+	while (!path_lookup(AT_FDCWD, "m", 0, &p)) {
+		int err = vfs_umount(&p, 0);
+
+		path_put(&p);
+		if (err != -ENOMEM)
+			break;
+	}
+}
+
+TEST(p9_every_allocation_may_fail)
+{
+	world_enter();
+	test_server_start();
+	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m", 0755), 0);
+	TEST_EACH_ALLOCATION_FAILING(test_server_start(); some_messages());
+	world_leave();
+}
+
+/* Names ahead: a program that lists a directory and then asks for each name. */
+TEST(p9_names_are_fetched_ahead)
+{
+	char name[32], text[512];
+	u32 before;
+
+	mount_server("cache=loose");
+	for (u32 n = 0; n < 20; n++) {
+		snprintf(name, sizeof(name), "file-%u", n);
+		test_server_put(name, "text");
+	}
+	EXPECT_EQ(list("m", 100, text, sizeof(text)), 0);
+	for (u32 n = 0; n < 20; n++) {
+		snprintf(name, sizeof(name), "m/file-%u", n);
+		if (n == 3)
+			before = test_server.nr_messages;
+		EXPECT_EQ(exists(name), 0);
+	}
+	EXPECT(test_server.nr_messages - before <= 40); /* 20 lookups of 3 messages otherwise */
+	expect_text("m/file-7", "text");
+	umount_server();
+}

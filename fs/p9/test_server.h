@@ -1,0 +1,20 @@
+/* A small 9P server in memory, for the tests of fs/p9 (server_test.c). */
+#pragma once
+
+#include "p9.h"
+
+/* The channel's name, to be mounted as source. */
+#define TEST_SERVER "test-server"
+
+struct test_server {
+	/* Before a reply goes out: may change it, and *len; NULL. */
+	void (*tamper)(u8 *reply, u32 *len, u32 room);
+	u32 fail; /* messages of this type are answered by Rlerror(EIO) */
+	u32 nr_messages, nr_fids; /* so far; now in use */
+};
+extern struct test_server test_server;
+
+/* An empty tree, no fids; registers the channel before the first use. */
+void test_server_start(void);
+/* What the host itself changes: a file with this text; NULL: removes it. */
+void test_server_put(const char *name, const char *text);
