@@ -14,6 +14,8 @@ extern void *malloc(size_t size);
 extern void *calloc(size_t nr, size_t size);
 extern void free(void *p);
 
+const bool unit_test_is_fatal = true; /* EXPECT in code shared with unit tests */
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
 /* The input as a stream; behind its end come zeroes. */
