@@ -216,6 +216,26 @@ static struct process *process_of_entry(struct pid_entry *e)
 	return p && ref_get_unless_zero(&p->refs) ? p : NULL;
 }
 
+long sys_process_mrelease(int pidfd, unsigned int flags)
+{
+	struct pid_entry *e;
+	struct process *p;
+	int err = -ESRCH;
+
+	if (flags)
+		return -EINVAL;
+	e = pidfd_lookup(pidfd);
+	if (is_err(e))
+		return ptr_err(e);
+	p = process_of_entry(e);
+	if (p) {
+		err = process_release_memory(p);
+		process_put(p);
+	}
+	pid_put(e);
+	return err;
+}
+
 long sys_pidfd_open(int pid, unsigned int flags)
 {
 	struct pid_entry *e;
@@ -381,6 +401,13 @@ long sys_kcmp(int pid1, int pid2, int type, unsigned long idx1, unsigned long id
 long sys_unshare(unsigned long flags)
 {
 	return process_unshare(flags);
+}
+
+long sys_setns(int fd, int type)
+{
+	scoped_fd r = fd_lookup(fd);
+
+	return r.file ? process_set_namespace(r.file, type) : -EBADF;
 }
 
 /* ---- lists of locks in user memory ---- */

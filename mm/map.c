@@ -195,6 +195,27 @@ int aspace_unmap(struct aspace *a, u64 address, u64 length)
 	return err;
 }
 
+/* What goes has no mapping afterwards: a thread on its way out finds no zeros where data was. */
+int aspace_release_private(struct aspace *a)
+{
+	int err = 0;
+
+	if (rwlock_write_killable(&a->lock))
+		return -EINTR;
+	for (struct mapping *m = mapping_find(a, 0); m && !err;) {
+		u64 start = m->start, end = m->end;
+
+		if (m->flags & (MAPPING_SHARED | MAPPING_SPECIAL)) {
+			m = mapping_next(m);
+			continue;
+		}
+		err = unmap_locked(a, start, end);
+		m = mapping_find(a, end);
+	}
+	rwlock_write_unlock(&a->lock);
+	return err;
+}
+
 /* ---- map ---- */
 
 /* Rights that the file gives, and the request's own: 0 or −errno. */

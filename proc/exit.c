@@ -53,6 +53,7 @@ void task_release(struct task *t)
 		process_leave_group_locked(p);
 		process_leave_session_locked(p);
 		list_remove(&p->sibling);
+		list_remove(&p->made_node);
 		rcu_store(p->pid->process, NULL);
 		tty = p->tty;
 		p->tty = NULL;
@@ -191,16 +192,58 @@ static bool become_zombie_locked(struct process *p)
 	return ignored;
 }
 
+/* A thread that has not come to its end, other than `except`; NULL. */
+static struct task *find_thread_locked(struct process *p, const struct task *except)
+{
+	struct task *t, *exiting = NULL;
+
+	list_for_each(t, &p->threads, thread_node) {
+		if (t == except || (t->flags & TASK_ZOMBIE))
+			continue;
+		if (!(t->flags & TASK_EXITING))
+			return t;
+		exiting = t;
+	}
+	return exiting;
+}
+
+/* The thread whose child it was ends (PR_SET_PDEATHSIG); `heir`: whose child it is now. */
+static void change_maker_locked(struct process *child, struct task *heir)
+{
+	struct task *t;
+
+	list_remove(&child->made_node);
+	child->maker = heir;
+	if (heir)
+		list_push_back(&heir->made, &child->made_node);
+	list_for_each(t, &child->threads, thread_node)
+		if (t->parent_death_signal)
+			signal_send_process(child, (int)t->parent_death_signal, NULL);
+}
+
+/* The children of a thread that ends go to another of its process. */
+static void leave_children_locked(struct task *t)
+{
+	struct task *heir;
+	struct process *child, *next;
+
+	if (list_is_empty(&t->made))
+		return;
+	heir = find_thread_locked(t->process, t);
+	list_for_each_safe(child, next, &t->made, made_node)
+		change_maker_locked(child, heir);
+}
+
 static void reparent_children_locked(struct process *p, struct list *to_release)
 {
 	struct process *reaper = find_reaper_locked(p), *child, *next;
+	struct task *heir = find_thread_locked(reaper, NULL);
 
 	list_for_each_safe(child, next, &p->children, sibling) {
 		list_remove(&child->sibling);
 		child->parent = reaper;
 		list_push_back(&reaper->children, &child->sibling);
-		if (child->leader->parent_death_signal)
-			signal_send_process(child, (int)child->leader->parent_death_signal, NULL);
+		change_maker_locked(child, heir);
 		child->leader->exit_signal = SIGCHLD;
 		if ((child->state & PROCESS_ZOMBIE) && !(child->state & PROCESS_REAPED) &&
 		    become_zombie_locked(child)) {
@@ -254,6 +297,8 @@ static bool become_dead_locked(struct task *t, bool last, struct list *to_releas
 	if (last) {
 		reparent_children_locked(p, to_release);
 		job_check_orphans_locked(p, NULL);
+	} else {
+		leave_children_locked(t);
 	}
 	h = process_lock_signals(p, &flags);
 	usage_add(&p->usage_dead, &u);

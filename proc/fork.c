@@ -287,7 +287,8 @@ static int make_parts(struct task *t, const struct clone_request *r)
 	return 0;
 }
 
-static void link_process_locked(struct task *t, struct process *parent)
+/* `maker` is the thread of the parent whose child it is. */
+static void link_process_locked(struct task *t, struct process *parent, struct task *maker)
 {
 	struct process *p = t->process, *me = process_current();
 
@@ -297,6 +298,9 @@ static void link_process_locked(struct task *t, struct process *parent)
 	p->tgid = t->tid;
 	p->parent = parent;
 	list_push_back(&parent->children, &p->sibling);
+	p->maker = maker;
+	if (maker)
+		list_push_back(&maker->made, &p->made_node);
 	p->tty = me->tty;
 	if (p->tty)
 		tty_get(p->tty);
@@ -325,7 +329,8 @@ static int link_task(struct task *t, u64 flags)
 	p->nr_live++;
 	process_unlock_signals(h, irq_flags);
 	if (!(flags & CLONE_THREAD))
-		link_process_locked(t, flags & CLONE_PARENT ? me->parent : me);
+		link_process_locked(t, flags & CLONE_PARENT ? me->parent : me,
+				    flags & CLONE_PARENT ? me->maker : task_current());
 	rcu_store(t->pid->task, t);
 	process_count_add(flags & CLONE_THREAD ? 0 : 1, 1);
 	return 0;

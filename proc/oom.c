@@ -71,6 +71,48 @@ static struct process *choose(bool *dying)
 	return worst;
 }
 
+/* Will p's memory be free soon?  Only if all who share it have been killed or end. */
+static bool memory_is_dying(struct process *p, struct aspace *a)
+{
+	struct process *other;
+	bool dying = (READ_ONCE(p->state) & PROCESS_EXITING) != 0;
+
+	for (s32 from = 1; dying && (other = process_next(from));) {
+		struct aspace *its = task_get_aspace(other->leader);
+
+		from = other->tgid + 1;
+		if (its == a && !(READ_ONCE(other->state) & PROCESS_EXITING))
+			dying = false;
+		if (its)
+			aspace_put(its);
+		process_put(other);
+	}
+	return dying;
+}
+
+int process_release_memory(struct process *p)
+{
+	struct task *t;
+	struct aspace *a = NULL;
+	int err = -EINVAL;
+
+	/* The leader may have ended before the others. */
+	{
+		scoped_spin_irq(&task_list_lock);
+		list_for_each(t, &p->threads, thread_node) {
+			a = task_get_aspace(t);
+			if (a)
+				break;
+		}
+	}
+	if (!a)
+		return -ESRCH;
+	if (memory_is_dying(p, a))
+		err = aspace_release_private(a);
+	aspace_put(a);
+	return err;
+}
+
 bool process_kill_for_memory(void)
 {
 	struct task *leader;

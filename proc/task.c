@@ -63,6 +63,7 @@ struct task *task_allocate(void)
 	ref_init(&t->refs, 2);
 	spin_init(&t->lock, RANK_TASK);
 	list_init(&t->thread_node);
+	list_init(&t->made);
 	signal_queue_init(&t->pending);
 	return t;
 }
@@ -104,6 +105,7 @@ struct process *process_allocate(void)
 	list_init(&p->threads);
 	list_init(&p->children);
 	list_init(&p->sibling);
+	list_init(&p->made_node);
 	list_init(&p->group_node);
 	list_init(&p->session_node);
 	signal_queue_init(&p->pending);

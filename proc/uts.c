@@ -7,6 +7,7 @@
 struct uts_namespace init_uts = {
 	.refs = { 1 },
 	.lock = SPINLOCK_INIT(RANK_LEAF),
+	.id = 0xeffffffe, /* as Linux numbers the first one */
 	.names = {
 		.sysname = "Linux",
 		.nodename = "nos",
@@ -29,6 +30,7 @@ struct uts_namespace *uts_copy(struct uts_namespace *u)
 	if (!new)
 		return NULL;
 	ref_init(&new->refs, 1);
+	new->id = namespace_next_id();
 	spin_init(&new->lock, RANK_LEAF);
 	scoped_spin(&u->lock);
 	new->names = u->names;

@@ -87,7 +87,8 @@ static struct process *look(const struct wait_request *r, struct wait_result *w)
 	scoped_spin_irq(&task_list_lock);
 
 	list_for_each(child, &me->children, sibling) {
-		if (!is_eligible(r, child) || (child->state & PROCESS_REAPED))
+		if (!is_eligible(r, child) || (child->state & PROCESS_REAPED) ||
+		    ((r->options & __WNOTHREAD) && child->maker != task_current()))
 			continue;
 		any = true;
 		if (!consider(r, child, w))

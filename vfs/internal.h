@@ -62,9 +62,6 @@ struct dentry *dentry_lookup_any(struct dentry *dir, const char *name, u32 len, 
 bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d);
 void dentry_cache_init(void);
 
-/* A nameless file's dentry with one reference, outside the tree: consumes the inode's.  NULL. */
-struct dentry *dentry_create_disconnected(struct inode *i, const char *name);
-
 static inline bool dentry_is_negative(const struct dentry *d)
 {
 	return READ_ONCE(d->inode) == NULL;

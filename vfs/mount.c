@@ -27,6 +27,7 @@
 #include "mount.h"
 
 #define MOUNT_BUCKETS 256
+#define NAMESPACE_FIRST_ID 0xf0000000u /* Linux's PROC_DYNAMIC_FIRST */
 
 /* umount2(2); the headers of linux-libc-dev leave them to libc. */
 #define MNT_FORCE 1
@@ -682,8 +683,22 @@ static struct mount_namespace *namespace_create(void)
 	ref_init(&ns->refs, 1);
 	list_init(&ns->mounts);
 	wait_queue_init(&ns->queue);
-	ns->id = 0xf0000000u + atomic_fetch_add(&nr_namespaces, 1);
+	ns->id = namespace_next_id();
 	return ns;
+}
+
+u32 namespace_next_id(void)
+{
+	return NAMESPACE_FIRST_ID + atomic_fetch_add(&nr_namespaces, 1);
+}
+
+void mount_namespace_root(struct mount_namespace *ns, struct path *to)
+{
+	mutex_lock(&mount_lock);
+	*to = (struct path){ ns->root, ns->root->root };
+	path_get(to);
+	mutex_unlock(&mount_lock);
+	path_follow_mounts(to);
 }
 
 void mount_namespace_get(struct mount_namespace *ns)

@@ -22,6 +22,7 @@ static const struct pid_file pid_files[] = {
 	  .ops = &proc_task_ops },
 	D("fd", 0500, &proc_fd_dir_ops, &proc_fd_ops),
 	D("fdinfo", 0500, &proc_fdinfo_dir_ops, &proc_fdinfo_ops),
+	D("ns", 0511, &proc_ns_dir_ops, &proc_ns_ops),
 	F("environ", 0400, .show = pid_show_environ, .flags = PID_FILE_INSPECT | PID_FILE_ASPACE),
 	F("auxv", 0400, .show = pid_show_auxv, .flags = PID_FILE_INSPECT),
 	F("status", 0444, .show = pid_show_status),
@@ -286,8 +287,8 @@ static const struct inode_ops link_ops = {
 };
 static const struct inode_ops file_inode_ops = { .set_attributes = set_attributes };
 
-static struct inode *create_file(struct super_block *sb, const struct proc_node *parent,
-				 const struct pid_file *file)
+struct inode *proc_file_create(struct super_block *sb, const struct proc_node *parent,
+			       const struct pid_file *file)
 {
 	struct inode *i =
 		proc_inode_create(sb, parent->pid, parent->is_thread, file, -1, file->mode);
@@ -322,7 +323,7 @@ static int pid_lookup(struct inode *dir, struct dentry *d)
 		    (n->is_thread && (file->flags & PID_FILE_PROCESS)))
 			continue;
 
-		struct inode *i = create_file(dir->sb, n, file);
+		struct inode *i = proc_file_create(dir->sb, n, file);
 
 		if (!i)
 			return -ENOMEM;

@@ -47,10 +47,15 @@ extern const struct inode_ops proc_fd_dir_ops, proc_fdinfo_dir_ops;
 extern const struct file_ops proc_root_ops, proc_pid_file_ops, proc_task_ops, proc_fd_ops;
 extern const struct file_ops proc_fdinfo_ops, proc_text_ops;
 extern const struct file_ops proc_mem_ops, proc_pagemap_ops;
+extern const struct inode_ops proc_ns_dir_ops;
+extern const struct file_ops proc_ns_ops;
 
 /* A new inode for `file` of the process; takes a reference on pid.  NULL. */
 struct inode *proc_inode_create(struct super_block *sb, struct pid_entry *pid, bool is_thread,
 				const struct pid_file *file, s32 fd, u32 mode);
+/* The same for a file of a table, with the operations of its sort. */
+struct inode *proc_file_create(struct super_block *sb, const struct proc_node *parent,
+			       const struct pid_file *file);
 /* The task behind an inode, counted, or NULL when it is gone. */
 struct task *proc_task(const struct inode *i);
 /* What readlink of a magic link gives: the place's name, without a NUL; puts the path.  Length, or −errno. */

@@ -132,6 +132,8 @@ int aspace_unmap(struct aspace *a, u64 address, u64 length);
 int aspace_protect(struct aspace *a, u64 address, u64 length, u32 prot);
 s64 aspace_remap(struct aspace *a, u64 old, u64 old_len, u64 new_len, u32 flags, u64 new_address);
 u64 aspace_brk(struct aspace *a, u64 end); /* the resulting end, as brk(2) */
+/* Of a process that is being killed: takes away all private memory, early.  -EINTR. */
+int aspace_release_private(struct aspace *a);
 int aspace_advise(struct aspace *a, u64 address, u64 length, int advice);
 int aspace_sync(struct aspace *a, u64 address, u64 length, int flags);
 int aspace_lock_range(struct aspace *a, u64 address, u64 length, bool lock, bool on_fault);

@@ -47,6 +47,18 @@ ssize_t vfs_list_xattr(const struct path *p, char *to, size_t size);
 /* AF_UNIX bind: makes a socket inode; path of it. */
 int vfs_make_socket(const char *name, u32 mode, void *socket, struct path *out);
 
+/* The file system's own changes below the permission checks (overlay, devtmpfs): each takes the
+ * directory locks.  dentry_lookup: positive and referenced, or ERR -ENOENT ….  dentry_make creates what
+ * `mode` says (dev: for nodes; target: for symlinks) and, if `made`, gives the dentry. */
+struct dentry *dentry_lookup(struct dentry *dir, const char *name, u32 len);
+int dentry_make(struct dentry *dir, const char *name, u32 mode, u64 dev, const char *target,
+		struct dentry **made);
+int dentry_link(struct dentry *target, struct dentry *dir, const char *name);
+int dentry_remove(struct dentry *dir, const char *name, bool is_dir);
+int dentry_rename(struct dentry *old_dir, const char *old, struct dentry *new_dir, const char *new,
+		  u32 flags);
+int dentry_set_attributes(struct dentry *d, struct inode_change *c); /* no permission checks */
+
 /* ---- mounts ---- */
 int vfs_mount(const char *source, const struct path *target, const char *type, u64 flags,
 	      const char *options);
@@ -56,6 +68,10 @@ struct mount_namespace *mount_namespace_copy(struct mount_namespace *ns, struct 
 void mount_namespace_get(struct mount_namespace *ns);
 void mount_namespace_put(struct mount_namespace *ns);
 u32 mount_namespace_id(const struct mount_namespace *ns);
+/* The number of a new namespace, of any kind: what stat shows of its file. */
+u32 namespace_next_id(void);
+/* Where a task that enters ns stands: the root of its tree, referenced. */
+void mount_namespace_root(struct mount_namespace *ns, struct path *to);
 /* pivot_root: calls fs_context_replace for every process's context; defined by proc. */
 void fs_context_replace_all(const struct path *from, const struct path *to);
 void fs_context_replace(struct fs_context *c, const struct path *from, const struct path *to);

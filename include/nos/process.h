@@ -43,6 +43,7 @@ struct uts_namespace {
 	struct ref refs;
 	struct spinlock lock; /* writers */
 	struct seqlock sequence; /* uname(2) copies `names` without the lock */
+	u32 id;
 	struct new_utsname names;
 };
 void uts_set_name(struct uts_namespace *u, char *field, const char *name, size_t len);
@@ -81,6 +82,10 @@ int process_change_limit(struct process *p, unsigned what, const struct rlimit_p
 
 /* ---- life ---- */
 int process_unshare(u64 flags);
+/* setns(2): f is a namespace's file, or a pidfd with a set of CLONE_NEW* flags. */
+int process_set_namespace(struct file *f, int type);
+/* The file of t's namespace of the kind that one CLONE_NEW* flag names: a magic link's goal. */
+int task_namespace_path(struct task *t, u32 kind, struct path *to);
 struct file *pidfd_create(struct pid_entry *pid, u32 flags);
 struct pid_entry *pidfd_get(struct file *f); /* counted; NULL: not a pidfd */
 int task_set_comm(struct task *t, const char *name);
@@ -109,5 +114,7 @@ int cpu_clock_read(int clock, u64 *ns);
 
 /* ---- the rest ---- */
 u64 process_badness(struct process *p); /* pages, adjusted; 0: never killed for memory */
+/* process_mrelease: the memory of a dying process goes at once; -EINVAL: it lives; -ESRCH: it is gone. */
+int process_release_memory(struct process *p);
 int rseq_register(u64 area, u32 length, u32 flags, u32 signature);
 int membarrier_command(int command, u32 flags, int cpu);

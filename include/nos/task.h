@@ -120,7 +120,8 @@ struct task {
 	u32 exit_signal;
 	s32 exit_code; /* wait status */
 	u32 flags; /* TASK_ */
-	u32 parent_death_signal;
+	u32 parent_death_signal; /* PR_SET_PDEATHSIG: when the thread in process->maker ends */
+	struct list made; /* processes of which it is the maker; under task_list_lock */
 	struct futex_owner futex; /* PI futexes owned and waited for */
 	struct completion *vfork_done; /* the parent's, while it waits */
 	u64 rseq_switches; /* switches seen at the last fix-up */
@@ -173,6 +174,8 @@ struct process {
 	u32 nr_live; /* of them, not yet exiting */
 	struct process *parent; /* under the task-list lock / RCU */
 	struct list children, sibling;
+	struct task *maker; /* the parent's thread whose child this is (wait(2), __WNOTHREAD) */
+	struct list made_node; /* in maker->made */
 	struct pid_entry *group, *session;
 	struct list group_node, session_node;
 	bool is_session_leader, did_exec, is_subreaper, is_init;

@@ -191,6 +191,8 @@ struct dentry *dentry_create_root(struct inode *i);
 /* The dentry of what a directory's tmpfile made: in `dir` without a name (consumes the inode reference);
  * NULL. */
 struct dentry *dentry_create_unnamed(struct dentry *dir, struct inode *i);
+/* A nameless file's dentry with one reference, outside the tree: consumes the inode's.  NULL. */
+struct dentry *dentry_create_disconnected(struct inode *i, const char *name);
 /* Finds or allocates the child, hashed, not looked up; dir's lock held.  ERR. For file systems that
  * make their own entries (proc, devtmpfs). */
 struct dentry *dentry_create_child(struct dentry *parent, const char *name, struct inode *i);
@@ -200,18 +202,6 @@ u64 dentry_reclaim(u64 nr);
  * the inode reference; the directory's lock is held, shared will do. */
 void dentry_preload(struct dentry *parent, const char *name, u32 len, struct inode *i);
 void dentry_drop(struct dentry *d); /* unhash: the next walk looks it up again */
-/* The file system's own changes below the permission checks (overlay, devtmpfs): each takes the
- * directory locks.  dentry_lookup: positive and referenced, or ERR -ENOENT ….  dentry_make creates what
- * `mode` says (dev: for nodes; target: for symlinks) and, if `made`, gives the dentry. */
-struct dentry *dentry_lookup(struct dentry *dir, const char *name, u32 len);
-int dentry_make(struct dentry *dir, const char *name, u32 mode, u64 dev, const char *target,
-		struct dentry **made);
-int dentry_link(struct dentry *target, struct dentry *dir, const char *name);
-int dentry_remove(struct dentry *dir, const char *name, bool is_dir);
-int dentry_rename(struct dentry *old_dir, const char *old, struct dentry *new_dir, const char *new,
-		  u32 flags);
-int dentry_set_attributes(struct dentry *d, struct inode_change *c); /* no permission checks */
-
 /* ---- super blocks and file-system types ---- */
 
 struct fs_stats { /* statfs(2) */

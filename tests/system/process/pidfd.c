@@ -104,3 +104,41 @@ TEST(get_a_descriptor)
 	CHECK_OK(kill(pid, SIGKILL));
 	CHECK_KILLED(pid, SIGKILL);
 }
+
+#ifndef SYS_process_mrelease
+#define SYS_process_mrelease 448
+#endif
+
+TEST(release_of_memory)
+{
+	enum { SIZE = 16 << 20 };
+	int fd, sync[2];
+	siginfo_t info;
+	pid_t pid;
+	long r;
+	char c;
+
+	CHECK_OK(pipe(sync));
+	CHILD(pid) {
+		char *m = CHECK_OK(mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+
+		memset(m, 1, SIZE);
+		CHECK_EQ(write(sync[1], "x", 1), 1);
+		pause();
+	}
+	CHECK_EQ(read(sync[0], &c, 1), 1);
+	fd = CHECK_OK(pidfd_open_(pid, 0));
+	CHECK_ERR(syscall(SYS_process_mrelease, -1, 0), EBADF);
+	CHECK_ERR(syscall(SYS_process_mrelease, sync[0], 0), EBADF);
+	CHECK_ERR(syscall(SYS_process_mrelease, fd, 1), EINVAL);
+	/* It lives. */
+	CHECK_ERR(syscall(SYS_process_mrelease, fd, 0), EINVAL);
+	CHECK_OK(kill(pid, SIGKILL));
+	r = syscall(SYS_process_mrelease, fd, 0);
+	CHECK(r == 0 || errno == ESRCH);
+	CHECK_OK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
+	CHECK_ERR(syscall(SYS_process_mrelease, fd, 0), ESRCH);
+	CHECK_KILLED(pid, SIGKILL);
+	CHECK_ERR(syscall(SYS_process_mrelease, fd, 0), ESRCH);
+}
