@@ -19,6 +19,7 @@
  * be made in table_get.
  */
 #include "aspace_internal.h"
+#include "page_internal.h"
 
 #include <nos/cpu.h>
 #include <nos/string.h>
@@ -75,6 +76,14 @@ void table_free(struct aspace *a, struct folio *f)
 	preempt_enable();
 	if (f)
 		rcu_call(&f->table_rcu, table_release_late);
+}
+
+u64 page_tables_in_stock(void)
+{
+	u64 n = 0;
+
+	for_each_cpu(cpu) n += READ_ONCE(per_cpu_ptr(cpu_tables, cpu)->count);
+	return n;
 }
 
 /* Upper tables are listed, with the entry that points to each, for the end of the address space. */

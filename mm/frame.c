@@ -98,7 +98,10 @@ phys_t page_table_frame_alloc(void)
 
 	VERIFY(pool_is_up);
 	f = folio_alloc(0, FOLIO_PAGE_TABLE, ALLOC_ZERO);
-	return f ? folio_to_phys(f) : 0;
+	if (!f)
+		return 0;
+	page_note_permanent(FOLIO_PAGE_TABLE, 1);
+	return folio_to_phys(f);
 }
 
 /* The entry for `va` at `level` of the kernel's tables, with what is above it. */

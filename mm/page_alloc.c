@@ -579,6 +579,20 @@ static s64 kind_sum(enum folio_kind kind)
 	return max(sum, (s64)0);
 }
 
+#ifdef DEBUG
+static s64 permanent[16];
+
+void page_note_permanent(enum folio_kind kind, u64 nr)
+{
+	(void)atomic_add(&permanent[kind], (s64)nr);
+}
+
+s64 page_nr_passing(enum folio_kind kind)
+{
+	return kind_sum(kind) - atomic_load_relaxed(&permanent[kind]);
+}
+#endif
+
 u64 page_nr_free(void)
 {
 	s64 n = atomic_load_relaxed(&pool.free);

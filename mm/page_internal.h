@@ -15,6 +15,10 @@ void page_pool_init(void *tables, u64 nr_frames);
 /* Makes frames [first, end) free.  They count as memory from now on. */
 void page_pool_add(u64 first, u64 end);
 void page_stats_read(struct memory_stats *s);
+/* Frames of the kind, less those that are never given back; debug kernels. */
+/* Of page tables, those that CPUs keep free. */
+u64 page_tables_in_stock(void);
+s64 page_nr_passing(enum folio_kind kind);
 void page_cache_stats_read(struct memory_stats *s);
 void fault_stats_read(struct memory_stats *s);
 u64 memory_oom_kills(void);

@@ -12,6 +12,7 @@
 #include <nos/aspace.h>
 #include <nos/counter.h>
 #include <nos/page_cache.h>
+#include <nos/stock.h>
 #include <nos/thread.h>
 #include <nos/timer.h>
 
@@ -48,6 +49,14 @@ bool memory_make_room(u64 nr_pages, u32 flags, unsigned round)
 	else
 		thread_set_state(THREAD_RUNNABLE);
 	return true;
+}
+
+extern const struct stock __start_stocks[] __weak, __stop_stocks[] __weak;
+
+void stock_drain_all(void)
+{
+	for (const struct stock *s = __start_stocks; s < __stop_stocks; s++)
+		s->drain();
 }
 
 u64 memory_oom_kills(void)

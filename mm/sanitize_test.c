@@ -78,7 +78,7 @@ TEST(trace_has_its_caller)
 {
 	struct sanitize_trace t;
 
-	sanitize_trace_here(&t);
+	sanitize_trace_here(&t, 0);
 	EXPECT(t.pc[0] > (u32)(u64)unit_test_run_all - (1u << 26));
 	EXPECT(t.pc[0] && t.pc[1]);
 }

@@ -24,8 +24,11 @@ static u64 *red_zone(struct slab_cache *c, void *object)
 
 #ifdef SANITIZE
 
+#define SHOW_MAX 4u /* new objects of one cache */
 #define NR_QUARANTINE 4096u
 #define QUARANTINE_BYTES (8ul << 20)
+
+static u32 nr_marks;
 
 /* Follow the red zone's word: who allocated the object, who freed it. */
 static struct sanitize_trace *traces(struct slab_cache *c, void *object)
@@ -54,14 +57,15 @@ void slab_debug_trim(void *object, size_t size)
 static void note_alloc(struct slab_cache *c, void *object)
 {
 	shadow_unpoison(object, c->size);
-	sanitize_trace_here(&traces(c, object)[0]);
+	sanitize_trace_here(&traces(c, object)[0], 2);
+	traces(c, object)[0].mark = nr_marks;
 	traces(c, object)[1].pc[0] = 0;
 }
 
 /* Objects of rcu_typed caches may be looked at while they are free. */
 static void note_free(struct slab_cache *c, void *object)
 {
-	sanitize_trace_here(&traces(c, object)[1]);
+	sanitize_trace_here(&traces(c, object)[1], 2);
 	if (!c->info.rcu_typed)
 		shadow_poison(object, c->size, SHADOW_SLAB_FREE);
 }
@@ -102,6 +106,52 @@ void sanitize_describe(const void *p)
 		  c->size, (void *)object, c->info.name);
 	sanitize_trace_print("allocated", &traces(c, object)[0]);
 	sanitize_trace_print("freed", &traces(c, object)[1]);
+}
+
+/* ---- objects that are new since a mark ---- */
+
+void slab_debug_mark(void)
+{
+	atomic_store(&nr_marks, nr_marks + 1);
+}
+
+static void show_new_of(struct slab_cache *c, struct folio *f, unsigned *nr,
+			void (*show)(void *arg, const char *line), void *arg)
+{
+	char line[240];
+
+	for (u32 i = 0; i < c->per_slab && *nr < SHOW_MAX; i++) {
+		void *object = (char *)folio_address(f) + (size_t)i * c->stride;
+		const struct sanitize_trace *t = traces(c, object);
+		int n;
+
+		if (*red_zone(c, object) != RED_ZONE_LIVE || t->mark != nr_marks)
+			continue;
+		++*nr;
+		n = snprintf(line, sizeof(line), "  %p by:", object);
+		for (unsigned k = 0; k < TRACE_LENGTH && t->pc[k]; k++)
+			n += snprintf(line + n, sizeof(line) - (size_t)n, " [<%016llx>]",
+				      0xffffffff00000000ull | t->pc[k]);
+		show(arg, line);
+	}
+}
+
+void slab_debug_show_new(const char *cache, void (*show)(void *arg, const char *line), void *arg)
+{
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < boot_info.nr_ranges; i++) {
+		const struct boot_range *r = &boot_info.ranges[i];
+
+		for (phys_t p = r->start; r->type == 1 && p < r->end; p += PAGE_SIZE) {
+			struct folio *f = phys_to_frame(p);
+			struct slab_cache *c =
+				f->kind == FOLIO_SLAB && !f->is_tail ? f->slab_cache : NULL;
+
+			if (c && !strcmp(c->info.name, cache))
+				show_new_of(c, f, &nr, show, arg);
+		}
+	}
 }
 
 /* ---- quarantine: a ring; its oldest objects make room ---- */

@@ -82,6 +82,10 @@ bool slab_quarantine_put(struct slab_cache *c, void *object);
 void slab_quarantine_drain(void);
 /* Behind the first `size` bytes of a live object nothing may be accessed. */
 void slab_debug_trim(void *object, size_t size);
+/* Objects from now on are new. */
+void slab_debug_mark(void);
+/* Call chains of the live objects of the cache that are new. */
+void slab_debug_show_new(const char *cache, void (*show)(void *arg, const char *line), void *arg);
 /* A new slab: none of it may be accessed. */
 void slab_debug_close(struct slab_cache *c, struct folio *f);
 #else
@@ -93,6 +97,13 @@ static inline void slab_quarantine_drain(void)
 {
 }
 static inline void slab_debug_trim(void *object, size_t size)
+{
+}
+static inline void slab_debug_mark(void)
+{
+}
+static inline void slab_debug_show_new(const char *cache, void (*show)(void *arg, const char *line),
+				       void *arg)
 {
 }
 static inline void slab_debug_close(struct slab_cache *c, struct folio *f)

@@ -163,12 +163,18 @@ static inline u64 slot_stack(u32 slot)
 	return KERNEL_VMAP_BASE + (u64)slot * STACK_SLOT + KERNEL_STACK_SIZE;
 }
 
+/* Frames of a list of so many slots. */
+static u64 list_frames(u32 nr)
+{
+	return nr ? 1ull << log2_ceil(div_round_up(nr * sizeof(u32), PAGE_SIZE)) : 0;
+}
+
 /* Room to remember one more free slot, made before the slot is taken. */
 static bool free_slots_reserve(void) __must_hold(&vmap_lock)
 {
 	if (nr_slots < free_slots_size)
 		return true;
-	u32 size = max(64u, free_slots_size * 2);
+	u32 size = max(4096u, free_slots_size * 2);
 	u32 *to = kmalloc(size * sizeof(*to), 0);
 
 	if (!to)
@@ -176,6 +182,7 @@ static bool free_slots_reserve(void) __must_hold(&vmap_lock)
 	if (free_slots)
 		memcpy(to, free_slots, nr_free_slots * sizeof(*to));
 	kfree(free_slots);
+	page_note_permanent(FOLIO_KERNEL, list_frames(size) - list_frames(free_slots_size));
 	free_slots = to;
 	free_slots_size = size;
 	return true;

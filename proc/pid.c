@@ -189,6 +189,7 @@ static int make_leaf(s32 nr)
 
 		if (!pid_root[(u32)nr / LEAF_SLOTS]) {
 			rcu_store(pid_root[(u32)nr / LEAF_SLOTS], leaf);
+			page_note_permanent(FOLIO_KERNEL, 1);
 			return 0;
 		}
 	}

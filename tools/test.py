@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`make test`: all tests, with progress; the last line is "N passed, N failed".
 
-Usage: test.py [--level N]... [--kernel nos|linux|sanitize] [--smp N] [NAME...]
+Usage: test.py [--level N]... [--kernel nos|linux|debug|sanitize] [--smp N] [NAME...]
 
   0  checks of the source            3  system tests, on the host, then on NOS
   1  unit tests on the host          5  programs of the machine, against the host's
@@ -179,22 +179,27 @@ def system_on_host(report, families):
         report.add(f"host {family}", passed, failed, bad, time.monotonic() - start)
 
 
-def failures_of(text):
+def failures_of(text, kernel=None):
     lines = [line for line in text.splitlines() if not line.startswith("ok ")]
-    return "\n".join(lines[-25:]) + "\n"
+    text = "\n".join(lines[-25:]) + "\n"
+    if "leak:" in text:  # where it was allocated
+        sys.path.insert(0, os.path.join(ROOT, "tools/nos"))
+        import panic
+        text = panic.symbolise(text, os.path.join(ROOT, f"build/{kernel}/nos.elf"))
+    return text
 
 
 def variant(kernel):
-    """The tool's options for a kernel; "sanitize" is NOS with all its checks."""
-    return ["--sanitize"] if kernel == "sanitize" else ["--kernel", kernel]
+    """The tool's options for a kernel; "debug" and "sanitize" are NOS with checks."""
+    return ["--" + kernel] if kernel in ("sanitize", "debug") else ["--kernel", kernel]
 
 
 class Guest:
     """A boot that runs several programs one after the other and prints marks."""
 
     def __init__(self, kernel, smp, paths):
-        self.command = [NOS, "run", *variant(kernel), "--smp", str(smp), "--cwd", ROOT,
-                        "--timeout", "900", "--", "sh", "tests/system/guest.sh", *paths]
+        self.command = [NOS, "run", *variant(kernel), "--smp", str(smp), "--cwd", ROOT, "--log",
+                        "--append", "debug.leaks", "--timeout", "900", "--", "sh", "tests/system/guest.sh", *paths]
 
     def lines(self):
         """The guest's output line by line; None after a long silence."""
@@ -251,9 +256,12 @@ def run_in_guest(report, family, smp, kernel, paths):
                 wrong = max(wrong, 1 if status else 0)
                 passed, failed = passed + good, failed + wrong
                 if wrong:
-                    bad += f"{current}\n{failures_of(text)}"
+                    bad += f"{current}\n{failures_of(text, kernel)}"
                 todo.remove(current)
                 current, text = None, ""
+            elif "init: leak:" in line:
+                bad += failures_of(line, kernel)
+                failed += "more than" in line
             else:
                 text += line + "\n"
         if todo:

@@ -850,6 +850,56 @@ static void kill_the_rest(void)
 		;
 }
 
+/* ---------------------------------------------------------------- leaks */
+
+#define LEAKS "/proc/nos/leaks_at_end" /* there if asked for: commands may leave files */
+
+/*
+ * A debug kernel remembers what is in use before the command.  This program's
+ * own memory is touched first, so that it does not count afterwards.
+ */
+static void leaks_mark(void)
+{
+	extern char __bss_start[], _end[];
+	volatile char stack[16384];
+	long fd = SYSCALL(open, LEAKS, O_WRONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	for (volatile char *p = __bss_start; p < _end; p += 4096)
+		*p = *p;
+	for (size_t i = 0; i < sizeof(stack); i += 4096)
+		stack[i] = 0;
+	SYSCALL(write, fd, "mark", 4);
+	SYSCALL(close, fd);
+}
+
+/* What is still in use although all that used it has ended goes to the kernel's log. */
+static void leaks_report(void)
+{
+	struct text t = { 0 };
+	long fd = SYSCALL(open, LEAKS, O_RDONLY | O_CLOEXEC, 0)
+	, log, n;
+
+	if (fd < 0)
+		return;
+	log = SYSCALL(open, "/dev/kmsg", O_WRONLY | O_CLOEXEC, 0);
+	n = SYSCALL(read, fd, t.bytes, sizeof(t.bytes) - 1);
+	for (long i = 0, start = 0; i < n; i++) {
+		if (t.bytes[i] != '\n')
+			continue;
+		struct text line = { 0 };
+
+		t.bytes[i] = 0;
+		text_add(&line, "<3>init: leak: ");
+		text_add(&line, t.bytes + start);
+		SYSCALL(write, log, line.bytes, line.len);
+		start = i + 1;
+	}
+	SYSCALL(close, log);
+	SYSCALL(close, fd);
+}
+
 static void report_status(int status)
 {
 	struct text t = { 0 };
@@ -907,6 +957,8 @@ static _Noreturn __attribute__((used)) void init_main(void)
 	if (err < 0)
 		fail("cannot enter", job.cwd, err);
 
+	leaks_mark();
+
 	long pid = command_start();
 
 	for (int i = 1; i < 3; i++)
@@ -925,6 +977,7 @@ static _Noreturn __attribute__((used)) void init_main(void)
 		loop_step(pid);
 	if (console >= 0)
 		SYSCALL(ioctl, console, TCSBRK, 1);
+	leaks_report();
 	report_status(status);
 	power_off();
 }

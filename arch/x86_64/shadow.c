@@ -489,7 +489,7 @@ void sanitize_describe_stack(const void *p)
 
 /* ---- call chains by frame pointers ---- */
 
-__noinline void sanitize_trace_here(struct sanitize_trace *t)
+__noinline void sanitize_trace_here(struct sanitize_trace *t, unsigned skip)
 {
 	const struct thread *thread = this_cpu_read(this_thread);
 	const u64 *frame = __builtin_frame_address(0);
@@ -504,7 +504,10 @@ __noinline void sanitize_trace_here(struct sanitize_trace *t)
 
 			if (frame[1] < (u64)kernel_text_start || frame[1] >= (u64)kernel_end)
 				break;
-			t->pc[n++] = (u32)frame[1];
+			if (skip)
+				skip--;
+			else
+				t->pc[n++] = (u32)frame[1];
 			if (next <= frame || (u64)next - (u64)frame > 1 << 16)
 				break;
 			frame = next;

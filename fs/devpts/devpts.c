@@ -404,6 +404,17 @@ int devpts_add(const struct path *root, u32 index, void *private)
 	return 0;
 }
 
+/* Without a terminal there is no table of them. */
+static void devpts_shrink_locked(struct devpts *d)
+{
+	for (u32 n = 0; n < d->size; n++)
+		if (d->slots[n].used)
+			return;
+	kfree(d->slots);
+	d->slots = NULL;
+	WRITE_ONCE(d->size, 0);
+}
+
 void devpts_remove(const struct path *root, u32 index)
 {
 	struct devpts *d = devpts_of(root->dentry->sb);
@@ -412,6 +423,7 @@ void devpts_remove(const struct path *root, u32 index)
 	mutex_lock(&d->lock);
 	i = d->slots[index].inode;
 	d->slots[index] = (struct devpts_slot){ 0 };
+	devpts_shrink_locked(d);
 	mutex_unlock(&d->lock);
 	if (i) {
 		i->nlink = 0;

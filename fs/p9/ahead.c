@@ -55,6 +55,22 @@ void p9_names_forget(struct p9_inode *p)
 	kfree(n);
 }
 
+void p9_names_forget_all(struct p9_mount *m)
+{
+	for (u32 k = 0; k < P9_RECENT_LISTS; k++) {
+		struct p9_names *n = NULL;
+
+		spin_lock(&m->names_lock);
+		if (m->recent[k]) {
+			n = m->recent[k]->names;
+			m->recent[k]->names = NULL;
+			m->recent[k] = NULL;
+		}
+		spin_unlock(&m->names_lock);
+		kfree(n);
+	}
+}
+
 /* The slot for one more list: a free one, or that of the list used longest ago. */
 static struct p9_inode **choose_slot_locked(struct p9_mount *m)
 {

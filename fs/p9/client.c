@@ -319,14 +319,28 @@ static int negotiate(struct p9_client *c, u32 msize)
 	return err;
 }
 
-static void client_free(struct p9_client *c)
+void p9_client_drain(struct p9_client *c)
 {
-	while (c->free_requests) {
-		struct p9_request *r = c->free_requests;
+	struct p9_request *r;
 
-		c->free_requests = r->next_free;
+	for (;;) {
+		u64 flags = spin_lock_irq(&c->lock);
+
+		r = c->free_requests;
+		if (r) {
+			c->free_requests = r->next_free;
+			c->nr_free_requests--;
+		}
+		spin_unlock_irq(&c->lock, flags);
+		if (!r)
+			return;
 		request_release(r);
 	}
+}
+
+static void client_free(struct p9_client *c)
+{
+	p9_client_drain(c);
 	kfree(c->free_fids);
 	kfree(c);
 }

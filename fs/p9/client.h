@@ -49,6 +49,8 @@ struct p9_client {
 
 struct p9_client *p9_client_create(const char *tag, u32 msize); /* ERR; version is negotiated */
 void p9_client_destroy(struct p9_client *c);
+/* Frees the requests that it keeps for the next that asks. */
+void p9_client_drain(struct p9_client *c);
 
 u32 p9_fid_allocate(struct p9_client *c);
 /* Tclunk without waiting for its reply; the number is free again when it came. */

@@ -21,6 +21,7 @@ struct p9_inode {
 #define P9_RECENT_LISTS 64
 
 struct p9_mount {
+	struct list node; /* of all mounts */
 	struct p9_client *client;
 	bool loose; /* the host's tree does not change: nothing is revalidated */
 	struct spinlock lock; /* hash */
@@ -65,6 +66,7 @@ void p9_names_listed(struct inode *dir, const u8 *data, u32 len, bool first);
 /* The name was looked up: if names are asked for in the order of the list, the next ones are fetched. */
 void p9_names_asked(struct inode *dir, struct dentry *parent, const char *name, u32 len);
 void p9_names_forget(struct p9_inode *p);
+void p9_names_forget_all(struct p9_mount *m);
 
 /* Shared by all three kinds of inode. */
 int p9_set_attributes(struct inode *i, const struct inode_change *c);

@@ -18,6 +18,7 @@
 #include <nos/init.h>
 #include <nos/log.h>
 #include <nos/slab.h>
+#include <nos/stock.h>
 #include <nos/string.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
@@ -219,10 +220,28 @@ static int stats(struct super_block *sb, struct fs_stats *s)
 	return p9_statfs(p9_mount(sb)->client, p9_inode(sb->root->inode)->fid, s);
 }
 
+static struct mutex mounts_lock = MUTEX_INIT(RANK_NONE);
+static struct list mounts __guarded_by(&mounts_lock) = LIST_INIT(mounts);
+
+static void mounts_drain(void)
+{
+	struct p9_mount *m;
+
+	scoped_mutex(&mounts_lock);
+	list_for_each(m, &mounts, node) {
+		p9_names_forget_all(m);
+		p9_client_drain(m->client);
+	}
+}
+STOCK(mounts_drain);
+
 static void shut_down(struct super_block *sb)
 {
 	struct p9_mount *m = p9_mount(sb);
 
+	mutex_lock(&mounts_lock);
+	list_remove(&m->node);
+	mutex_unlock(&mounts_lock);
 	p9_client_destroy(m->client);
 	kfree(m);
 }
@@ -352,6 +371,9 @@ static struct super_block *p9_mount_fs(const struct fs_type *t, u32 flags, const
 		kfree(o);
 		return err_ptr(-ENOMEM);
 	}
+	mutex_lock(&mounts_lock);
+	list_push_back(&mounts, &m->node);
+	mutex_unlock(&mounts_lock);
 	sb->private = m;
 	sb->max_bytes = S64_MAX;
 	sb->time_granularity_ns = 1;

@@ -7,6 +7,7 @@
 #include <nos/log.h>
 #include <nos/page_cache.h>
 #include <nos/random.h>
+#include <nos/stock.h>
 
 #include "proc.h"
 
@@ -119,6 +120,7 @@ static ssize_t store_drop_caches(const char *text, size_t len, void *arg)
 		/* A folder can go once what is in it went; two rounds, for the first clears marks. */
 		while (dentry_reclaim(U64_MAX) || dentry_reclaim(U64_MAX))
 			;
+		stock_drain_all();
 		slab_reclaim();
 	}
 	return taken;

@@ -161,6 +161,15 @@ static inline bool folio_has_flag(const struct folio *f, u32 flag)
 /* The shared page of zeros. */
 extern struct folio *zero_folio;
 
+/* Debug kernels: these frames are never given back, and that is no leak. */
+#ifdef DEBUG
+void page_note_permanent(enum folio_kind kind, u64 nr);
+#else
+static inline void page_note_permanent(enum folio_kind kind, u64 nr)
+{
+}
+#endif
+
 u64 page_nr_free(void); /* frames */
 u64 page_nr_total(void); /* frames that are or were in the allocator */
 struct memory_stats { /* pages; for /proc/meminfo, sysinfo, vmstat */

@@ -25,6 +25,7 @@ enum shadow_reason {
 #define TRACE_LENGTH 8u
 struct sanitize_trace {
 	u32 thread; /* low half of its address */
+	u32 mark; /* number of marks before it (mm/leak.c) */
 	u32 pc[TRACE_LENGTH]; /* 0 ends it */
 };
 
@@ -38,8 +39,8 @@ u8 shadow_at(const void *p);
 /* Real shadow for [p, p + len), which may be accessed from now on; may sleep; -ENOMEM.
  * 1: all CPUs must flush their TLBs before the memory is used. */
 int shadow_map(const void *p, size_t len) __must_check;
-/* Where the caller's callers are, by frame pointers; cheap. */
-void sanitize_trace_here(struct sanitize_trace *t);
+/* Who called, from `skip` callers up, by frame pointers; cheap. */
+void sanitize_trace_here(struct sanitize_trace *t, unsigned skip);
 void sanitize_trace_print(const char *what, const struct sanitize_trace *t);
 /* The running thread leaves its stack's frames for good: what they poisoned is open again. */
 void __asan_handle_no_return(void);
