@@ -36,7 +36,8 @@ PACKAGES = {  # a file of each package that the tests need
     "/usr/bin/taskset": "util-linux", "/usr/bin/strace": "strace",
     "/usr/bin/qemu-system-x86_64": "qemu-system-x86", "/usr/bin/ldd": "libc-bin",
     "/usr/bin/lsblk": "util-linux", "/usr/bin/diff": "diffutils", "/usr/bin/g++": "g++", "/usr/bin/bzip2": "bzip2",
-    "/usr/bin/clang": "clang",
+    "/usr/bin/clang": "clang", "/usr/bin/grub-mkrescue": "grub-common", "/usr/bin/xorriso": "xorriso",
+    "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin", "/usr/bin/mformat": "mtools", "/usr/bin/cpio": "cpio",
     "/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a": "libclang-rt-14-dev",
 }
 

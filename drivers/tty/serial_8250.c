@@ -226,6 +226,10 @@ static int serial_init(void)
 			log_info("ttyS%u: 16550 at port %x, irq %u", i, serial_ports[i].base,
 				 serial_ports[i].irq);
 	}
+	/* The first of them stays the console, unless the command line chooses. */
+	for (u32 i = ARRAY_SIZE(serial_ports); i--;)
+		if (serial_ports[i].tty)
+			tty_register_console(serial_ports[i].tty);
 	return 0;
 }
 INIT_STEP(INIT_DRIVER, serial_init);

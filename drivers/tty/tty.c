@@ -40,6 +40,7 @@
 #include <nos/assert.h>
 #include <nos/errno.h>
 #include <nos/init.h>
+#include <nos/log.h>
 #include <nos/pseudo.h>
 #include <nos/slab.h>
 #include <nos/string.h>
@@ -49,7 +50,7 @@
 #include <linux/major.h>
 #include <asm/signal.h>
 
-static struct tty *console_tty; /* the last one registered, counted */
+static struct tty *console_tty; /* counted */
 
 /* ---- life ---- */
 
@@ -144,10 +145,21 @@ struct tty *tty_create(const char *name, u32 major, u32 minor, const struct tty_
 	return t;
 }
 
+/* Is it the one that "console=NAME" or "console=NAME,SETTINGS" asks for? */
+static bool is_chosen_console(const struct tty *t)
+{
+	const char *name = boot_option("console");
+	size_t len = strlen(t->name);
+
+	return name && !strncmp(name, t->name, len) && (name[len] == '\0' || name[len] == ',');
+}
+
 void tty_register_console(struct tty *t)
 {
-	struct tty *old;
+	struct tty *old = READ_ONCE(console_tty);
 
+	if (old && is_chosen_console(old))
+		return;
 	tty_get(t);
 	old = atomic_xchg(&console_tty, t);
 	tty_put(old);

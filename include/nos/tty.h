@@ -40,5 +40,5 @@ void tty_set_window_size(struct tty *t, u16 rows,
 			 u16 columns); /* SIGWINCH to the foreground group */
 /* For /proc/PID/stat, under task_list_lock: device number; the foreground group in *group, -1 = none. */
 u64 tty_device_number(const struct tty *t, s32 *group);
-/* /dev/console goes to the last one registered here. */
+/* /dev/console goes to the one that "console=" names, else to the last one registered here. */
 void tty_register_console(struct tty *t);
