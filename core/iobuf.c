@@ -15,7 +15,7 @@
 void iobuf_init_segments(struct iobuf *b, enum iobuf_kind kind, const struct iobuf_segment *s,
 			 u32 nr)
 {
-	*b = (struct iobuf){ .kind = (u8)kind, .nr_segments = nr, .segment = s };
+	*b = (struct iobuf){ .kind = kind, .nr_segments = nr, .segment = s };
 	for (u32 i = 0; i < nr; i++)
 		b->remaining += s[i].len;
 }

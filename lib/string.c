@@ -8,6 +8,11 @@
  */
 #include <nos/string.h>
 
+#undef memcpy
+#undef memset
+#undef memcmp
+#undef strlen
+
 /* Words at any address. */
 struct word64 {
 	u64 value;

@@ -23,7 +23,8 @@ static u32 stat_dev(u64 dev)
 	return (u32)dev;
 }
 
-static int put_stat(const struct stat_info *s, void __user *to)
+/* Inline: what comes is still in registers. */
+static __always_inline int put_stat(const struct stat_info *s, void __user *to)
 {
 	struct stat st; /* every field below: an initializer would clear it all first */
 
@@ -48,14 +49,15 @@ static int put_stat(const struct stat_info *s, void __user *to)
 	return copy_to_user(to, &st, sizeof(st)) ? -EFAULT : 0;
 }
 
-static inline long stat_name(int dirfd, const char __user *path, void __user *to, int flags)
+static __always_inline long stat_name(int dirfd, const char __user *path, void __user *to,
+				      int flags)
 {
 	struct stat_info s;
 	scoped_user_path p;
 	int err = user_path_get(&p, path);
 
 	if (!err)
-		err = vfs_stat_at(dirfd, p.text, flags, STATX_BASIC_STATS, &s);
+		err = vfs_stat_at(dirfd, p.text, flags, 0, &s);
 	return err ? err : put_stat(&s, to);
 }
 
@@ -154,7 +156,7 @@ long sys_statx(int dirfd, const char __user *path, unsigned int flags, unsigned 
 
 		err = user_path_get(&p, path);
 		if (!err)
-			err = vfs_stat_at(dirfd, p.text, (int)flags, mask, &s);
+			err = vfs_stat_at(dirfd, p.text, (int)flags, mask | STATX_BASIC_STATS, &s);
 	}
 	return err ? err : put_statx(&s, buf);
 }

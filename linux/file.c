@@ -190,7 +190,7 @@ static long vector_call(int fd, const void __user *vec, unsigned long nr, u64 *p
 		return err;
 	if (pos && is_past_end(*pos, b.remaining))
 		return -EINVAL;
-	b.flags = (u8)flags;
+	b.flags = flags;
 	return write ? count_write(file_write(r.file, &b, pos)) :
 		       count_read(file_read(r.file, &b, pos));
 }

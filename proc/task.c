@@ -169,16 +169,6 @@ u32 task_count(void)
 
 /* ---- what the lower layers ask of the current thread ---- */
 
-const struct cred *cred_current(void)
-{
-	return current_thread->is_kernel ? &init_cred : task_current()->cred;
-}
-
-struct fs_context *fs_context_current(void)
-{
-	return current_thread->is_kernel ? init_fs : task_current()->fs;
-}
-
 struct mount_namespace *mount_namespace_current(void)
 {
 	return current_thread->is_kernel ? init_mounts : task_current()->mounts;
@@ -186,9 +176,13 @@ struct mount_namespace *mount_namespace_current(void)
 
 __noinline struct fd_table *fd_table_current(void)
 {
-	/* What <nos/file.h> reads the table through. */
+	/* What <nos/file.h>, <nos/cred.h> and <nos/name.h> read them through. */
 	__asm__ volatile(".globl task_fds_offset\n\t.set task_fds_offset, %c0" ::"i"(
 		offsetof(struct task, fds)));
+	__asm__ volatile(".globl task_cred_offset\n\t.set task_cred_offset, %c0" ::"i"(
+		offsetof(struct task, cred)));
+	__asm__ volatile(".globl task_fs_offset\n\t.set task_fs_offset, %c0" ::"i"(
+		offsetof(struct task, fs)));
 	return current_thread->is_kernel ? NULL : task_current()->fds;
 }
 

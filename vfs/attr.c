@@ -9,26 +9,32 @@
 
 /* ---- stat ---- */
 
-void inode_fill_stat(const struct inode *i, struct stat_info *s)
+/* What struct stat has. */
+static inline __always_inline void fill_basic(const struct inode *i, struct stat_info *s)
 {
 	s->dev = i->sb->dev;
 	s->ino = i->ino;
 	s->rdev = i->rdev;
 	s->size = READ_ONCE(i->size);
 	s->blocks = READ_ONCE(i->blocks);
-	s->mount_id = 0;
-	s->attributes = (i->flags & INODE_IMMUTABLE ? STATX_ATTR_IMMUTABLE : 0) |
-			(i->flags & INODE_APPEND ? STATX_ATTR_APPEND : 0);
-	s->attributes_mask = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_MOUNT_ROOT;
 	s->mode = READ_ONCE(i->mode);
 	s->nlink = READ_ONCE(i->nlink);
 	s->uid = READ_ONCE(i->uid);
 	s->gid = READ_ONCE(i->gid);
 	s->blksize = PAGE_SIZE;
-	s->dio_align = 0;
 	s->atime = i->atime;
 	s->mtime = i->mtime;
 	s->ctime = i->ctime;
+}
+
+void inode_fill_stat(const struct inode *i, struct stat_info *s)
+{
+	fill_basic(i, s);
+	s->mount_id = 0;
+	s->attributes = (i->flags & INODE_IMMUTABLE ? STATX_ATTR_IMMUTABLE : 0) |
+			(i->flags & INODE_APPEND ? STATX_ATTR_APPEND : 0);
+	s->attributes_mask = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_MOUNT_ROOT;
+	s->dio_align = 0;
 	s->btime = i->btime;
 	s->has_btime = i->btime.sec != 0;
 	s->is_mount_root = false;
@@ -63,6 +69,14 @@ int vfs_stat_path(const struct path *p, u32 request_mask, u32 at_flags, struct s
 	return 0;
 }
 
+static int stat_quick_basic(const struct path *p, struct inode *i, void *arg)
+{
+	if (i->ops->get_attributes)
+		return -ECHILD;
+	fill_basic(i, arg);
+	return 0;
+}
+
 static int stat_quick(const struct path *p, struct inode *i, void *arg)
 {
 	if (i->ops->get_attributes)
@@ -72,23 +86,28 @@ static int stat_quick(const struct path *p, struct inode *i, void *arg)
 	return 0;
 }
 
-int vfs_stat_at(int dirfd, const char *name, int at_flags, u32 request_mask, struct stat_info *s)
+static __noinline int stat_counted(int dirfd, const char *name, int at_flags, u32 request_mask,
+				   struct stat_info *s)
 {
-	u32 lookup = at_flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
+	u32 lookup = (at_flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW) |
+		     (at_flags & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0);
 	struct path p;
-	int err;
+	int err = path_lookup(dirfd, name, lookup, &p);
 
-	if (at_flags & AT_EMPTY_PATH)
-		lookup |= LOOKUP_EMPTY;
-	err = path_lookup_quick(dirfd, name, lookup, stat_quick, s);
-	if (err != -ECHILD)
-		return err;
-	err = path_lookup(dirfd, name, lookup, &p);
 	if (err)
 		return err;
 	err = vfs_stat_path(&p, request_mask, (u32)at_flags, s);
 	path_put(&p);
 	return err;
+}
+
+int vfs_stat_at(int dirfd, const char *name, int at_flags, u32 request_mask, struct stat_info *s)
+{
+	u32 lookup = at_flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
+	int err = path_lookup_quick(dirfd, name, lookup,
+				    request_mask ? stat_quick : stat_quick_basic, s);
+
+	return likely(err != -ECHILD) ? err : stat_counted(dirfd, name, at_flags, request_mask, s);
 }
 
 /* ---- changes ---- */

@@ -34,6 +34,7 @@
  * walk would read one more line for each component.
  */
 #include "internal.h"
+#include "dentry_table.h"
 
 #include <nos/counter.h>
 #include <nos/init.h>
@@ -43,9 +44,7 @@
 #define NR_BUCKET_LOCKS 64
 #define EVICT_BATCH 64
 
-static struct dentry **buckets __ro_after_init;
-static unsigned bucket_shift __ro_after_init;
-static u64 hash_key[2] __ro_after_init;
+struct dentry_table dentry_table __ro_after_init;
 static struct spinlock bucket_locks[NR_BUCKET_LOCKS];
 static struct slab_cache *dentry_cache __ro_after_init;
 static struct wait_queue looking_queue;
@@ -63,68 +62,9 @@ DEFINE_COUNTER(evictions, "vfs.dentry_evictions");
 
 /* ---- names and hashes ---- */
 
-static inline u64 fold(u64 a, u64 b)
-{
-	unsigned __int128 m = (unsigned __int128)a * b;
-
-	return (u64)m ^ (u64)(m >> 64);
-}
-
-typedef u64 __attribute__((may_alias, aligned(1))) unaligned_u64;
-
-static inline bool has_word_in_page(const char *p)
-{
-	return likely(((uintptr_t)p & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8);
-}
-
-/* Eight bytes from p, a string: what follows its NUL is anything, but never of a page that it does
- * not reach. */
-__unchecked static inline u64 load_text(const char *p)
-{
-	u64 w = 0;
-
-	if (has_word_in_page(p))
-		return *(const unaligned_u64 *)p;
-	for (unsigned i = 0; i < 8 && p[i]; i++)
-		w |= (u64)(u8)p[i] << (8 * i);
-	return w;
-}
-
-/* All eight bytes are the name's. */
-static inline u64 load_word(const char *p)
-{
-	return *(const unaligned_u64 *)p;
-}
-
-#define BYTES(c) (0x0101010101010101ull * (u64)(c))
-
-/* The high bit of each byte that is zero (exact for the lowest one). */
-static inline u64 zero_bytes(u64 w)
-{
-	return (w - BYTES(1)) & ~w & BYTES(0x80);
-}
-
-/* nr < 8 */
-static inline u64 low_bytes(u64 w, unsigned nr)
-{
-	return w & ~(~0ull << (8 * nr));
-}
-
-/* The last nr < 8 bytes of a name. */
-__unchecked static inline u64 load_tail(const char *p, unsigned nr)
-{
-	u64 w = 0;
-
-	if (has_word_in_page(p))
-		return low_bytes(*(const unaligned_u64 *)p, nr);
-	for (unsigned i = 0; i < nr; i++)
-		w |= (u64)(u8)p[i] << (8 * i);
-	return w;
-}
-
 u64 dentry_hash_component(const struct dentry *parent, const char *name, u32 *len)
 {
-	u64 h = (u64)(uintptr_t)parent ^ hash_key[0];
+	u64 h = (u64)(uintptr_t)parent ^ dentry_table.key[0];
 	const char *p = name;
 
 	for (;; p += 8) {
@@ -135,20 +75,20 @@ u64 dentry_hash_component(const struct dentry *parent, const char *name, u32 *le
 			unsigned nr = (unsigned)__builtin_ctzll(end) / 8;
 
 			*len = (u32)(p - name) + nr;
-			return fold(h ^ low_bytes(w, nr), hash_key[1] ^ *len);
+			return cpu_multiply_fold(h ^ low_bytes(w, nr), dentry_table.key[1] ^ *len);
 		}
-		h = fold(h ^ w, hash_key[1]);
+		h = cpu_multiply_fold(h ^ w, dentry_table.key[1]);
 	}
 }
 
 u64 dentry_hash_name(const struct dentry *parent, const char *name, u32 len)
 {
-	u64 h = (u64)(uintptr_t)parent ^ hash_key[0];
+	u64 h = (u64)(uintptr_t)parent ^ dentry_table.key[0];
 	u32 left = len;
 
 	for (; left >= 8; left -= 8, name += 8)
-		h = fold(h ^ load_word(name), hash_key[1]);
-	return fold(h ^ load_tail(name, left), hash_key[1] ^ len);
+		h = cpu_multiply_fold(h ^ load_word(name), dentry_table.key[1]);
+	return cpu_multiply_fold(h ^ load_tail(name, left), dentry_table.key[1] ^ len);
 }
 
 static inline bool name_is_equal(const char *stored, const char *name, u32 len)
@@ -159,11 +99,6 @@ static inline bool name_is_equal(const char *stored, const char *name, u32 len)
 	return load_tail(stored, len) == load_tail(name, len);
 }
 
-static inline size_t bucket_of(u64 hash)
-{
-	return hash >> bucket_shift;
-}
-
 static inline struct spinlock *bucket_lock_of(size_t bucket)
 {
 	return &bucket_locks[bucket % NR_BUCKET_LOCKS];
@@ -171,49 +106,10 @@ static inline struct spinlock *bucket_lock_of(size_t bucket)
 
 /* ---- finding ---- */
 
-/*
- * dentry_hash_component and dentry_find_rcu in one, for the walk's loop: a name of less than eight
- * bytes is in one register for both.
- */
-struct dentry *dentry_find_component_rcu(const struct dentry *parent, const char *name, u32 *len,
-					 u32 *seq)
-{
-	u64 w = load_text(name);
-	u64 end = zero_bytes(w) | zero_bytes(w ^ BYTES('/'));
-	struct dentry *d;
-	unsigned nr;
-	u64 hash;
-
-	if (unlikely(!end)) {
-		hash = dentry_hash_component(parent, name, len);
-		return dentry_find_rcu(parent, name, *len, hash, seq);
-	}
-	nr = (unsigned)__builtin_ctzll(end) / 8;
-	w = low_bytes(w, nr);
-	*len = nr;
-	hash = fold((u64)(uintptr_t)parent ^ hash_key[0] ^ w, hash_key[1] ^ nr);
-	for (d = rcu_load(buckets[bucket_of(hash)]); d; d = rcu_load(d->hash_next)) {
-		u32 s;
-
-		if (READ_ONCE(d->hash) != hash)
-			continue;
-		s = seq_read_begin(&d->sequence);
-		if (READ_ONCE(d->parent) != parent || READ_ONCE(d->name_len) != nr ||
-		    !(READ_ONCE(d->flags) & DENTRY_HASHED))
-			continue;
-		/* Short names are inline, padded with zeros. */
-		if (*(const u64 __attribute__((may_alias)) *)d->inline_name != w)
-			continue;
-		*seq = s;
-		return d;
-	}
-	return NULL;
-}
-
 struct dentry *dentry_find_rcu(const struct dentry *parent, const char *name, u32 len, u64 hash,
 			       u32 *seq)
 {
-	struct dentry *d = rcu_load(buckets[bucket_of(hash)]);
+	struct dentry *d = rcu_load(dentry_table.buckets[bucket_of(hash)]);
 
 	for (; d; d = rcu_load(d->hash_next)) {
 		u32 s;
@@ -277,6 +173,7 @@ int dentry_name_prepare(const char *name, u32 len, char **name_copy)
 static void dentry_set_name(struct dentry *d, const char *name, u32 len, char *copy)
 {
 	if (copy) {
+		memset(d->inline_name, 0, sizeof(u64)); /* is no short name */
 		d->name = copy;
 	} else {
 		memset(d->inline_name, 0, DENTRY_INLINE);
@@ -385,15 +282,15 @@ static void bucket_insert(struct dentry *d)
 	size_t b = bucket_of(d->hash);
 
 	scoped_spin(bucket_lock_of(b));
-	d->hash_next = buckets[b];
-	rcu_store(buckets[b], d);
+	d->hash_next = dentry_table.buckets[b];
+	rcu_store(dentry_table.buckets[b], d);
 }
 
 /* d keeps its hash_next: readers that stand on it go on. */
 static void bucket_remove(struct dentry *d)
 {
 	size_t b = bucket_of(d->hash);
-	struct dentry **link = &buckets[b];
+	struct dentry **link = &dentry_table.buckets[b];
 
 	scoped_spin(bucket_lock_of(b));
 	while (*link != d)
@@ -666,7 +563,7 @@ static struct dentry *insert_looking(struct dentry *d)
 
 		spin_lock(&parent->lock);
 		spin_lock(bucket_lock_of(b));
-		for (other = buckets[b]; other; other = other->hash_next)
+		for (other = dentry_table.buckets[b]; other; other = other->hash_next)
 			if (other->hash == d->hash && other->parent == parent &&
 			    other->name_len == d->name_len && (other->flags & DENTRY_HASHED) &&
 			    !memcmp(other->name, d->name, d->name_len)) {
@@ -676,8 +573,8 @@ static struct dentry *insert_looking(struct dentry *d)
 		if (!found) {
 			ref_get(&d->refs);
 			d->flags |= DENTRY_HASHED;
-			d->hash_next = buckets[b];
-			rcu_store(buckets[b], d);
+			d->hash_next = dentry_table.buckets[b];
+			rcu_store(dentry_table.buckets[b], d);
 			list_push_back(&parent->children, &d->sibling);
 		} else if (!ref_get_unless_zero(&other->refs)) {
 			other = err_ptr(-EAGAIN);
@@ -895,11 +792,11 @@ void dentry_cache_init(void)
 	order = m.total > 4096 ? log2_floor(m.total / 8) : 9;
 	order = clamp(order, 9u, 18u);
 	lru_limit = max(m.total / 8, 1024ull);
-	buckets = page_alloc(order - 9, ALLOC_ZERO);
-	VERIFY(buckets);
-	bucket_shift = 64 - order;
-	hash_key[0] = hash_bytes("dentry parent", 13, 1);
-	hash_key[1] = hash_bytes("dentry name", 11, 2) | 1;
+	dentry_table.buckets = page_alloc(order - 9, ALLOC_ZERO);
+	VERIFY(dentry_table.buckets);
+	dentry_table.shift = 64 - order;
+	dentry_table.key[0] = hash_bytes("dentry parent", 13, 1);
+	dentry_table.key[1] = hash_bytes("dentry name", 11, 2) | 1;
 	for (unsigned n = 0; n < NR_BUCKET_LOCKS; n++)
 		spin_init(&bucket_locks[n], RANK_LEAF);
 	wait_queue_init(&looking_queue);

@@ -50,7 +50,6 @@ static struct file *file_alloc(u32 flags)
 	f->path = (struct path){ 0 };
 	mutex_init(&f->position_lock, RANK_FILE_POSITION);
 	f->last_folio = NULL;
-	memset(f->read_ahead, 0, sizeof(f->read_ahead));
 	spin_init(&f->lock, RANK_INODE_SPIN);
 	list_init(&f->epolls);
 	f->owner = NULL;

@@ -38,9 +38,6 @@ u64 dentry_hash_name(const struct dentry *parent, const char *name, u32 len);
 /* Under RCU: the child with that name, its sequence in *seq; NULL.  Not referenced. */
 struct dentry *dentry_find_rcu(const struct dentry *parent, const char *name, u32 len, u64 hash,
 			       u32 *seq);
-/* Both at once; the caller checks *seq after it has read what it needs. */
-struct dentry *dentry_find_component_rcu(const struct dentry *parent, const char *name, u32 *len,
-					 u32 *seq);
 /* The cached child, referenced; NULL. */
 struct dentry *dentry_find(struct dentry *parent, const char *name, u32 len, u64 hash);
 /* A new dentry, one reference, not hashed, holding its parent.  NULL. */

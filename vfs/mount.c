@@ -42,7 +42,7 @@ static u32 nr_namespaces;
 
 static struct mount **bucket_of(const struct mount *parent, const struct dentry *place)
 {
-	return &buckets[hash_u64((uintptr_t)parent ^ hash_u64((uintptr_t)place)) >> 56];
+	return &buckets[hash_u64((uintptr_t)parent * 3 + (uintptr_t)place) >> 56];
 }
 
 struct mount *mount_find_rcu(const struct mount *parent, const struct dentry *place)

@@ -26,6 +26,7 @@
  * hundred instructions where a sleep follows anyway, and doubles the states.
  */
 #include "internal.h"
+#include "dentry_table.h"
 
 #include <linux/capability.h>
 #include <linux/fs.h>
@@ -42,12 +43,11 @@ struct walk {
 	bool quick;
 	u8 last_type;
 	bool trailing_slash;
-	u32 nr_links;
+	u32 nr_links, depth;
 	struct path root;
 	const char *last;
 	u32 last_len;
 	u64 last_hash;
-	u32 depth;
 	char *owned; /* text of the innermost link that must be freed */
 	struct {
 		const char *rest;
@@ -111,9 +111,10 @@ static int walk_to_root(struct walk *w)
 	return 0;
 }
 
-static int quick_follow_mounts(struct walk *w)
+/* The place has mounts, in some namespace. */
+static int quick_cross_mounts(struct walk *w)
 {
-	while (unlikely(READ_ONCE(w->path.dentry->nr_mounts))) {
+	do {
 		struct mount *m = mount_find_rcu(w->path.mount, w->path.dentry);
 		int err;
 
@@ -124,8 +125,13 @@ static int quick_follow_mounts(struct walk *w)
 		err = quick_set(w, m, rcu_load(m->root));
 		if (err)
 			return err;
-	}
+	} while (unlikely(READ_ONCE(w->path.dentry->nr_mounts)));
 	return 0;
+}
+
+static inline int quick_follow_mounts(struct walk *w)
+{
+	return unlikely(READ_ONCE(w->path.dentry->nr_mounts)) ? quick_cross_mounts(w) : 0;
 }
 
 static int quick_dotdot(struct walk *w)
@@ -458,6 +464,24 @@ static int walk_last_of_parent(struct walk *w, const char *name, u32 len, u64 ha
 	return len > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
+/* A directory that everyone may search. */
+static inline bool is_plain_dir(const struct inode *i)
+{
+	return (READ_ONCE(i->mode) & (S_IFMT | 0111)) == (S_IFDIR | 0111) && !i->ops->permission;
+}
+
+/* Of a long name: *len_and_seq has the length in its low half, the sequence in the high one. */
+static __noinline struct dentry *find_long_rcu(const struct dentry *parent, const char *name,
+					       u64 *len_and_seq)
+{
+	u32 len, seq = 0;
+	u64 hash = dentry_hash_component(parent, name, &len);
+	struct dentry *d = dentry_find_rcu(parent, name, len, hash, &seq);
+
+	*len_and_seq = (u64)seq << 32 | len;
+	return d;
+}
+
 /*
  * Goes as far as plain names lead through cached directories that everyone may search, mounts
  * crossed, and to a last component that is there: the case that is common, in one loop.  Returns
@@ -466,47 +490,81 @@ static int walk_last_of_parent(struct walk *w, const char *name, u32 len, u64 ha
  */
 static inline __always_inline const char *walk_plain(struct walk *w, const char *name)
 {
-	bool to_parent = w->flags & LOOKUP_PARENT;
+	const u32 odd = DENTRY_LOOKING | DENTRY_REVALIDATE;
+	struct dentry *at = w->path.dentry;
+	struct inode *dir = w->inode;
+	u32 at_seq = w->seq, seq = 0;
 
+	if (unlikely(!*name || !is_plain_dir(dir)))
+		return name;
 	for (;;) {
-		struct inode *i = w->inode;
-		struct dentry *d;
+		u64 word = load_text(name);
+		u64 end = zero_bytes(word) | zero_bytes(word ^ BYTES('/'));
 		const char *next;
-		u32 len, seq;
+		struct dentry *d;
+		struct inode *i;
+		bool last;
+		u32 len;
 
-		if (unlikely((READ_ONCE(i->mode) & (S_IFMT | 0111)) != (S_IFDIR | 0111) ||
-			     i->ops->permission || *name == '.' || !*name))
-			return name;
-		d = dentry_find_component_rcu(w->path.dentry, name, &len, &seq);
-		next = name + len;
-		if (*next == '/') {
-			next++;
-			if (unlikely(*next == '/' || !*next))
-				return name;
-		} else if (to_parent) {
-			return name;
+		if (likely(end)) {
+			len = (u32)__builtin_ctzll(end) / 8;
+			if (unlikely((u8)word == '.' && len <= 2))
+				break;
+			next = name + len;
+			last = !*next;
+			if (last && (w->flags & LOOKUP_PARENT))
+				break;
+			/* Below the byte that ends it. */
+			d = dentry_find_short_rcu(at, word & ((end ^ (end - 1)) >> 8), len, &seq);
+		} else {
+			u64 len_and_seq;
+
+			d = find_long_rcu(at, name, &len_and_seq);
+			len = (u32)len_and_seq;
+			seq = (u32)(len_and_seq >> 32);
+			next = name + len;
+			last = !*next;
+			if (last && (w->flags & LOOKUP_PARENT))
+				break;
 		}
+		if (!last &&
+		    (*++next == '/' || !*next)) /* more than one slash, or one at the end */
+			break;
 		if (unlikely(!d)) {
-			if ((READ_ONCE(i->flags) & INODE_COMPLETE) && len <= NAME_MAX &&
-			    !seq_read_retry(&dentry_rename_sequence, w->rename_seq) &&
-			    !seq_read_retry(&w->path.dentry->sequence, w->seq) && !to_parent)
-				return NULL;
-			return name;
+			if (!(READ_ONCE(dir->flags) & INODE_COMPLETE) || len > NAME_MAX ||
+			    seq_read_retry(&dentry_rename_sequence, w->rename_seq) ||
+			    seq_read_retry(&at->sequence, at_seq))
+				break;
+			name = NULL;
+			break;
 		}
 		i = READ_ONCE(d->inode);
-		if (unlikely((READ_ONCE(d->flags) & (DENTRY_LOOKING | DENTRY_REVALIDATE)) || !i ||
-			     is_link(i) || seq_read_retry(&d->sequence, seq) ||
-			     seq_read_retry(&w->path.dentry->sequence, w->seq)))
-			return name;
-		w->path.dentry = d;
-		w->seq = seq;
-		w->inode = i;
-		if (unlikely(READ_ONCE(d->nr_mounts)) && quick_follow_mounts(w))
-			return name; /* the sequence is stale: found at the end */
+		if (unlikely((READ_ONCE(d->flags) & (odd | DENTRY_HASHED)) != DENTRY_HASHED || !i ||
+			     (last ? is_link(i) : !is_plain_dir(i) && !READ_ONCE(d->nr_mounts)) ||
+			     seq_read_retry(&d->sequence, seq) ||
+			     seq_read_retry(&at->sequence, at_seq)))
+			break;
+		at = d;
+		at_seq = seq;
+		dir = i;
 		name = next;
-		if (!*name)
-			return name;
+		if (unlikely(READ_ONCE(d->nr_mounts))) {
+			w->path.dentry = at;
+			w->seq = at_seq;
+			w->inode = dir;
+			if (quick_cross_mounts(w) || (!last && !is_plain_dir(w->inode)))
+				return name; /* a sequence that is stale is found at the end */
+			at = w->path.dentry;
+			at_seq = w->seq;
+			dir = w->inode;
+		}
+		if (last)
+			break;
 	}
+	w->path.dentry = at;
+	w->seq = at_seq;
+	w->inode = dir;
+	return name;
 }
 
 #define LOOKUP_CONFINED                                                                            \
@@ -664,23 +722,24 @@ static void get_path(struct fs_context *fs, const struct path *of, struct path *
 }
 
 /* Where the walk of `name` begins, referenced unless quick; for a descriptor through *fd. */
-static __always_inline int walk_start(struct walk *w, int dirfd, const struct path *base,
-				      const char *name, struct fd_ref *fd)
+static __always_inline int walk_start(struct walk *w, bool quick, int dirfd,
+				      const struct path *base, const char *name, struct fd_ref *fd)
 {
 	struct fs_context *fs = fs_context_current();
 	bool absolute = *name == '/' && !(w->flags & LOOKUP_IN_ROOT);
 	struct path start;
 
-	if (!w->quick)
+	w->quick = quick;
+	if (!quick)
 		w->cred = cred_current();
-	if (w->quick) {
+	if (quick) {
 		w->mount_seq = seq_read_begin(&mount_sequence);
 		w->rename_seq = seq_read_begin(&dentry_rename_sequence);
 	}
 	if (base) {
 		start = *base;
 	} else if (dirfd == AT_FDCWD || absolute) {
-		if (w->quick)
+		if (quick)
 			quick_get_path(fs, absolute ? &fs->root : &fs->cwd, &start);
 		else
 			get_path(fs, absolute ? &fs->root : &fs->cwd, &start);
@@ -692,16 +751,16 @@ static __always_inline int walk_start(struct walk *w, int dirfd, const struct pa
 		if (*name && (fd->file->inode->mode & S_IFMT) != S_IFDIR)
 			return -ENOTDIR;
 	}
-	if (!w->quick && (base || fd->file))
+	if (!quick && (base || fd->file))
 		path_get(&start);
 	if (w->flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT)) {
 		w->root = start;
-		if (!w->quick)
+		if (!quick)
 			path_get(&start);
-	} else if (!w->quick) {
+	} else if (!quick) {
 		get_path(fs, &fs->root, &w->root);
 	}
-	if (w->quick)
+	if (quick)
 		return quick_set(w, start.mount, start.dentry);
 	walk_set(w, &start);
 	return 0;
@@ -771,9 +830,8 @@ static int walk_quick(struct walk *w, int dirfd, const struct path *base, const 
 	struct fd_ref fd = { 0 };
 	int err;
 
-	w->quick = true;
 	rcu_read_lock();
-	err = walk_start(w, dirfd, base, name, &fd);
+	err = walk_start(w, true, dirfd, base, name, &fd);
 	if (!err)
 		err = walk_quick_run(w, name);
 	if (!err)
@@ -793,12 +851,11 @@ static int walk_counted(struct walk *w, int dirfd, const struct path *base, cons
 	struct fd_ref fd = { 0 };
 	int err;
 
-	w->quick = false;
 	w->depth = w->nr_links = 0;
 	w->owned = NULL;
 	w->trailing_slash = false;
 	w->path = w->root = (struct path){ 0 };
-	err = walk_start(w, dirfd, base, name, &fd);
+	err = walk_start(w, false, dirfd, base, name, &fd);
 	if (!err) {
 		err = walk_run(w, name);
 		if (err)
@@ -896,9 +953,8 @@ int path_lookup_quick(int dirfd, const char *name, u32 flags,
 	if (!*name)
 		return -ECHILD;
 	walk_init(&w, flags);
-	w.quick = true;
 	rcu_read_lock();
-	err = walk_start(&w, dirfd, NULL, name, &fd);
+	err = walk_start(&w, true, dirfd, NULL, name, &fd);
 	if (!err)
 		err = walk_quick_run(&w, name);
 	if (!err)

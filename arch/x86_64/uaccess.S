@@ -199,24 +199,24 @@ FUNCTION string_from_user
 	MASK %rsi, %rax
 	mov %rdx, %r8			/* size */
 	mov %rdx, %rcx			/* left */
-	mov $0x0101010101010101, %r9
+	mov $-0x0101010101010101, %r9
 	mov $0x8080808080808080, %r10
 	USER_OPEN
-1:	cmp $8, %rcx
+	cmp $8, %rcx
 	jb 3f
 2:	mov (%rsi), %rax
-	mov %rax, %rdx
-	mov %rax, %r11
-	sub %r9, %rdx
-	not %r11
-	and %r11, %rdx
-	and %r10, %rdx
+	lea (%rax, %r9), %rdx
 	mov %rax, (%rdi)
+	not %rax
+	and %r10, %rdx
+	and %rax, %rdx
 	jnz 8f
 	add $8, %rsi
 	add $8, %rdi
 	sub $8, %rcx
-	jmp 1b
+	cmp $8, %rcx
+	jae 2b
+	jmp 3f
 8:	USER_CLOSE			/* the lowest bit set is in the first zero byte */
 	bsf %rdx, %rdx
 	shr $3, %rdx

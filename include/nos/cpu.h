@@ -49,6 +49,15 @@ static inline unsigned cpu_id(void)
 	return this_cpu_read(this_cpu_id);
 }
 
+/* The two halves of a product folded into one word: one instruction, of which the compiler makes more. */
+static __always_inline u64 cpu_multiply_fold(u64 a, u64 b)
+{
+	u64 high;
+
+	__asm__("mulq %3" : "=a"(a), "=d"(high) : "a"(a), "r"(b) : "cc");
+	return a ^ high;
+}
+
 extern unsigned nr_cpus; /* CPUs that are up; their ids are 0…nr_cpus−1 */
 #define for_each_cpu(cpu) for (unsigned cpu = 0; cpu < nr_cpus; cpu++)
 

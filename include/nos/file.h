@@ -69,7 +69,6 @@ struct file {
 	struct path path;
 	struct mutex position_lock;
 	struct folio *last_folio; /* of the page cache's last transfer: a hint */
-	u64 read_ahead[4]; /* state of the read-ahead */
 	struct spinlock lock; /* flags, owner, epoll list */
 	struct list epolls; /* epoll items that watch it */
 	void *owner; /* F_SETOWN: struct pid_ref of proc; NULL */

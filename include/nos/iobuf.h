@@ -19,12 +19,12 @@ struct iobuf_segment {
 enum iobuf_kind { IOBUF_USER, IOBUF_KERNEL };
 
 struct iobuf {
-	u8 kind;
-	u8 flags; /* IOBUF_ flags */
+	u32 kind; /* beside the next, so that both are compared at once */
 	u32 nr_segments; /* left, the current one included */
 	const struct iobuf_segment *segment;
 	u64 segment_offset; /* consumed of the current segment */
 	u64 remaining; /* bytes left in all */
+	u64 flags; /* IOBUF_ flags */
 	struct iobuf_segment single;
 };
 

@@ -270,10 +270,12 @@ struct seqlock {
 };
 static inline u32 seq_read_begin(const struct seqlock *s)
 {
-	u32 v;
+	u32 v = atomic_load(&s->sequence);
 
-	while ((v = atomic_load(&s->sequence)) & 1)
+	while (unlikely(v & 1)) {
 		cpu_relax();
+		v = atomic_load(&s->sequence);
+	}
 	return v;
 }
 static inline bool seq_read_retry(const struct seqlock *s, u32 start)

@@ -14,7 +14,27 @@ struct fs_context {
 	u32 umask;
 	struct path root, cwd;
 };
-struct fs_context *fs_context_current(void); /* defined by proc */
+/* Whoever sets times otherwise than by inode_mark_times calls this; spin held. */
+static inline void inode_times_set_locked(struct inode *i)
+{
+	i->changed_ns = i->atime_settled_ns = 0;
+}
+
+/* Where it lies in struct task is a link-time constant that proc defines. */
+#ifdef NOS_HOST
+struct fs_context *fs_context_current(void);
+#else
+extern char task_fs_offset[];
+extern struct fs_context *init_fs;
+static inline struct fs_context *fs_context_current(void)
+{
+	const struct thread *t = current_thread;
+
+	if (unlikely(t->is_kernel))
+		return init_fs;
+	return *(struct fs_context *const *)((const char *)t + (uintptr_t)task_fs_offset);
+}
+#endif
 struct fs_context *fs_context_copy(struct fs_context *c);
 void fs_context_put(struct fs_context *c);
 int fs_context_set_root(struct fs_context *c, const struct path *p);
@@ -29,6 +49,7 @@ int vfs_rename_at(int old_dirfd, const char *old, int new_dirfd, const char *new
 ssize_t vfs_readlink_at(int dirfd, const char *name, char *to, size_t size);
 int vfs_access_at(int dirfd, const char *name, u32 mode, int at_flags);
 int vfs_stat_path(const struct path *p, u32 request_mask, u32 at_flags, struct stat_info *s);
+/* request_mask 0: no more than struct stat has. */
 int vfs_stat_at(int dirfd, const char *name, int at_flags, u32 request_mask, struct stat_info *s);
 int vfs_set_attributes(const struct path *p, struct inode_change *c);
 int vfs_truncate(const struct path *p, u64 size);

@@ -21,7 +21,6 @@ void user_account_put(struct user_account *u);
 struct group_list *group_list_create(u32 nr); /* refs 1; NULL */
 void group_list_put(struct group_list *g);
 void group_list_sort(struct group_list *g);
-extern const struct cred init_cred;
 /* Credentials of another task: counted. */
 const struct cred *task_get_cred(struct task *t);
 

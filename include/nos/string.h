@@ -16,6 +16,12 @@ char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
 char *strstr(const char *s, const char *what);
 
+/* The compiler expands small constant sizes where they stand, and calls the functions otherwise. */
+#define memcpy __builtin_memcpy
+#define memset __builtin_memset
+#define memcmp __builtin_memcmp
+#define strlen __builtin_strlen
+
 /* Copies with truncation, always terminates; returns the length of `from`. */
 size_t string_copy(char *to, const char *from, size_t size);
 /* printf: %d %i %u %x %X %o %c %s %p %% with l, ll, z, h, hh, width, precision, - 0 + # space. */

@@ -144,10 +144,6 @@ struct inode {
 void inode_get(struct inode *i);
 void inode_put(struct inode *i);
 void inode_mark_times(struct inode *i, u32 attr_mask); /* ATTR_ATIME… set to now */
-static inline void inode_times_set_locked(struct inode *i) /* sets them otherwise */
-{
-	i->changed_ns = i->atime_settled_ns = 0;
-}
 struct timestamp timestamp_now(void);
 
 /* ---- dentries ---- */
