@@ -38,6 +38,8 @@ PACKAGES = {  # a file of each package that the tests need
     "/usr/bin/lsblk": "util-linux", "/usr/bin/diff": "diffutils", "/usr/bin/g++": "g++", "/usr/bin/bzip2": "bzip2",
     "/usr/bin/clang": "clang", "/usr/bin/grub-mkrescue": "grub-common", "/usr/bin/xorriso": "xorriso",
     "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin", "/usr/bin/mformat": "mtools", "/usr/bin/cpio": "cpio",
+    "/usr/bin/bochs": "bochs", "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
+    "/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so": "bochs-term",
     "/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a": "libclang-rt-14-dev",
 }
 
