@@ -24,6 +24,8 @@ void lock_debug_start(void)
 static bool may_nest(u8 rank)
 {
 	switch (rank) {
+	case RANK_STACKED_DIR:
+	case RANK_STACKED_INODE:
 	case RANK_INODE_DIR:
 	case RANK_INODE:
 	case RANK_SOCKET:

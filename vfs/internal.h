@@ -85,6 +85,15 @@ struct mount {
 	char *source;
 	bool expire_mark;
 	struct mount *copy; /* while a tree is copied: this one's */
+	/* propagation (propagate.c), under mount_lock */
+	u32 group_id; /* shared: the same in all peers; 0: not shared */
+	struct list peers; /* ring of the group */
+	struct mount *master; /* whose changes come here; NULL */
+	struct list slaves, slave_node;
+	bool unbindable;
+	u32 visit; /* the walk that came here last */
+	struct list visit_node, tree_node; /* of walks under way */
+	struct mount *copy_here; /* of what is being mounted, for this one */
 	struct mount *dead_parent; /* detached: whose reference is still to be dropped */
 	struct rcu_head rcu;
 };

@@ -10,9 +10,7 @@
  * its parent, and users (paths) the rest.  umount takes a mount whose count
  * shows no user; MNT_DETACH takes it out at once and lets its users finish.
  *
- * Propagation.  All mounts are private: MS_PRIVATE, MS_SLAVE and MS_UNBINDABLE
- * of a private mount change nothing that is visible and succeed; MS_SHARED is
- * refused.
+ * Propagation between mounts: propagate.c.
  *
  * Locking.  mount_lock serialises every change of every tree.  Readers walk
  * under RCU and check mount_sequence.
@@ -114,6 +112,7 @@ static struct mount *mount_alloc(struct super_block *sb, struct dentry *root, co
 	list_init(&m->children);
 	list_init(&m->sibling);
 	list_init(&m->ns_node);
+	mount_init_propagation(m);
 	return m;
 }
 
@@ -166,8 +165,7 @@ static void hash_remove(struct mount *m)
 	rcu_store(*link, m->hash_next);
 }
 
-/* Hangs m at the place; the tree's reference is the caller's.  `at` gets its own references. */
-static void attach_locked(struct mount *m, const struct path *at)
+void mount_attach(struct mount *m, const struct path *at)
 {
 	mount_get(at->mount);
 	dentry_get(at->dentry);
@@ -180,8 +178,7 @@ static void attach_locked(struct mount *m, const struct path *at)
 	list_push_back(&at->mount->children, &m->sibling);
 }
 
-/* Takes m from its place; *was gets the references on it. */
-static void detach_locked(struct mount *m, struct path *was)
+void mount_detach(struct mount *m, struct path *was)
 {
 	*was = (struct path){ m->parent, m->mountpoint };
 	if (!m->parent)
@@ -201,7 +198,7 @@ static void namespace_add(struct mount_namespace *ns, struct mount *m)
 		list_push_back(&ns->mounts, &m->ns_node);
 }
 
-static void namespace_changed(struct mount_namespace *ns)
+void mount_namespace_changed(struct mount_namespace *ns)
 {
 	if (!ns)
 		return;
@@ -274,7 +271,7 @@ bool path_follow_up(struct path *p)
 
 /* ---- trees ---- */
 
-static struct mount *next_in_tree(struct mount *m, const struct mount *top)
+struct mount *mount_next_in_tree(struct mount *m, const struct mount *top)
 {
 	if (!list_is_empty(&m->children))
 		return list_entry(m->children.next, struct mount, sibling);
@@ -288,8 +285,7 @@ static struct mount *next_in_tree(struct mount *m, const struct mount *top)
 	return NULL;
 }
 
-/* Takes the whole tree at m apart and drops the tree's references after the lock is given up. */
-static void dissolve_locked(struct mount *m, struct list *dead)
+void mount_dissolve(struct mount *m, struct list *dead)
 {
 	for (;;) {
 		struct mount *leaf = m;
@@ -298,7 +294,8 @@ static void dissolve_locked(struct mount *m, struct list *dead)
 			leaf = list_entry(leaf->children.next, struct mount, sibling);
 		struct path was;
 
-		detach_locked(leaf, &was);
+		mount_detach(leaf, &was);
+		mount_set_propagation(leaf, MS_PRIVATE);
 		list_remove(&leaf->ns_node);
 		leaf->ns = NULL;
 		list_push_back(dead, &leaf->ns_node);
@@ -310,7 +307,7 @@ static void dissolve_locked(struct mount *m, struct list *dead)
 	}
 }
 
-static void bury(struct list *dead)
+void mounts_bury(struct list *dead)
 {
 	struct list *n;
 
@@ -326,23 +323,27 @@ static void bury(struct list *dead)
 	}
 }
 
-/* A copy of the tree at `from`, beginning at `root`; not attached.  Unreferenced users: none. */
-static struct mount *copy_tree_locked(struct mount *from, struct dentry *root, bool recursive)
+struct mount *mount_copy_tree(struct mount *from, struct dentry *root, bool recursive,
+			      enum mount_copy how)
 {
 	struct mount *top, *m, *n;
 
 	ref_get(&from->sb->refs);
 	dentry_get(root);
 	top = mount_alloc(from->sb, root, from->source, from->flags);
-	if (!top || !recursive)
+	if (!top)
+		return NULL;
+	mount_relate_copy(top, from, how);
+	if (!recursive)
 		return top;
-	for (m = next_in_tree(from, from); m; m = next_in_tree(m, from)) {
+	for (m = mount_next_in_tree(from, from); m; m = mount_next_in_tree(m, from)) {
 		/* Its parent's copy: the copies remember what they are copies of. */
 		struct mount *parent = m->parent == from ? top : m->parent->copy;
 		struct path at = { parent, m->mountpoint };
 
 		m->copy = NULL;
-		if (!parent || (m->parent == from && !dentry_is_ancestor(root, m->mountpoint)))
+		if (!parent || (m->parent == from && !dentry_is_ancestor(root, m->mountpoint)) ||
+		    (m->unbindable && how != COPY_NAMESPACE))
 			continue;
 		ref_get(&m->sb->refs);
 		dentry_get(m->root);
@@ -350,19 +351,20 @@ static struct mount *copy_tree_locked(struct mount *from, struct dentry *root, b
 		if (!n) {
 			struct list dead = LIST_INIT(dead);
 
-			dissolve_locked(top, &dead);
-			bury(&dead);
+			mount_dissolve(top, &dead);
+			mounts_bury(&dead);
 			return NULL;
 		}
 		m->copy = n;
-		attach_locked(n, &at);
+		mount_relate_copy(n, m, how);
+		mount_attach(n, &at);
 	}
 	return top;
 }
 
-static void tree_join_namespace(struct mount *top, struct mount_namespace *ns)
+void mount_tree_join_namespace(struct mount *top, struct mount_namespace *ns)
 {
-	for (struct mount *m = top; m; m = next_in_tree(m, top))
+	for (struct mount *m = top; m; m = mount_next_in_tree(m, top))
 		namespace_add(ns, m);
 }
 
@@ -388,10 +390,12 @@ static u32 mount_flags_of(u64 flags)
 	return f;
 }
 
-/* At the target, on top of what is already mounted there. */
-static int attach_at(struct mount *m, const struct path *target)
+/* On top of what is already mounted at the target, and wherever that place is shared to; `was`: where m
+ * is moved from, or NULL for a new one. */
+static int attach_at(struct mount *m, const struct path *target, struct path *was)
 {
 	struct path at = *target;
+	struct list receivers = LIST_INIT(receivers);
 	bool is_dir = (m->root->inode->mode & S_IFMT) == S_IFDIR;
 	int err = 0;
 
@@ -403,10 +407,16 @@ static int attach_at(struct mount *m, const struct path *target)
 		err = -ENOENT;
 	else if (is_dir != ((at.dentry->inode->mode & S_IFMT) == S_IFDIR))
 		err = -ENOTDIR;
+	else
+		err = propagate_attach_prepare(&at, m, &receivers);
 	if (!err) {
-		attach_locked(m, &at);
-		tree_join_namespace(m, at.mount->ns);
-		namespace_changed(at.mount->ns);
+		if (was)
+			mount_detach(m, was);
+		mount_attach(m, &at);
+		if (!was)
+			mount_tree_join_namespace(m, at.mount->ns);
+		propagate_attach_commit(&at, &receivers);
+		mount_namespace_changed(at.mount->ns);
 	}
 	path_put(&at);
 	return err;
@@ -417,11 +427,11 @@ static int attach_or_bury(struct mount *m, const struct path *target) __releases
 	struct list dead = LIST_INIT(dead);
 	int err;
 
-	err = attach_at(m, target);
+	err = attach_at(m, target, NULL);
 	if (err)
-		dissolve_locked(m, &dead);
+		mount_dissolve(m, &dead);
 	mutex_unlock(&mount_lock);
-	bury(&dead);
+	mounts_bury(&dead);
 	return err;
 }
 
@@ -463,8 +473,8 @@ static int mount_bind(const char *source, const struct path *target, bool recurs
 	if (err)
 		return err;
 	mutex_lock(&mount_lock);
-	m = is_in_current_namespace(from.mount) ?
-		    copy_tree_locked(from.mount, from.dentry, recursive) :
+	m = is_in_current_namespace(from.mount) && !from.mount->unbindable ?
+		    mount_copy_tree(from.mount, from.dentry, recursive, COPY_BIND) :
 		    err_ptr(-EINVAL);
 	if (!m || is_err(m)) {
 		mutex_unlock(&mount_lock);
@@ -476,7 +486,7 @@ static int mount_bind(const char *source, const struct path *target, bool recurs
 	return err;
 }
 
-static bool is_below(const struct mount *m, const struct mount *top)
+bool mount_is_below(const struct mount *m, const struct mount *top)
 {
 	while (m && m != top)
 		m = m->parent;
@@ -495,24 +505,13 @@ static int mount_move(const char *source, const struct path *target)
 		return err;
 	mutex_lock(&mount_lock);
 	if (!is_in_current_namespace(from.mount) || from.dentry != from.mount->root ||
-	    !from.mount->parent)
+	    !from.mount->parent || from.mount->parent->group_id ||
+	    (target->mount->group_id && mount_tree_has_unbindable(from.mount)))
 		err = -EINVAL;
-	else if (is_below(target->mount, from.mount))
+	else if (mount_is_below(target->mount, from.mount))
 		err = -ELOOP;
-	else if (((from.dentry->inode->mode ^ target->dentry->inode->mode) & S_IFMT) &&
-		 (((from.dentry->inode->mode & S_IFMT) == S_IFDIR) ||
-		  (target->dentry->inode->mode & S_IFMT) == S_IFDIR))
-		err = -ENOTDIR;
-	if (!err) {
-		struct path at = *target;
-
-		path_get(&at);
-		path_follow_mounts(&at);
-		detach_locked(from.mount, &was);
-		attach_locked(from.mount, &at);
-		namespace_changed(from.mount->ns);
-		path_put(&at);
-	}
+	else
+		err = attach_at(from.mount, target, &was);
 	mutex_unlock(&mount_lock);
 	path_put(&was);
 	path_put(&from);
@@ -549,11 +548,29 @@ static int mount_remount(const struct path *target, u64 flags, const char *optio
 	if (!(flags & (MS_NOATIME | MS_STRICTATIME | MS_RELATIME)))
 		flags |= m->flags & (MS_NOATIME | MS_NODIRATIME | MS_STRICTATIME);
 	m->flags = mount_flags_of(flags);
-	namespace_changed(m->ns);
+	mount_namespace_changed(m->ns);
 	return 0;
 }
 
 #define PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
+
+static int mount_change_propagation(const struct path *target, u64 flags)
+{
+	u32 kind = (u32)(flags & PROPAGATION);
+	struct mount *top = target->mount;
+
+	if ((kind & (kind - 1)) || (flags & ~(u64)(PROPAGATION | MS_REC | MS_SILENT)) ||
+	    target->dentry != top->root)
+		return -EINVAL;
+	scoped_mutex(&mount_lock);
+	for (struct mount *m = top; m; m = mount_next_in_tree(m, top)) {
+		mount_set_propagation(m, kind);
+		if (!(flags & MS_REC))
+			break;
+	}
+	mount_namespace_changed(top->ns);
+	return 0;
+}
 
 int vfs_mount(const char *source, const struct path *target, const char *type, u64 flags,
 	      const char *options)
@@ -566,14 +583,8 @@ int vfs_mount(const char *source, const struct path *target, const char *type, u
 		return mount_remount(target, flags, options);
 	if (flags & MS_BIND)
 		return mount_bind(source, target, flags & MS_REC);
-	if (flags & PROPAGATION) {
-		u64 kind = flags & PROPAGATION;
-
-		if ((kind & (kind - 1)) || (flags & ~(u64)(PROPAGATION | MS_REC | MS_SILENT)) ||
-		    target->dentry != target->mount->root || kind == MS_SHARED)
-			return -EINVAL;
-		return 0;
-	}
+	if (flags & PROPAGATION)
+		return mount_change_propagation(target, flags);
 	if (flags & MS_MOVE)
 		return mount_move(source, target);
 	return mount_new(source, target, type, flags, options);
@@ -608,18 +619,19 @@ int vfs_umount(const struct path *p, int flags)
 	ns = m->ns;
 	if (!is_in_current_namespace(m) || !m->parent) {
 		err = -EINVAL;
-	} else if (!(flags & MNT_DETACH) && is_busy(m, 1)) {
+	} else if (!(flags & MNT_DETACH) && (is_busy(m, 1) || propagate_is_busy(m))) {
 		err = -EBUSY;
 	} else if ((flags & MNT_EXPIRE) && !m->expire_mark) {
 		m->expire_mark = true;
 		err = -EAGAIN;
 	} else {
 		notify_unmount(m->sb);
-		dissolve_locked(m, &dead);
-		namespace_changed(ns);
+		propagate_umount(m, &dead);
+		mount_dissolve(m, &dead);
+		mount_namespace_changed(ns);
 	}
 	mutex_unlock(&mount_lock);
-	bury(&dead);
+	mounts_bury(&dead);
 	return err;
 }
 
@@ -640,9 +652,10 @@ int vfs_pivot_root(const struct path *new_root, const struct path *put_old)
 	mutex_lock(&mount_lock);
 	if (new == old || put_old->mount == old)
 		err = -EBUSY;
-	else if (!is_in_current_namespace(new) || !is_in_current_namespace(old) ||
+	else if (!is_in_current_namespace(new) || !is_in_current_namespace(old) || old->group_id ||
+		 (new->parent &&new->parent->group_id) || (old->parent && old->parent->group_id) ||
 		 new_root->dentry != new->root || !new->parent || root.dentry != old->root ||
-		 !is_below(put_old->mount, new))
+		 !mount_is_below(put_old->mount, new))
 		err = -EINVAL;
 	else if ((new_root->dentry->inode->mode & S_IFMT) != S_IFDIR ||
 		 (put_old->dentry->inode->mode & S_IFMT) != S_IFDIR)
@@ -651,14 +664,14 @@ int vfs_pivot_root(const struct path *new_root, const struct path *put_old)
 		struct mount_namespace *ns = old->ns;
 		struct path top = { old->parent, old->mountpoint };
 
-		detach_locked(new, &new_was);
-		detach_locked(old, &old_was);
+		mount_detach(new, &new_was);
+		mount_detach(old, &old_was);
 		if (top.mount)
-			attach_locked(new, &top);
+			mount_attach(new, &top);
 		else
 			ns->root = new;
-		attach_locked(old, put_old);
-		namespace_changed(ns);
+		mount_attach(old, put_old);
+		mount_namespace_changed(ns);
 	}
 	mutex_unlock(&mount_lock);
 	if (!err) {
@@ -713,9 +726,9 @@ void mount_namespace_put(struct mount_namespace *ns)
 	if (!ref_put(&ns->refs))
 		return;
 	mutex_lock(&mount_lock);
-	dissolve_locked(ns->root, &dead);
+	mount_dissolve(ns->root, &dead);
 	mutex_unlock(&mount_lock);
-	bury(&dead);
+	mounts_bury(&dead);
 	kfree(ns);
 }
 
@@ -745,19 +758,19 @@ struct mount_namespace *mount_namespace_copy(struct mount_namespace *from, struc
 	if (!ns)
 		return err_ptr(-ENOMEM);
 	mutex_lock(&mount_lock);
-	ns->root = copy_tree_locked(from->root, from->root->root, true);
+	ns->root = mount_copy_tree(from->root, from->root->root, true, COPY_NAMESPACE);
 	if (!ns->root) {
 		mutex_unlock(&mount_lock);
 		kfree(ns);
 		return err_ptr(-ENOMEM);
 	}
 	from->root->copy = ns->root;
-	tree_join_namespace(ns->root, ns);
+	mount_tree_join_namespace(ns->root, ns);
 	if (fs) {
 		move_to_copy(fs, &fs->root);
 		move_to_copy(fs, &fs->cwd);
 	}
-	for (struct mount *m = from->root; m; m = next_in_tree(m, from->root))
+	for (struct mount *m = from->root; m; m = mount_next_in_tree(m, from->root))
 		m->copy = NULL;
 	mutex_unlock(&mount_lock);
 	return ns;

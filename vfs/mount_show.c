@@ -34,6 +34,21 @@ static void show_super_options(struct text_out *out, struct super_block *sb)
 		text_printf(out, "%s", options);
 }
 
+/* The optional fields of mountinfo. */
+static void show_propagation(const struct mount *m, struct text_out *out)
+{
+	u32 group = propagate_dominating_group(m, m->ns);
+
+	if (m->group_id)
+		text_printf(out, " shared:%u", m->group_id);
+	if (m->master)
+		text_printf(out, " master:%u", m->master->group_id);
+	if (group)
+		text_printf(out, " propagate_from:%u", group);
+	if (m->unbindable)
+		text_printf(out, " unbindable");
+}
+
 static void show_one(const struct mount *m, const char *name, struct text_out *out, int style)
 {
 	if (style == 1) {
@@ -48,6 +63,7 @@ static void show_one(const struct mount *m, const char *name, struct text_out *o
 		text_escape(out, name, SPECIAL);
 		text_char(out, ' ');
 		show_flags(out, m->flags, 0, false);
+		show_propagation(m, out);
 		text_printf(out, " - %s ", m->sb->type->name);
 		text_escape(out, m->source, SPECIAL);
 		text_printf(out, " %s", m->sb->flags & MS_RDONLY ? "ro" : "rw");

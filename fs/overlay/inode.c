@@ -160,6 +160,10 @@ struct inode *overlay_inode_create(struct super_block *sb, struct dentry *upper,
 	}
 	inode_init(&o->inode, sb, choose_ino(upper, lower, nr_lower), real->inode->mode);
 	mutex_init(&o->copy_lock, RANK_NONE);
+	/* The real ones are taken while this is held.  One overlay on another is not checked. */
+	rwlock_init(&o->inode.lock, real->sb->ops == sb->ops  ? RANK_NONE :
+				    overlay_is_dir(&o->inode) ? RANK_STACKED_DIR :
+								RANK_STACKED_INODE);
 	o->upper = upper;
 	o->nr_lower = nr_lower;
 	for (u32 i = 0; i < nr_lower; i++) {

@@ -12,6 +12,8 @@ enum lock_rank {
 	RANK_RENAME, /* one cross-directory rename a file system at a time */
 	RANK_EXEC, /* credentials change / exec of one process */
 	RANK_FILE_POSITION, /* struct file.position_lock */
+	RANK_STACKED_DIR, /* the same two of a file system that stands on others */
+	RANK_STACKED_INODE,
 	RANK_INODE_DIR, /* parent directories (ancestor first, then by address) */
 	RANK_INODE, /* directory entry targets and files (by address) */
 	RANK_TTY, /* a terminal's readers, its writers, its opens: never two at once */
