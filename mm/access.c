@@ -8,13 +8,30 @@
 #include <nos/string.h>
 #include <nos/thread.h>
 
-/* The occupied entry at va, 0 if none.  A snapshot: the table can't go, the entry may change. */
+/*
+ * The entry at va with the rights that it really has, 0 if there is none, and
+ * PTE_SOFT_SHARED_TABLE if its table is shared.  A snapshot: the table can't go,
+ * the entry may change.
+ */
 static pte_t entry_read(struct aspace *a, u64 va)
 {
 	scoped_rcu();
-	pte_t *table = table_find(a, va);
+	for (;;) {
+		const pte_t *up = leaf_entry(a, va);
+		pte_t link = up ? READ_ONCE(*up) : 0;
 
-	return table ? READ_ONCE(table[PTE_INDEX(va, 1)]) : 0;
+		if (!pte_is_present(link))
+			return 0;
+		const pte_t *table = phys_to_virt(pte_phys(link));
+		pte_t e = READ_ONCE(table[PTE_INDEX(va, 1)]);
+
+		/* a table that was left may be another's by now */
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (likely(READ_ONCE(*up) == link))
+			return e && table_entry_is_shared(link) ?
+				       (e & ~PTE_WRITE) | PTE_SOFT_SHARED_TABLE :
+				       e;
+	}
 }
 
 s64 aspace_populate(struct aspace *a, u64 address, u64 length, bool write)
@@ -65,17 +82,12 @@ s64 aspace_populate(struct aspace *a, u64 address, u64 length, bool write)
  * The folio behind a page, with a reference and the page's offset in it; for a
  * store only if the entry may be written (or, with `force`, is its owner's only).
  */
-static struct folio *page_get(struct aspace *a, u64 va, bool write, bool force, size_t *offset)
+static struct folio *page_get_locked(const pte_t *table, bool shared, u64 va, bool write,
+				     bool force, size_t *offset)
 {
-	scoped_rcu();
-	pte_t *table = table_find(a, va);
-
-	if (!table)
-		return NULL;
-	scoped_spin(&table_folio(table)->table_lock);
 	pte_t e = table[PTE_INDEX(va, 1)];
 
-	if (!e || (!pte_is_present(e) && !force))
+	if (!e || (!pte_is_present(e) && !force) || (write && shared))
 		return NULL;
 	if (pte_is_special(e)) {
 		if (write || pte_phys(e) != folio_to_phys(zero_folio))
@@ -94,6 +106,20 @@ static struct folio *page_get(struct aspace *a, u64 va, bool write, bool force, 
 	return f;
 }
 
+static struct folio *page_get(struct aspace *a, u64 va, bool write, bool force, size_t *offset)
+{
+	pte_t *up = leaf_entry(a, va);
+	struct folio *tf = up ? table_lock(up) : NULL;
+
+	if (!tf)
+		return NULL;
+	struct folio *f = page_get_locked(folio_address(tf), table_entry_is_shared(*up), va, write,
+					  force, offset);
+
+	spin_unlock(&tf->table_lock);
+	return f;
+}
+
 /* The same, faulted in; NULL: no access. */
 static struct folio *page_get_fault(struct aspace *a, u64 va, bool write, bool force,
 				    size_t *offset)
@@ -109,17 +135,28 @@ static struct folio *page_get_fault(struct aspace *a, u64 va, bool write, bool f
 	return NULL;
 }
 
-/* Are the rights of the mapping at va enough? */
-static bool access_allowed(struct aspace *a, u64 va, bool write, bool force)
+/* Are the rights of the mapping at va enough?  *note: forced_write_note has to be told. */
+static bool access_allowed(struct aspace *a, u64 va, bool write, bool force, bool *note)
 {
 	scoped_read(&a->lock);
 	struct mapping *m = mapping_find(a, va);
 
 	if (!m || m->start > va)
 		return false;
+	*note = write && m->file && !(m->flags & MAPPING_WRITTEN);
 	if (force)
 		return m->flags & (write ? MAPPING_MAY_WRITE : MAPPING_MAY_READ);
 	return m->flags & (write ? MAPPING_WRITE : MAPPING_READ);
+}
+
+/* Before a debugger's store to a mapping that never was writable: from now on it may have copied pages. */
+static void forced_write_note(struct aspace *a, u64 va)
+{
+	scoped_write(&a->lock);
+	struct mapping *m = mapping_find(a, va);
+
+	if (m && m->start <= va && !(m->flags & (MAPPING_WRITTEN | MAPPING_SHARED)))
+		mapping_set_flags(a, m, m->flags | MAPPING_WRITTEN);
 }
 
 /* A page of the vDSO or another page without a folio. */
@@ -141,9 +178,12 @@ size_t aspace_access(struct aspace *a, u64 address, void *buffer, size_t len, bo
 	while (done < len) {
 		u64 va = address + done;
 		size_t n = min(len - done, PAGE_SIZE - va % PAGE_SIZE), offset;
+		bool note = false;
 
-		if (!range_is_user(va, n) || !access_allowed(a, va, write, force))
+		if (!range_is_user(va, n) || !access_allowed(a, va, write, force, &note))
 			break;
+		if (unlikely(note))
+			forced_write_note(a, va);
 		struct folio *f = page_get_fault(a, va & PAGE_MASK, write, force, &offset);
 
 		if (!f) {
@@ -204,12 +244,14 @@ int aspace_futex_key(struct aspace *a, u64 address, bool shared, u64 *object, u6
 
 /* ---- figures ---- */
 
-static void usage_add(struct mapping_usage *u, pte_t e)
+/* `tables`: how many address spaces have the table of the entry. */
+static void usage_add(struct mapping_usage *u, pte_t e, u32 tables)
 {
 	if (pte_is_special(e))
 		return;
 	const struct folio *f = phys_to_folio(pte_phys(e));
-	u64 sharers = max(1u, div_round_up(READ_ONCE(f->map_count), (u32)folio_nr_pages(f)));
+	u32 maps = READ_ONCE(f->map_count) + tables - 1;
+	u64 sharers = max(1u, div_round_up(maps, (u32)folio_nr_pages(f)));
 	bool dirty = (e & PTE_DIRTY) || folio_has_flag(f, FOLIO_DIRTY);
 
 	u->resident += PAGE_SIZE;
@@ -229,17 +271,21 @@ void mapping_usage_locked(struct mapping *m, struct mapping_usage *u)
 	struct aspace *a = m->aspace;
 
 	*u = (struct mapping_usage){ 0 };
-	for (u64 va = table_skip(a, m->start, m->end); va < m->end;) {
-		u64 stop = min(m->end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
-		pte_t *table = table_find(a, va);
+	pte_t *entry;
 
-		if (table) {
-			scoped_spin(&table_folio(table)->table_lock);
+	for (u64 va = m->start; (entry = leaf_entry_next(a, &va, m->end));) {
+		u64 stop = min(m->end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
+		struct folio *f = table_lock(entry);
+
+		if (f) {
+			const pte_t *table = folio_address(f);
+
 			for (; va < stop; va += PAGE_SIZE)
 				if (table[PTE_INDEX(va, 1)])
-					usage_add(u, table[PTE_INDEX(va, 1)]);
+					usage_add(u, table[PTE_INDEX(va, 1)], f->table_refs);
+			spin_unlock(&f->table_lock);
 		}
-		va = table_skip(a, stop, m->end);
+		va = stop;
 	}
 	if (m->flags & MAPPING_LOCKED)
 		u->locked = u->pss;
@@ -263,7 +309,7 @@ u64 aspace_pagemap_entry(struct aspace *a, u64 address)
 
 	if (f->kind == FOLIO_FILE)
 		bits |= PAGEMAP_FILE;
-	if (READ_ONCE(f->map_count) == 1)
+	if (READ_ONCE(f->map_count) == 1 && !table_entry_is_shared(e))
 		bits |= PAGEMAP_EXCLUSIVE;
 	return bits;
 }

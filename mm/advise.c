@@ -80,7 +80,13 @@ static int piece_drop(struct aspace *a, struct mapping *m, u64 start, u64 end)
 
 	if (m->flags & (MAPPING_LOCKED | MAPPING_SPECIAL))
 		return -EINVAL;
+	int err = tables_own(a, start, end, start, end);
+
+	if (err)
+		return err;
 	tlb_batch_init(&b, a);
+	if (unlikely(READ_ONCE(a->nr_shared_tables)))
+		tables_drop(a, start, end, start, end, &b);
 	zap_range(a, start, end, NULL, &b);
 	tlb_batch_finish(&b);
 	return 0;

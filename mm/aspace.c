@@ -13,7 +13,8 @@
  *   (2) every occupied entry lies in a mapping, except between the change of the
  *       tree and the end of the call that made it;
  *   (3) a private page is writable in at most one page table, and only while it
- *       has one reference when it becomes so;
+ *       has one reference when it becomes so; a table that several address
+ *       spaces share counts as one, and nobody writes through it;
  *   (4) a folio is freed only after the flush of what mapped it.
  *
  * Locking.  `lock`: writers change the tree, readers may sleep with it steady.
@@ -24,12 +25,11 @@
  *
  * Parts.  mapping.c the tree; map.c mmap, munmap, mprotect, brk; remap.c mremap;
  * advise.c madvise, mlock, msync, mincore; fault.c; cursor.c page tables; zap.c
- * removal; rmap.c from a cache to its entries; tlb.c flushing; access.c other
- * processes' memory; aspace.c life and fork.
+ * removal; share.c leaf tables shared after a fork; rmap.c from a cache to its
+ * entries; tlb.c flushing; access.c other processes' memory; aspace.c life and
+ * fork.
  *
- * Simple for now: fork copies the entries of private pages (the place for shared
- * leaf tables is table_refs and PTE_SOFT_SHARED_TABLE, see cursor.c); pages are
- * 4 KiB; no swap.
+ * Simple for now: pages are 4 KiB; no swap.
  *
  * References: CortenMM (SOSP 2025) for the page table as the truth; Clements et
  * al., RadixVM (EuroSys 2013) and "Scalable address spaces using RCU balanced
@@ -124,65 +124,60 @@ void aspace_put(struct aspace *a)
 
 /* ---- fork ---- */
 
-/* One private page of the parent: both get it read-only. */
-static inline void fork_entry(pte_t *from, pte_t *to, s64 *nr_anon)
+/* Copies the private pages of [va, stop), in one leaf table. */
+static int fork_table(pte_t *entry, struct aspace *to, u64 va, u64 stop, s64 *nr_anon)
 {
-	pte_t e = *from;
+	struct folio *f = phys_to_frame(pte_phys(READ_ONCE(*entry)));
 
-	if (!pte_is_special(e)) {
-		struct folio *f = phys_to_folio(pte_phys(e));
+	if (READ_ONCE(f->nr_present) == 0)
+		return 0;
+	pte_t *copy = table_get(to, va, ALLOC_USER);
 
-		if (f->kind != FOLIO_ANON)
-			return; /* the child finds it in the cache */
-		atomic_add(&f->refs.count, 1);
-		atomic_add(&f->map_count, 1);
-		++*nr_anon;
+	if (!copy)
+		return -ENOMEM;
+	u32 i = (u32)PTE_INDEX(va, 1), last = i + (u32)((stop - va) >> PAGE_SHIFT);
+	u32 nr = 0, nr_special = 0;
+
+	f = table_lock(entry);
+	pte_t *table = folio_address(f);
+
+	for (u32 left = f->nr_present; i < last && left; i++) {
+		if (table[i] == 0)
+			continue;
+		left--;
+		share_entry(&table[i], &copy[i], nr_anon);
+		nr += copy[i] != 0;
+		nr_special += pte_is_special(copy[i]);
 	}
-	if (e & PTE_WRITE)
-		e = atomic_fetch_and(from, ~(pte_t)PTE_WRITE) & ~(pte_t)PTE_WRITE;
-	*to = e | PTE_SOFT_COW;
+	spin_unlock(&f->table_lock);
+	table_folio(copy)->nr_present += (u16)nr;
+	table_folio(copy)->nr_special += (u16)nr_special;
+	return 0;
 }
 
-/* Copies the anonymous pages of a private mapping; the child is not reachable yet. */
+/* Shares or copies the anonymous pages of a private mapping; the child is not reachable yet. */
 static int fork_pages(struct aspace *from, struct aspace *to, const struct mapping *m)
 {
 	s64 nr_anon = 0;
+	pte_t *entry;
 
-	for (u64 va = m->start; va < m->end;) {
-		va = table_skip(from, va, m->end);
-		if (va >= m->end)
-			break;
+	for (u64 va = m->start; (entry = leaf_entry_next(from, &va, m->end));) {
 		u64 stop = min(m->end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
-		pte_t *table = table_find(from, va), *copy = NULL;
-		struct folio *tf = table_folio(table);
+		int result = table_share(from, entry, to, m, va);
 
-		if (READ_ONCE(tf->nr_present)) {
-			copy = table_get(to, va, ALLOC_USER);
-			if (!copy)
-				return -ENOMEM;
-		}
-		if (copy) {
-			u32 nr = 0;
-
-			scoped_spin(&tf->table_lock);
-			for (; va < stop; va += PAGE_SIZE) {
-				u32 i = (u32)PTE_INDEX(va, 1);
-
-				if (table[i] == 0)
-					continue;
-				fork_entry(&table[i], &copy[i], &nr_anon);
-				nr += copy[i] != 0;
-			}
-			table_folio(copy)->nr_present += nr;
-		}
+		if (result == 0)
+			result = fork_table(entry, to, va, stop, &nr_anon);
+		if (result < 0)
+			return result;
 		va = stop;
 	}
 	to->resident_anon += nr_anon;
 	return 0;
 }
 
-/* The child's copy of one mapping, with its pages. */
-static int fork_mapping(struct aspace *from, struct aspace *to, struct mapping *m)
+/* The child's copy of one mapping, above all that it has (*last), with its pages. */
+static int fork_mapping(struct aspace *from, struct aspace *to, struct mapping *m,
+			struct mapping **last)
 {
 	struct mapping *c = mapping_alloc();
 
@@ -198,9 +193,12 @@ static int fork_mapping(struct aspace *from, struct aspace *to, struct mapping *
 	c->flags &= ~MAPPING_LOCKED;
 	mapping_hold_object(m);
 	aspace_account(to, c->flags, (s64)nr);
-	mapping_insert(to, c);
-	if ((m->flags & MAPPING_SHARED) || (m->flags & MAPPING_WIPEONFORK) ||
-	    (m->flags & MAPPING_SPECIAL))
+	mapping_insert_between(to, c, *last, NULL);
+	*last = c;
+	if (m->flags & (MAPPING_SHARED | MAPPING_WIPEONFORK))
+		return 0;
+	/* nothing but pages of the file or of a device: the child finds them there */
+	if (m->file && (!(m->flags & MAPPING_WRITTEN) || (m->flags & MAPPING_SPECIAL)))
 		return 0;
 	if (!m->cache)
 		return fork_pages(from, to, m);
@@ -235,6 +233,7 @@ static void fork_layout(const struct aspace *from, struct aspace *to)
 struct aspace *aspace_fork(struct aspace *from)
 {
 	struct aspace *to = aspace_create();
+	struct mapping *last = NULL;
 	int err = 0;
 
 	if (!to)
@@ -253,7 +252,7 @@ struct aspace *aspace_fork(struct aspace *from)
 		struct mapping *m = rb_entry(n, struct mapping, node);
 
 		if (!(m->flags & MAPPING_DONTFORK))
-			err = fork_mapping(from, to, m);
+			err = fork_mapping(from, to, m, &last);
 	}
 	/* the parent's pages have become read-only, also where the copy failed half-way */
 	aspace_flush(from, 0, USER_ADDRESS_END);
@@ -296,6 +295,7 @@ void aspace_system_init(void)
 	kernel_top_level_fill();
 	mapping_init();
 	fault_init();
+	share_init();
 	aspace_cache = slab_cache_create(&info);
 	VERIFY(aspace_cache);
 }

@@ -103,13 +103,35 @@ static inline struct folio *table_folio(const pte_t *table)
 {
 	return phys_to_frame(virt_to_phys(table));
 }
-/* With tables made where they are missing; alloc flags ALLOC_NOWAIT or 0; NULL: no memory. */
+/* The same if this address space alone has it, so that entries may be changed; NULL: shared too. */
+static inline pte_t *table_find_own(const struct aspace *a, u64 va)
+{
+	pte_t e = READ_ONCE(a->table[PTE_INDEX(va, 4)]);
+
+	if (!pte_is_present(e))
+		return NULL;
+	e = READ_ONCE(((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 3)]);
+	if (!pte_is_present(e))
+		return NULL;
+	e = READ_ONCE(((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 2)]);
+	if ((e & (PTE_PRESENT | PTE_SOFT_SHARED_TABLE)) != PTE_PRESENT)
+		return NULL;
+	return phys_to_virt(pte_phys(e));
+}
+/* With tables made where they are missing, and a copy where the leaf table is shared; alloc flags ALLOC_NOWAIT or 0; NULL: no memory. */
 pte_t *table_get(struct aspace *a, u64 va, u32 flags);
-/* Next address ≥ va that may have a leaf table (whole missing tables are skipped). */
-u64 table_skip(const struct aspace *a, u64 va, u64 end);
+/* The level-2 entry for va, NULL if there is no table for it; made with what is above it. */
+pte_t *leaf_entry(const struct aspace *a, u64 va);
+pte_t *leaf_entry_get(struct aspace *a, u64 va, u32 flags);
+/* The first level-2 entry from *va on that points to a leaf table, and the address where the search found
+ * it; NULL: none below `end`. */
+pte_t *leaf_entry_next(const struct aspace *a, u64 *va, u64 end);
 /* Takes the empty leaf table of the 2 MiB at va out; NULL: there is none, or it is not empty. */
 struct folio *table_detach(struct aspace *a, u64 va);
+struct folio *table_alloc(struct aspace *a, u32 flags);
 void table_free(struct aspace *a, struct folio *table);
+/* Drops the pages of entries [first, last) of a leaf table that nobody else uses any more. */
+void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last);
 /* Everything, at the end of the address space; no CPU uses it. */
 void table_free_all(struct aspace *a);
 pte_t *table_alloc_top(void);
@@ -126,6 +148,59 @@ static inline bool pte_is_special(pte_t e)
 	return (e & PTE_SOFT_SPECIAL) != 0;
 }
 
+/* ---- share.c: leaf tables that several address spaces have after a fork ---- */
+
+#define TABLE_LINK (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
+
+static inline bool table_entry_is_shared(pte_t e)
+{
+	return (e & PTE_SOFT_SHARED_TABLE) != 0;
+}
+void share_init(void);
+/* The table that a level-2 entry points to, locked; NULL: none. */
+struct folio *table_lock(pte_t *entry);
+/* One entry of a private page for a second table; both become read-only. */
+static inline void share_entry(pte_t *from, pte_t *to, s64 *nr_anon)
+{
+	pte_t e = *from;
+
+	if (!pte_is_special(e)) {
+		struct folio *f = phys_to_folio(pte_phys(e));
+
+		if (f->kind != FOLIO_ANON)
+			return; /* found in the cache again */
+		atomic_add(&f->refs.count, 1);
+		atomic_add(&f->map_count, 1);
+		++*nr_anon;
+	}
+	if (e & PTE_WRITE)
+		e = atomic_fetch_and(from, ~(pte_t)PTE_WRITE) & ~(pte_t)PTE_WRITE;
+	*to = e | PTE_SOFT_COW;
+}
+/* At fork, for the 2 MiB of va in m, whose level-2 entry is given: 1 when the child has the parent's table, 0 when entries are to be
+ * copied, or -ENOMEM. */
+int table_share(struct aspace *from, pte_t *entry, struct aspace *to, const struct mapping *m,
+		u64 va);
+/* The table behind a level-2 entry becomes this address space's own: 0 or -ENOMEM. */
+int table_unshare(struct aspace *a, pte_t *entry, u64 va, u32 flags);
+/*
+ * Before entries of [start, end) change: shared tables that have any become own, but for those that
+ * tables_drop will take, wholly inside [floor, ceiling).  0 or -ENOMEM; `lock` is held.
+ */
+int tables_own_slow(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling);
+static inline int __must_check tables_own(struct aspace *a, u64 start, u64 end, u64 floor,
+					  u64 ceiling)
+{
+	return likely(READ_ONCE(a->nr_shared_tables) == 0) ?
+		       0 :
+		       tables_own_slow(a, start, end, floor, ceiling);
+}
+struct tlb_batch;
+/* Lets go of the shared tables of [start, end) that lie wholly inside [floor, ceiling). */
+void tables_drop(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, struct tlb_batch *b);
+/* One address space less has the table, and no CPU uses it through that one; the last frees it. */
+void table_leave(struct aspace *a, struct folio *table);
+
 /* ---- tlb.c ---- */
 
 #define TLB_BATCH_FOLIOS 60u
@@ -135,7 +210,8 @@ struct tlb_batch {
 	u64 start, end; /* to flush */
 	u32 nr;
 	struct folio *tables; /* linked by head */
-	struct folio *folios[TLB_BATCH_FOLIOS]; /* references to drop after the flush */
+	struct folio *folios[TLB_BATCH_FOLIOS]; /* references to drop after the flush; or, with */
+#define TLB_BATCH_TABLE 1ul /* this bit set, shared tables to leave */
 };
 static inline void tlb_batch_init(struct tlb_batch *b, struct aspace *a)
 {

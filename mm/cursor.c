@@ -14,9 +14,8 @@
  * tables are zero; a few are kept per CPU and used again at once (they stay
  * tables, so the late walker does no harm).
  *
- * Room for shared leaf tables (fork): table_refs counts the address spaces that
- * share one; PTE_SOFT_SHARED_TABLE in the level-2 entry marks it; the copy would
- * be made in table_get.
+ * Leaf tables may be shared by address spaces after a fork (share.c); table_get
+ * and table_find_own give only those that are not.
  */
 #include "aspace_internal.h"
 #include "page_internal.h"
@@ -25,7 +24,6 @@
 #include <nos/string.h>
 #include <nos/thread.h>
 
-#define TABLE_LINK (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
 #define CPU_TABLES 16u
 
 struct table_array {
@@ -35,7 +33,7 @@ struct table_array {
 static DEFINE_PERCPU(struct table_array, cpu_tables);
 
 /* A zeroed table; NULL: no memory. */
-static struct folio *table_alloc(struct aspace *a, u32 flags)
+struct folio *table_alloc(struct aspace *a, u32 flags)
 {
 	struct folio *f = NULL;
 
@@ -52,6 +50,7 @@ static struct folio *table_alloc(struct aspace *a, u32 flags)
 		spin_init(&f->table_lock, RANK_PAGE_TABLE);
 		f->table_refs = 1;
 		f->nr_present = 0;
+		f->nr_special = 0;
 	}
 	atomic_add(&a->page_table_bytes, PAGE_SIZE);
 	return f;
@@ -64,7 +63,7 @@ static void table_release_late(struct rcu_head *head)
 
 void table_free(struct aspace *a, struct folio *f)
 {
-	ASSERT(f->nr_present == 0);
+	ASSERT(f->nr_present == 0 && f->nr_special == 0 && f->table_refs == 1);
 	atomic_sub(&a->page_table_bytes, PAGE_SIZE);
 	preempt_disable();
 	struct table_array *t = this_cpu_ptr(cpu_tables);
@@ -118,40 +117,66 @@ static pte_t *table_descend(struct aspace *a, pte_t *e, unsigned level, u32 flag
 	return phys_to_virt(pte_phys(seen));
 }
 
-pte_t *table_get(struct aspace *a, u64 va, u32 flags)
+pte_t *leaf_entry_get(struct aspace *a, u64 va, u32 flags)
 {
-	pte_t *t = a->table;
+	pte_t *t = leaf_entry(a, va);
 
-	for (unsigned level = 4; level > 1; level--) {
+	if (likely(t))
+		return t;
+	t = a->table;
+	for (unsigned level = 4; level > 2; level--) {
 		t = table_descend(a, &t[PTE_INDEX(va, level)], level, flags);
 		if (!t)
 			return NULL;
 	}
-	return t;
+	return &t[PTE_INDEX(va, 2)];
 }
 
-u64 table_skip(const struct aspace *a, u64 va, u64 end)
+pte_t *table_get(struct aspace *a, u64 va, u32 flags)
 {
-	while (va < end) {
-		const pte_t *t = a->table;
-		unsigned level = 4;
+	pte_t *e = leaf_entry_get(a, va, flags);
 
-		for (; level > 1; level--) {
-			pte_t e = READ_ONCE(t[PTE_INDEX(va, level)]);
-
-			if (!pte_is_present(e))
-				break;
-			t = phys_to_virt(pte_phys(e));
-		}
-		if (level == 1)
-			return va;
-		va = align_down(va, PTE_SPAN(level)) + PTE_SPAN(level);
-	}
-	return end;
+	if (!e)
+		return NULL;
+	while (unlikely(table_entry_is_shared(READ_ONCE(*e))))
+		if (table_unshare(a, e, va, flags))
+			return NULL;
+	return table_descend(a, e, 2, flags);
 }
 
-/* The level-2 entry for va, NULL if there is no table for it. */
-static pte_t *leaf_entry(const struct aspace *a, u64 va)
+pte_t *leaf_entry_next(const struct aspace *a, u64 *va, u64 end)
+{
+	u64 at = *va;
+
+	while (at < end) {
+		pte_t e = READ_ONCE(a->table[PTE_INDEX(at, 4)]);
+
+		if (!pte_is_present(e)) {
+			at = align_down(at, PTE_SPAN(4)) + PTE_SPAN(4);
+			continue;
+		}
+		e = READ_ONCE(((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(at, 3)]);
+		u64 stop = align_down(at, PTE_SPAN(3)) + PTE_SPAN(3);
+
+		if (!pte_is_present(e)) {
+			at = stop;
+			continue;
+		}
+		pte_t *entry = &((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(at, 2)];
+
+		for (stop = min(stop, end); at < stop; entry++) {
+			if (pte_is_present(READ_ONCE(*entry))) {
+				*va = at;
+				return entry;
+			}
+			at = align_down(at, HUGE_SIZE) + HUGE_SIZE;
+		}
+	}
+	*va = end;
+	return NULL;
+}
+
+pte_t *leaf_entry(const struct aspace *a, u64 va)
 {
 	pte_t *t = a->table;
 
@@ -169,7 +194,7 @@ struct folio *table_detach(struct aspace *a, u64 va)
 {
 	pte_t *e = leaf_entry(a, va);
 
-	if (!e || !pte_is_present(*e))
+	if (!e || !pte_is_present(*e) || table_entry_is_shared(*e))
 		return NULL;
 	struct folio *f = phys_to_frame(pte_phys(*e));
 
@@ -184,8 +209,7 @@ struct folio *table_detach(struct aspace *a, u64 va)
 
 /* ---- the end of an address space ---- */
 
-/* Drops the pages of entries [first, last) of a leaf table. */
-static void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last)
+void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last)
 {
 	u32 left = tf->nr_present;
 
@@ -196,28 +220,33 @@ static void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last)
 			continue;
 		left--;
 		table[i] = 0;
-		if (pte_is_special(e))
+		if (pte_is_special(e)) {
+			tf->nr_special--;
 			continue;
+		}
 		struct folio *page = phys_to_folio(pte_phys(e));
 
 		atomic_sub(&page->map_count, 1);
 		folio_put(page);
 	}
-	tf->nr_present = left;
+	tf->nr_present = (u16)left;
 }
 
 /* The pages of [start, end), and the leaf tables that become empty. */
 static void range_free(struct aspace *a, u64 start, u64 end)
 {
-	for (u64 va = start; va < end;) {
-		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
-		pte_t *e = leaf_entry(a, va);
+	pte_t *e;
 
-		if (!e || !pte_is_present(*e)) {
-			va = stop < end ? table_skip(a, stop, end) : stop;
+	for (u64 va = start; (e = leaf_entry_next(a, &va, end));) {
+		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
+		struct folio *tf = phys_to_frame(pte_phys(*e));
+
+		if (unlikely(table_entry_is_shared(*e))) { /* with all that it maps here */
+			*e = 0;
+			table_leave(a, tf);
+			va = stop;
 			continue;
 		}
-		struct folio *tf = phys_to_frame(pte_phys(*e));
 		u32 first = (u32)PTE_INDEX(va, 1);
 
 		leaf_free_range(phys_to_virt(pte_phys(*e)), tf, first,

@@ -175,6 +175,7 @@ static int fault_zero_page(struct site *s)
 	WRITE_ONCE(*s->entry, folio_to_phys(zero_folio) | mapping_pte_bits(s->flags) |
 				      PTE_SOFT_SPECIAL | PTE_SOFT_COW);
 	table_folio(s->table)->nr_present++;
+	table_folio(s->table)->nr_special++;
 	site_unlock(s);
 	counter_inc(zero);
 	return FAULT_DONE;
@@ -212,6 +213,8 @@ static int fault_copy(struct site *s)
 	WRITE_ONCE(*s->entry, own_page_entry(s, f));
 	if (old)
 		atomic_sub(&old->map_count, 1);
+	else
+		table_folio(s->table)->nr_special--;
 	site_unlock(s);
 	sup->anon = NULL;
 	if (!old || old->kind != FOLIO_ANON)
@@ -267,7 +270,7 @@ static inline void folio_add_entries(struct folio *f, u32 nr_refs, u32 n)
 static void count_mapped(struct site *s, struct folio *f, u32 nr)
 {
 	aspace_count_resident(s->a, f, nr);
-	table_folio(s->table)->nr_present += nr;
+	table_folio(s->table)->nr_present += (u16)nr;
 	if (!folio_has_flag(f, FOLIO_REFERENCED))
 		folio_set_flag(f, FOLIO_REFERENCED);
 }
@@ -496,7 +499,7 @@ static int fault_try(struct aspace *a, u64 address, u32 access, struct supply *s
 		return TRY_AGAIN;
 	if (unlikely((s.flags & MAPPING_SPECIAL) || !access_is_allowed(s.flags, access)))
 		return TRY_SLOW;
-	s.table = table_find(a, address);
+	s.table = table_find_own(a, address);
 	if (unlikely(!s.table)) {
 		s.table = table_get(a, address, ALLOC_NOWAIT);
 		if (!s.table)
@@ -560,8 +563,10 @@ static int fault_special(struct aspace *a, struct mapping *m, u64 address)
 	scoped_spin(&table_folio(table)->table_lock);
 	pte_t *entry = &table[PTE_INDEX(address, 1)];
 
-	if (*entry == 0)
+	if (*entry == 0) {
 		table_folio(table)->nr_present++;
+		table_folio(table)->nr_special++;
+	}
 	WRITE_ONCE(*entry, p | mapping_pte_bits(m->flags) | PTE_SOFT_SPECIAL |
 				   (m->flags & MAPPING_WRITE ? PTE_WRITE | PTE_DIRTY : 0));
 	return FAULT_DONE;

@@ -152,12 +152,26 @@ void unmap_pages_locked(struct aspace *a, u64 start, u64 end, u64 floor, u64 cei
 	struct tlb_batch b;
 
 	tlb_batch_init(&b, a);
+	if (unlikely(READ_ONCE(a->nr_shared_tables)))
+		tables_drop(a, start, end, floor, ceiling, &b);
 	zap_range(a, start, end, NULL, &b);
 	if (ceiling - floor >= HUGE_SIZE)
 		zap_tables(a, start, end, floor, ceiling, &b);
 	tlb_batch_finish(&b);
 	if (a->gap_from && end > a->gap_from && start < a->mmap_base)
 		a->gap_from = min(ceiling, a->mmap_base);
+}
+
+/* Shared tables that lose only a part of their pages are made own. */
+static int own_edges(struct aspace *a, u64 start, u64 end)
+{
+	if (likely(READ_ONCE(a->nr_shared_tables) == 0))
+		return 0;
+	struct mapping *below = mapping_find_below(a, start), *above = mapping_find(a, end);
+	u64 floor = below ? min(below->end, start) : 0;
+	u64 ceiling = above ? max(above->start, end) : USER_ADDRESS_END;
+
+	return tables_own(a, start, end, floor, ceiling);
 }
 
 int unmap_locked(struct aspace *a, u64 start, u64 end)
@@ -167,7 +181,11 @@ int unmap_locked(struct aspace *a, u64 start, u64 end)
 
 	if (!m || m->start >= end)
 		return 0;
-	int err = unmap_tree(a, m, start, end, &gone, &edges);
+	int err = own_edges(a, start, end);
+
+	if (err)
+		return err;
+	err = unmap_tree(a, m, start, end, &gone, &edges);
 
 	if (err)
 		return err;
@@ -227,7 +245,7 @@ static s64 request_flags(const struct map_request *r, u32 *to)
 	if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
 		return -EINVAL;
 	f |= r->prot & PROT_READ ? MAPPING_READ : 0;
-	f |= r->prot & PROT_WRITE ? MAPPING_WRITE : 0;
+	f |= r->prot & PROT_WRITE ? MAPPING_WRITE | MAPPING_WRITTEN : 0;
 	f |= r->prot & PROT_EXEC ? MAPPING_EXEC : 0;
 	f |= type != MAP_PRIVATE ? MAPPING_SHARED : 0;
 	f |= r->map_flags & MAP_GROWSDOWN ? MAPPING_GROWS_DOWN : 0;
@@ -401,13 +419,16 @@ s64 aspace_map(struct aspace *a, const struct map_request *r)
 static int protect_one(struct aspace *a, struct mapping *m, u32 rights, struct tlb_batch *b)
 {
 	u32 old = m->flags;
-	u32 flags = (old & ~(MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) | rights;
+	u32 flags = (old & ~(MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) | rights |
+		    (rights & MAPPING_WRITE ? MAPPING_WRITTEN : 0);
 	u64 nr = mapping_pages(m);
 	bool charge = false;
+	int err = tables_own(a, m->start, m->end, U64_MAX, 0);
 
+	if (err)
+		return err;
 	if (mapping_is_private_writable(flags) && !mapping_is_private_writable(old)) {
-		int err = aspace_may_expand(a, flags, 0);
-
+		err = aspace_may_expand(a, flags, 0);
 		if (!err && a->data_pages + nr > process_rlimit(RLIMIT_DATA) >> PAGE_SHIFT)
 			err = -ENOMEM;
 		if (err)

@@ -315,8 +315,8 @@ int mapping_split_range(struct aspace *a, u64 start, u64 end)
 
 bool mapping_can_join(const struct mapping *low, const struct mapping *high)
 {
-	return low->end == high->start && low->flags == high->flags && low->file == high->file &&
-	       low->cache == high->cache && low->name == high->name &&
+	return low->end == high->start && !((low->flags ^ high->flags) & ~MAPPING_WRITTEN) &&
+	       low->file == high->file && low->cache == high->cache && low->name == high->name &&
 	       !(low->flags & MAPPING_SPECIAL) &&
 	       low->page_offset + mapping_pages(low) == high->page_offset;
 }
@@ -328,6 +328,7 @@ static void mapping_join(struct aspace *a, struct mapping *low, struct mapping *
 	tree_unlink(a, high);
 	unlink_cache_locked(high);
 	low->end = high->end;
+	low->flags |= high->flags;
 	change_end(a, low->cache);
 	mapping_release(high);
 }

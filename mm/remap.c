@@ -5,21 +5,17 @@
 
 #include <linux/mman.h>
 
-/* Tables at the destination for all that the source has: the move itself can't fail. */
+/* Tables of its own at the source, and at the destination for all that the source has: the move itself can't fail. */
 static int move_prepare(struct aspace *a, u64 from, u64 to, u64 length)
 {
-	for (u64 at = 0; at < length;) {
-		u64 va = table_skip(a, from + at, from + length);
-
-		if (va >= from + length)
-			break;
+	for (u64 va = from; leaf_entry_next(a, &va, from + length);) {
 		/* one source table meets two at the destination if the offsets differ */
 		u64 stop = min(from + length, align_down(va, HUGE_SIZE) + HUGE_SIZE);
 
-		if (!table_get(a, va - from + to, ALLOC_USER) ||
+		if (!table_get(a, va, ALLOC_USER) || !table_get(a, va - from + to, ALLOC_USER) ||
 		    !table_get(a, stop - 1 - from + to, ALLOC_USER))
 			return -ENOMEM;
-		at = stop - from;
+		va = stop;
 	}
 	return 0;
 }
@@ -73,6 +69,8 @@ static u64 move_pages(struct aspace *a, u64 from, u64 to, u64 length, struct tlb
 			dst[PTE_INDEX(dest + i, 1)] = e;
 			sf->nr_present--;
 			df->nr_present++;
+			sf->nr_special -= pte_is_special(e);
+			df->nr_special += pte_is_special(e);
 			moved++;
 			tlb_batch_add_range(b, va + i, va + i + PAGE_SIZE);
 		}

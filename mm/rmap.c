@@ -71,7 +71,7 @@ static void write_protect_range(struct aspace *a, u64 start, u64 stop)
 
 	tlb_batch_init(&b, a);
 	for (u64 va = start; va < stop; va += PAGE_SIZE) {
-		pte_t *table = table_find(a, va);
+		pte_t *table = table_find_own(a, va);
 
 		if (!table)
 			continue;

@@ -66,6 +66,8 @@ static u32 zap_leaf_locked(struct aspace *a, pte_t *table, u32 first, u32 last, 
 			*to++ = f;
 		} else if (filter && filter->only_cache) {
 			continue;
+		} else {
+			tf->nr_special--;
 		}
 		/* the processor may set bits in a present entry at any time */
 		atomic_xchg(&table[i], 0);
@@ -83,14 +85,18 @@ static u32 zap_leaf_locked(struct aspace *a, pte_t *table, u32 first, u32 last, 
 void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *filter,
 	       struct tlb_batch *b)
 {
-	for (u64 va = start; va < end;) {
-		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
-		pte_t *table = table_find(a, va);
+	const pte_t *entry;
 
-		if (!table) {
-			va = stop < end ? table_skip(a, stop, end) : stop;
+	for (u64 va = start; (entry = leaf_entry_next(a, &va, end));) {
+		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
+		pte_t link = READ_ONCE(*entry);
+
+		/* a table that is still shared has nothing in this range: tables_own */
+		if (!pte_is_present(link) || table_entry_is_shared(link)) {
+			va = stop;
 			continue;
 		}
+		pte_t *table = phys_to_virt(pte_phys(link));
 		struct folio *tf = table_folio(table);
 		u32 first = (u32)PTE_INDEX(va, 1);
 		u32 last = first + (u32)((stop - va) >> PAGE_SHIFT);
@@ -111,7 +117,7 @@ void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, st
 	u64 va = max(align_down(start, HUGE_SIZE), align_up(floor, HUGE_SIZE));
 	u64 stop = min(align_up(end, HUGE_SIZE), align_down(ceiling, HUGE_SIZE));
 
-	while (va < stop) {
+	while (leaf_entry_next(a, &va, stop)) {
 		struct folio *f = table_detach(a, va);
 
 		if (f) {
@@ -121,8 +127,6 @@ void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, st
 			tlb_batch_add_range(b, va, va + PAGE_SIZE);
 		}
 		va += HUGE_SIZE;
-		if (va < stop)
-			va = table_skip(a, va, stop);
 	}
 }
 
@@ -195,14 +199,17 @@ void protect_range(struct aspace *a, u64 start, u64 end, u32 flags, struct tlb_b
 {
 	const struct protect_change c = protect_plan(flags);
 
-	for (u64 va = start; va < end;) {
-		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
-		pte_t *table = table_find(a, va);
+	const pte_t *entry;
 
-		if (!table) {
-			va = stop < end ? table_skip(a, stop, end) : stop;
+	for (u64 va = start; (entry = leaf_entry_next(a, &va, end));) {
+		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
+		pte_t link = READ_ONCE(*entry);
+
+		if (!pte_is_present(link) || table_entry_is_shared(link)) {
+			va = stop;
 			continue;
 		}
+		pte_t *table = phys_to_virt(pte_phys(link));
 		u32 first = (u32)PTE_INDEX(va, 1);
 		u32 last = first + (u32)((stop - va) >> PAGE_SHIFT);
 

@@ -40,6 +40,7 @@ struct file;
 #define MAPPING_HUGE (1u << 19)
 #define MAPPING_MERGEABLE (1u << 20)
 #define MAPPING_HEAP (1u << 21)
+#define MAPPING_WRITTEN (1u << 22) /* was writable once, so that it may have copied pages */
 
 struct mapping { /* "VMA" on Linux */
 	u64 start, end; /* half-open, page aligned */
@@ -74,6 +75,7 @@ struct aspace {
 	u64 peak_total_pages, peak_resident_pages, pinned_pages;
 	s64 resident_anon, resident_file, resident_shmem; /* pages; atomic */
 	u64 page_table_bytes;
+	u32 nr_shared_tables; /* leaf tables that a fork has left to several; atomic */
 	struct folio *upper_tables; /* below the top; they stay until the end */
 	u64 default_locked; /* mlockall(MCL_FUTURE) flags */
 	struct file *exe_file; /* /proc/PID/exe */

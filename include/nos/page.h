@@ -57,7 +57,8 @@ struct folio {
 		struct { /* FOLIO_PAGE_TABLE: one leaf or upper table */
 			struct spinlock table_lock;
 			u32 table_refs; /* address spaces that share it */
-			u32 nr_present;
+			u16 nr_present; /* entries that are not 0 */
+			u16 nr_special; /* of them, those without a folio */
 			union { /* apart from the lock: late walkers take it */
 				struct rcu_head table_rcu;
 				struct { /* upper tables, in their address space's list */
