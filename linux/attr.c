@@ -216,6 +216,14 @@ long sys_fstatfs(int fd, void __user *buf)
 /* ---- changes ---- */
 
 /* Applies c to the file that dirfd and path name; AT_ flags as in fchownat(2). */
+/* In inode_change.valid: times that are refused once the file is found. */
+#define TIMES_INVALID (1u << 31)
+
+static int change_path(const struct path *at, struct inode_change *c)
+{
+	return c->valid & TIMES_INVALID ? -EINVAL : vfs_set_attributes(at, c);
+}
+
 static long change_name(int dirfd, const char __user *path, int at_flags, struct inode_change *c)
 {
 	u32 lookup = at_flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
@@ -232,7 +240,7 @@ static long change_name(int dirfd, const char __user *path, int at_flags, struct
 	if ((c->valid & ATTR_MODE) && (at.dentry->inode->mode & S_IFMT) == S_IFLNK)
 		err = -EOPNOTSUPP;
 	else
-		err = vfs_set_attributes(&at, c);
+		err = change_path(&at, c);
 	path_put(&at);
 	return err;
 }
@@ -241,7 +249,7 @@ static long change_fd(int fd, struct inode_change *c)
 {
 	scoped_fd r = fd_lookup(fd);
 
-	return r.file ? vfs_set_attributes(&r.file->path, c) : -EBADF;
+	return r.file ? change_path(&r.file->path, c) : -EBADF;
 }
 
 static struct inode_change mode_change(unsigned int mode)
@@ -353,15 +361,15 @@ long sys_utimensat(int dirfd, const char __user *path, const void __user *times,
 {
 	struct __kernel_timespec t[2];
 	struct inode_change c;
-	int err;
 
 	if (times && copy_from_user(t, times, sizeof(t)))
 		return -EFAULT;
 	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	err = times_change(&c, times ? t : NULL);
-	if (err || !c.valid)
-		return err;
+	if (times_change(&c, times ? t : NULL))
+		c.valid = TIMES_INVALID;
+	if (!c.valid)
+		return 0;
 	if (!path) {
 		if (flags)
 			return -EINVAL;

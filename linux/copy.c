@@ -16,28 +16,23 @@
 #define SPLICE_F_GIFT 8
 #define SPLICE_F_ALL 15
 
-/* A position in user memory: read before, written back after. */
-static int position_get(u64 *pos, const void __user *from)
-{
-	if (copy_from_user(pos, from, sizeof(*pos)))
-		return -EFAULT;
-	return (s64)*pos < 0 ? -EINVAL : 0;
-}
-
 long sys_sendfile(int out_fd, int in_fd, void __user *offset, size_t count)
 {
 	scoped_fd out = fd_lookup(out_fd);
 	scoped_fd in = fd_lookup(in_fd);
-	u64 pos;
+	u64 pos = 0;
 	long n;
 
-	if (!out.file || !in.file)
+	if (offset && copy_from_user(&pos, offset, sizeof(pos)))
+		return -EFAULT;
+	if (!in.file || !(in.file->mode & FILE_READ))
 		return -EBADF;
-	if (offset) {
-		n = position_get(&pos, offset);
-		if (n)
-			return n;
-	}
+	if (offset && (in.file->mode & FILE_STREAM))
+		return -ESPIPE;
+	if ((s64)pos < 0)
+		return -EINVAL;
+	if (!out.file)
+		return -EBADF;
 	n = vfs_sendfile(out.file, in.file, offset ? &pos : NULL, min(count, MAX_RW_BYTES));
 	if (n > 0 && offset && copy_to_user(offset, &pos, sizeof(pos)))
 		return -EFAULT;
@@ -181,18 +176,19 @@ static long splice_files(struct file *in, u64 *in_pos, struct file *out, u64 *ou
 
 	if (!(in->mode & FILE_READ) || !(out->mode & FILE_WRITE))
 		return -EBADF;
-	if ((from && in_pos) || (to && out_pos))
-		return -ESPIPE;
-	if ((in_pos && (in->mode & FILE_STREAM)) || (out_pos && (out->mode & FILE_STREAM)))
-		return -ESPIPE;
+	if ((!from && !to) || from == to)
+		return -EINVAL;
+	if ((in_pos && ((in->mode & FILE_STREAM) || (s64)*in_pos < 0)) ||
+	    (out_pos && ((out->mode & FILE_STREAM) || (s64)*out_pos < 0)))
+		return -EINVAL;
+	if (!to && (out->flags & O_APPEND))
+		return -EINVAL;
 	if (from && (in->flags & O_NONBLOCK))
 		flags |= SPLICE_F_NONBLOCK;
 	if (to && (out->flags & O_NONBLOCK))
 		flags |= SPLICE_F_NONBLOCK;
 	if (to)
 		return splice_to_pipe(in, in_pos, to, len, flags);
-	if (!from || (out->flags & O_APPEND))
-		return -EINVAL;
 	return splice_from_pipe(from, out, out_pos, len, flags);
 }
 
@@ -202,20 +198,19 @@ long sys_splice(int in_fd, void __user *in_arg, int out_fd, void __user *out_arg
 	scoped_fd in = fd_lookup(in_fd);
 	scoped_fd out = fd_lookup(out_fd);
 	u64 in_pos = 0, out_pos = 0;
-	long n = 0;
+	long n;
 
-	if (flags & ~SPLICE_F_ALL)
-		return -EINVAL;
 	if (!len)
 		return 0;
+	if (flags & ~SPLICE_F_ALL)
+		return -EINVAL;
 	if (!in.file || !out.file)
 		return -EBADF;
-	if (in_arg)
-		n = position_get(&in_pos, in_arg);
-	if (!n && out_arg)
-		n = position_get(&out_pos, out_arg);
-	if (n)
-		return n;
+	if ((in_arg && pipe_of_file(in.file)) || (out_arg && pipe_of_file(out.file)))
+		return -ESPIPE;
+	if ((in_arg && copy_from_user(&in_pos, in_arg, sizeof(in_pos))) ||
+	    (out_arg && copy_from_user(&out_pos, out_arg, sizeof(out_pos))))
+		return -EFAULT;
 	n = splice_files(in.file, in_arg ? &in_pos : NULL, out.file, out_arg ? &out_pos : NULL,
 			 min(len, MAX_RW_BYTES), flags);
 	if (n > 0 && ((in_arg && copy_to_user(in_arg, &in_pos, sizeof(in_pos))) ||
@@ -232,10 +227,10 @@ long sys_tee(int in_fd, int out_fd, size_t len, unsigned int flags)
 
 	if (flags & ~SPLICE_F_ALL)
 		return -EINVAL;
-	if (!in.file || !out.file)
-		return -EBADF;
 	if (!len)
 		return 0;
+	if (!in.file || !out.file)
+		return -EBADF;
 	if (!(in.file->mode & FILE_READ) || !(out.file->mode & FILE_WRITE))
 		return -EBADF;
 	from = pipe_of_file(in.file);
@@ -298,12 +293,14 @@ long sys_vmsplice(int fd, const void __user *vec, unsigned long nr, unsigned int
 		return -EINVAL;
 	if (!r.file)
 		return -EBADF;
+	if (!(r.file->mode & (FILE_READ | FILE_WRITE)))
+		return -EBADF;
+	err = user_vec_get(&v, &b, vec, nr);
+	if (err || !b.remaining)
+		return err;
 	pipe = pipe_of_file(r.file);
 	if (!pipe)
 		return -EBADF;
-	err = user_vec_get(&v, &b, vec, nr);
-	if (err)
-		return err;
 	if (r.file->mode & FILE_WRITE)
 		return vmsplice_push(pipe, &b,
 				     (flags & SPLICE_F_NONBLOCK) || (r.file->flags & O_NONBLOCK));

@@ -137,6 +137,8 @@ static __noinline long transfer_at(int fd, const void __user *buf, size_t count,
 		return -EBADF;
 	if (r.file->mode & FILE_STREAM)
 		return -ESPIPE;
+	if (!(r.file->mode & (write ? FILE_WRITE : FILE_READ)))
+		return -EBADF;
 	err = buffer_init(&b, buf, count);
 	if (err)
 		return err;
@@ -172,8 +174,27 @@ __hot long sys_pwrite64(int fd, const void __user *buf, size_t count, s64 pos)
 	return count_write(f->ops->write(f, &b, &at));
 }
 
-/* pos NULL: the file's own position. */
-static long vector_call(int fd, const void __user *vec, unsigned long nr, u64 *pos, u32 flags,
+/* RWF_* as buffer flags; -EOPNOTSUPP for those not known. */
+static int rwf_flags(const struct file *f, int flags, struct iobuf *b)
+{
+	if (flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND))
+		return -EOPNOTSUPP;
+	if (flags & RWF_NOWAIT) {
+		if (!(f->ops->flags & FILE_OPS_NOWAIT) && (f->inode->mode & S_IFMT) != S_IFREG)
+			return -EOPNOTSUPP;
+		b->flags |= IOBUF_NOWAIT;
+	}
+	if (flags & (RWF_DSYNC | RWF_SYNC))
+		b->flags |= IOBUF_DSYNC;
+	if (flags & RWF_APPEND)
+		b->flags |= IOBUF_APPEND;
+	if (flags & RWF_HIPRI)
+		b->flags |= IOBUF_HIPRI;
+	return 0;
+}
+
+/* pos NULL: the file's own position.  Nothing to move is no error, whatever the flags say. */
+static long vector_call(int fd, const void __user *vec, unsigned long nr, u64 *pos, int flags,
 			bool write)
 {
 	scoped_fd r = fd_lookup(fd);
@@ -181,16 +202,22 @@ static long vector_call(int fd, const void __user *vec, unsigned long nr, u64 *p
 	struct iobuf b;
 	int err;
 
-	if (!r.file || !(r.file->mode & (write ? FILE_WRITE : FILE_READ)))
+	if (!r.file)
 		return -EBADF;
 	if (pos && (r.file->mode & FILE_STREAM))
 		return -ESPIPE;
 	err = user_vec_get(&v, &b, vec, nr);
 	if (err)
 		return err;
+	if (!(r.file->mode & (write ? FILE_WRITE : FILE_READ)))
+		return -EBADF;
 	if (pos && is_past_end(*pos, b.remaining))
 		return -EINVAL;
-	b.flags = flags;
+	if (unlikely(flags) && b.remaining) {
+		err = rwf_flags(r.file, flags, &b);
+		if (err)
+			return err;
+	}
 	return write ? count_write(file_write(r.file, &b, pos)) :
 		       count_read(file_read(r.file, &b, pos));
 }
@@ -221,42 +248,12 @@ long sys_pwritev(int fd, const void __user *vec, unsigned long nr, unsigned long
 	return (s64)pos < 0 ? -EINVAL : vector_call(fd, vec, nr, &pos, 0, true);
 }
 
-/* RWF_* as buffer flags; -EOPNOTSUPP for those not known. */
-static int rwf_flags(int fd, int flags, bool write, u32 *out)
-{
-	*out = 0;
-	if (flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND))
-		return -EOPNOTSUPP;
-	if (!write && (flags & RWF_APPEND))
-		return -EINVAL;
-	if (flags & RWF_NOWAIT) {
-		scoped_fd r = fd_lookup(fd);
-
-		if (r.file && !(r.file->ops->flags & FILE_OPS_NOWAIT) &&
-		    (r.file->inode->mode & S_IFMT) != S_IFREG)
-			return -EOPNOTSUPP;
-		*out |= IOBUF_NOWAIT;
-	}
-	if (flags & (RWF_DSYNC | RWF_SYNC))
-		*out |= IOBUF_DSYNC;
-	if (flags & RWF_APPEND)
-		*out |= IOBUF_APPEND;
-	if (flags & RWF_HIPRI)
-		*out |= IOBUF_HIPRI;
-	return 0;
-}
-
 static long vector_call2(int fd, const void __user *vec, unsigned long nr, u64 pos, int flags,
 			 bool write)
 {
-	u32 buffer_flags;
-	int err = rwf_flags(fd, flags, write, &buffer_flags);
-
-	if (err)
-		return err;
 	if (pos == U64_MAX)
-		return vector_call(fd, vec, nr, NULL, buffer_flags, write);
-	return (s64)pos < 0 ? -EINVAL : vector_call(fd, vec, nr, &pos, buffer_flags, write);
+		return vector_call(fd, vec, nr, NULL, flags, write);
+	return (s64)pos < 0 ? -EINVAL : vector_call(fd, vec, nr, &pos, flags, write);
 }
 
 long sys_preadv2(int fd, const void __user *vec, unsigned long nr, unsigned long pos_low,

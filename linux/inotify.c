@@ -41,7 +41,7 @@ long sys_inotify_add_watch(int fd, const char __user *path, unsigned int mask)
 	if (!r.file)
 		return -EBADF;
 	if (!(mask & (IN_ALL_EVENTS | OPTIONS)) ||
-	    ((mask & IN_MASK_ADD) && (mask & IN_MASK_CREATE)))
+	    ((mask & IN_MASK_ADD) && (mask & IN_MASK_CREATE)) || !file_is_inotify(r.file))
 		return -EINVAL;
 	if (!(mask & IN_DONT_FOLLOW))
 		lookup |= LOOKUP_FOLLOW;

@@ -31,6 +31,9 @@ static long map_file(struct file *f, struct map_request *r)
 {
 	u32 type = r->map_flags & MAP_TYPE;
 
+	if (!r->length ||
+	    (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE))
+		return -EINVAL;
 	if (type == MAP_SHARED_VALIDATE && (r->map_flags & ~(u32)KNOWN_MAP_FLAGS))
 		return -EOPNOTSUPP;
 	if (!(f->mode & FILE_READ))

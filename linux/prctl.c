@@ -289,6 +289,10 @@ long sys_arch_prctl(int option, unsigned long arg)
 		return put_user(arch_get_fs_base(), (u64 __user *)arg);
 	case ARCH_GET_GS:
 		return put_user(arch_get_gs_base(), (u64 __user *)arg);
+	case ARCH_GET_CPUID: /* never faults */
+		return 1;
+	case ARCH_SET_CPUID:
+		return -ENODEV;
 	default:
 		return -EINVAL;
 	}

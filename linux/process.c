@@ -263,24 +263,26 @@ long sys_pidfd_send_signal(int pidfd, int sig, const void __user *info, unsigned
 
 	if (flags)
 		return -EINVAL;
-	if (sig < 0 || sig > NR_SIGNALS)
-		return -EINVAL;
 	e = pidfd_lookup(pidfd);
 	if (is_err(e))
 		return ptr_err(e);
 	p = process_of_entry(e);
 	pid_put(e);
-	if (!p)
-		return -ESRCH;
-	if (!info) {
+	if (info)
+		err = signal_info_from_user(&si, info, sig);
+	else
 		signal_info_user(&si, sig, SI_USER);
-	} else if (get_user(si, (const struct signal_info __user *)info)) {
-		err = -EFAULT;
+	if (!p)
+		return err ? err : info && si.signo != sig ? -EINVAL : -ESRCH;
+	if (err || !info) {
+		/* as it is */
 	} else if (si.signo != sig) {
 		err = -EINVAL;
 	} else if (p != process_current() && (si.code >= 0 || si.code == SI_TKILL)) {
 		err = -EPERM;
 	}
+	if (!err && (sig < 0 || sig > NR_SIGNALS))
+		err = -EINVAL;
 	if (!err)
 		err = signal_permission(p, sig, true);
 	if (!err)

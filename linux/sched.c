@@ -410,19 +410,36 @@ static unsigned find_io_tasks(int which, int who, struct task **to, unsigned max
 	return nr;
 }
 
-static bool io_priority_is_valid(int prio)
+static int io_priority_check(int prio)
 {
 	int class = IOPRIO_PRIO_CLASS(prio), level = IOPRIO_PRIO_DATA(prio);
 
 	switch (class) {
 	case IOPRIO_CLASS_RT:
+		if (!capable(CAP_SYS_NICE) && !capable(CAP_SYS_ADMIN))
+			return -EPERM;
+		return level < 8 ? 0 : -EINVAL;
 	case IOPRIO_CLASS_BE:
-		return level < 8;
+		return level < 8 ? 0 : -EINVAL;
 	case IOPRIO_CLASS_IDLE:
-		return true;
+		return 0;
 	default:
-		return class == IOPRIO_CLASS_NONE && level == 0;
+		return class == IOPRIO_CLASS_NONE && level == 0 ? 0 : -EINVAL;
 	}
+}
+
+/* What counts for a task: its own, or what its CPU priority stands for (ioprio_set(2)). */
+static int io_priority_effective(const struct task *t)
+{
+	const struct sched_params *p = &t->thread.params;
+	int own = READ_ONCE(t->io_priority);
+	int class = p->policy == SCHED_IDLE ? IOPRIO_CLASS_IDLE :
+		    is_realtime(p->policy)  ? IOPRIO_CLASS_RT :
+					      IOPRIO_CLASS_BE;
+
+	return IOPRIO_PRIO_CLASS(own) != IOPRIO_CLASS_NONE ?
+		       own :
+		       IOPRIO_PRIO_VALUE(class, (p->nice + 20) / 5);
 }
 
 static bool is_io_who(int which)
@@ -434,13 +451,12 @@ long sys_ioprio_set(int which, int who, int prio)
 {
 	struct task *tasks[64];
 	unsigned nr;
-	int err = 0;
+	int err = io_priority_check(prio);
 
-	if (!io_priority_is_valid(prio) || !is_io_who(which))
+	if (err)
+		return err;
+	if (!is_io_who(which))
 		return -EINVAL;
-	if (IOPRIO_PRIO_CLASS(prio) == IOPRIO_CLASS_RT && !capable(CAP_SYS_NICE) &&
-	    !capable(CAP_SYS_ADMIN))
-		return -EPERM;
 	nr = find_io_tasks(which, who, tasks, ARRAY_SIZE(tasks));
 	for (unsigned i = 0; i < nr; i++) {
 		if (owns(tasks[i]))
@@ -452,7 +468,7 @@ long sys_ioprio_set(int which, int who, int prio)
 	return nr ? err : -ESRCH;
 }
 
-/* The best of those selected: a smaller value is a better priority, but 0 is none (class NONE). */
+/* A task's own; of several the best, which is the smallest, of those that count. */
 long sys_ioprio_get(int which, int who)
 {
 	struct task *tasks[64];
@@ -463,7 +479,8 @@ long sys_ioprio_get(int which, int who)
 		return -EINVAL;
 	nr = find_io_tasks(which, who, tasks, ARRAY_SIZE(tasks));
 	for (unsigned i = 0; i < nr; i++) {
-		int prio = READ_ONCE(tasks[i]->io_priority);
+		int prio = which == IOPRIO_WHO_PROCESS ? READ_ONCE(tasks[i]->io_priority) :
+							 io_priority_effective(tasks[i]);
 
 		if (prio && (!best || prio < best))
 			best = prio;

@@ -192,10 +192,43 @@ long sys_tgkill(int tgid, int tid, int sig)
 	return tgid <= 0 ? -EINVAL : send_to_thread(tgid, tid, sig, NULL);
 }
 
-static int info_from_user(struct signal_info *si, const void __user *info, int sig, int pid)
+/* Whether the kernel knows what a siginfo of this code holds (sigaction(2), si_code). */
+static bool info_is_known(int sig, int code)
 {
+	static const u8 codes[NR_SIGNALS] = {
+		[SIGILL - 1] = NSIGILL,   [SIGFPE - 1] = NSIGFPE,   [SIGSEGV - 1] = NSIGSEGV,
+		[SIGBUS - 1] = NSIGBUS,   [SIGTRAP - 1] = NSIGTRAP, [SIGCHLD - 1] = NSIGCHLD,
+		[SIGPOLL - 1] = NSIGPOLL, [SIGSYS - 1] = NSIGSYS,
+	};
+
+	if (code == SI_KERNEL || code == SI_ASYNCNL)
+		return true;
+	if (code <= SI_USER)
+		return code >= SI_DETHREAD;
+	if (sig >= 1 && sig <= NR_SIGNALS && codes[sig - 1])
+		return code <= codes[sig - 1];
+	return code <= NSIGPOLL;
+}
+
+#define INFO_KEPT_BYTES 48 /* the largest of the kinds of siginfo */
+
+/* A siginfo; of a kind that the kernel doesn't know, what lies behind what it keeps must be zero. */
+int signal_info_from_user(struct signal_info *si, const void __user *info, int sig)
+{
+	const u8 *bytes = (const u8 *)si;
+	u8 any = 0;
+
 	if (get_user(*si, (const struct signal_info __user *)info))
 		return -EFAULT;
+	if (info_is_known(sig, si->code))
+		return 0;
+	for (unsigned n = INFO_KEPT_BYTES; n < sizeof(*si); n++)
+		any |= bytes[n];
+	return any ? -E2BIG : 0;
+}
+
+static int info_check(struct signal_info *si, int sig, int pid)
+{
 	si->signo = sig;
 	/* Nobody may pretend to be the kernel, or kill(2), towards others. */
 	if ((si->code >= 0 || si->code == SI_TKILL) && process_current()->tgid != pid)
@@ -206,8 +239,10 @@ static int info_from_user(struct signal_info *si, const void __user *info, int s
 long sys_rt_sigqueueinfo(int pid, int sig, const void __user *info)
 {
 	struct signal_info si;
-	int err = info_from_user(&si, info, sig, pid);
+	int err = signal_info_from_user(&si, info, sig);
 
+	if (!err)
+		err = info_check(&si, sig, pid);
 	if (err)
 		return err;
 	return pid <= 0 ? -ESRCH : signal_kill(pid, sig, &si);
@@ -216,11 +251,13 @@ long sys_rt_sigqueueinfo(int pid, int sig, const void __user *info)
 long sys_rt_tgsigqueueinfo(int tgid, int tid, int sig, const void __user *info)
 {
 	struct signal_info si;
-	int err = info_from_user(&si, info, sig, tgid);
+	int err = signal_info_from_user(&si, info, sig);
 
-	if (err)
-		return err;
-	return tgid <= 0 || tid <= 0 ? -EINVAL : send_to_thread(tgid, tid, sig, &si);
+	if (!err && (tgid <= 0 || tid <= 0))
+		err = -EINVAL;
+	if (!err)
+		err = info_check(&si, sig, tgid);
+	return err ? err : send_to_thread(tgid, tid, sig, &si);
 }
 
 /* ---- the alternate stack ---- */
@@ -254,12 +291,12 @@ static int set_altstack(struct task *t, u64 sp, u64 size, u32 flags)
 long sys_sigaltstack(const void __user *new, void __user *old)
 {
 	struct task *t = task_current();
-	stack_t given, was = {
-		.ss_sp = (void *)t->altstack_sp,
-		.ss_size = t->altstack_size,
-		.ss_flags = (int)t->altstack_flags,
-	};
+	stack_t given, was;
 
+	memset(&was, 0, sizeof(was)); /* the hole after the flags too */
+	was.ss_sp = (void *)t->altstack_sp;
+	was.ss_size = t->altstack_size;
+	was.ss_flags = (int)t->altstack_flags;
 	if (!t->altstack_size)
 		was.ss_flags |= SS_DISABLE;
 	else if (is_on_altstack(t))

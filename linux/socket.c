@@ -109,24 +109,22 @@ long sys_socketpair(int family, int type, int protocol, void __user *fds)
 	u32 flags;
 	int err = socket_check_type(&type, &flags);
 
-	if (!err)
-		err = socket_make_pair(family, type, protocol, flags, f);
 	if (err)
 		return err;
+	/* The numbers first, which the caller sees even if there will be no sockets. */
 	for (int i = 0; i < 2 && !err; i++) {
 		fd[i] = fd_allocate(0, flags & SOCK_CLOEXEC);
 		err = fd[i] < 0 ? fd[i] : 0;
 	}
 	if (!err && copy_to_user(fds, fd, sizeof(fd)))
 		err = -EFAULT;
+	if (!err)
+		err = socket_make_pair(family, type, protocol, flags, f);
 	for (int i = 0; i < 2; i++) {
-		if (!err) {
+		if (!err)
 			fd_install(fd[i], f[i]);
-		} else {
-			if (fd[i] >= 0)
-				fd_cancel(fd[i]);
-			file_put(f[i]);
-		}
+		else if (fd[i] >= 0)
+			fd_cancel(fd[i]);
 	}
 	return err;
 }

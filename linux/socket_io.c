@@ -148,11 +148,11 @@ long sys_recvmmsg(int fd, void __user *msgs, unsigned int nr, unsigned int flags
 	u64 deadline_ns = TIME_NEVER;
 	struct socket *s;
 	scoped_fd r = { 0 };
-	long err = flags & MSG_CMSG_COMPAT ? -EINVAL : socket_lookup(fd, &r, &s);
+	long err = flags & MSG_CMSG_COMPAT ? -EINVAL : deadline_from_user(timeout, &deadline_ns);
 	u32 done = 0;
 
-	if (!err && timeout)
-		err = deadline_from_user(timeout, &deadline_ns);
+	if (!err)
+		err = socket_lookup(fd, &r, &s);
 	/* The time is looked at only after each message (recvmmsg(2), BUGS). */
 	while (!err && done < min(nr, MESSAGES_MAX)) {
 		err = receive_one(s, r.file->flags, &to[done], flags);

@@ -40,6 +40,10 @@
 		     SYSCALL_ARGS_3, SYSCALL_ARGS_2, SYSCALL_ARGS_1, SYSCALL_ARGS_0)               \
 	(__VA_ARGS__)
 
+struct signal_info;
+/* linux/signal.c: 0, -EFAULT, -E2BIG. */
+int signal_info_from_user(struct signal_info *si, const void __user *info, int sig);
+
 #define SYSCALL(nr, name, ...) long sys_##name(SYSCALL_ARGS(__VA_ARGS__));
 #define SYSCALL_FRAME SYSCALL
 #include "syscalls.def"

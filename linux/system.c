@@ -146,7 +146,10 @@ static long change_limit(struct process *p, unsigned resource, const void __user
 
 long sys_getrlimit(unsigned int resource, void __user *limit)
 {
-	return change_limit(process_current(), resource, NULL, limit);
+	struct rlimit_pair was;
+	int err = process_change_limit(process_current(), resource, NULL, &was);
+
+	return err ? err : put_user(was, (struct rlimit_pair __user *)limit);
 }
 
 long sys_setrlimit(unsigned int resource, const void __user *limit)

@@ -116,6 +116,8 @@ long sys_timer_settime(int timer, int flags, const void __user *new, void __user
 	struct timer_setting s, was;
 	int err;
 
+	if (!new)
+		return -EINVAL;
 	if (get_user(v, (const struct __kernel_itimerspec __user *)new))
 		return -EFAULT;
 	if (!timespec_is_valid(&v.it_value) || !timespec_is_valid(&v.it_interval))

@@ -402,13 +402,32 @@ static int open_create(int dirfd, const char *name, u32 flags, u32 mode, u32 loo
 	return err;
 }
 
+/* A name that ends in a slash is never made: -EISDIR, whether or not it is there. */
+static int refuse_slash(int dirfd, const char *name)
+{
+	struct path_parent parent;
+	size_t len = strlen(name);
+	int err;
+
+	if (!len || name[len - 1] != '/')
+		return 0;
+	err = path_lookup_parent(dirfd, name, 0, &parent);
+	if (err)
+		return err;
+	err = parent.type == LAST_NORMAL ? -EISDIR : 0;
+	path_parent_put(&parent);
+	return err;
+}
+
 static struct file *open_or_create(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup)
 {
 	struct path p;
 	struct file *f;
 	bool created = false;
-	int err = -ENOENT;
+	int err = refuse_slash(dirfd, name);
 
+	if (err)
+		return err_ptr(err);
 	for (int tries = 0; tries < 100; tries++) {
 		if (!(flags & O_EXCL)) {
 			err = path_lookup(dirfd, name, lookup, &p);

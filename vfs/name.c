@@ -525,6 +525,8 @@ static int rename_check(const struct rename *r)
 	} else if (new && !exchange && is_dir(old) != is_dir(new)) {
 		return is_dir(old) ? -ENOTDIR : -EISDIR;
 	}
+	if ((r->flags & RENAME_WHITEOUT) && r->check_permission && !capable(CAP_MKNOD))
+		return -EPERM;
 	if (READ_ONCE(r->old->nr_mounts) || (r->new &&READ_ONCE(r->new->nr_mounts)))
 		return -EBUSY;
 	return r->old_dir->inode->ops->rename ? 0 : -EPERM;
@@ -721,8 +723,6 @@ int vfs_rename_at(int old_dirfd, const char *old, int new_dirfd, const char *new
 		return -EINVAL;
 	if ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)))
 		return -EINVAL;
-	if ((flags & RENAME_WHITEOUT) && !capable(CAP_MKNOD))
-		return -EPERM;
 	err = path_lookup_parent(old_dirfd, old, 0, &from);
 	if (err)
 		return err;

@@ -422,6 +422,11 @@ static struct watch *find_watch(struct instance *in, const struct inode *i, s32 
 	return NULL;
 }
 
+bool file_is_inotify(const struct file *f)
+{
+	return f->ops == &inotify_ops;
+}
+
 int inotify_add(struct file *f, const struct path *p, u32 mask)
 {
 	struct instance *in = f->private;

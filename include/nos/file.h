@@ -292,6 +292,7 @@ void notify_move(struct inode *old_dir, const char *old_name, struct inode *new_
 
 /* An inotify instance; add: a watch descriptor, or −errno. */
 struct file *inotify_create(u32 flags);
+bool file_is_inotify(const struct file *f);
 int inotify_add(struct file *f, const struct path *p, u32 mask);
 int inotify_remove(struct file *f, s32 wd);
 

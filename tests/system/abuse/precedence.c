@@ -1,0 +1,135 @@
+#include "../test.h"
+#include <linux/ioprio.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/* Which of several faults a call tells: what random calls found to differ from Linux. */
+
+#define UNCONNECTED	socket(AF_UNIX, SOCK_STREAM, 0)
+
+static int ends[2];
+
+static void need_pipe(void)
+{
+	CHECK_OK(pipe2(ends, O_NONBLOCK));
+}
+
+TEST(the_numbers_of_a_pair_are_written_first)
+{
+	int two[2] = { -1, -1 };
+
+	CHECK_ERR(socketpair(47, SOCK_STREAM, 0, two), EAFNOSUPPORT);
+	CHECK(two[0] >= 0 && two[1] == two[0] + 1);
+	CHECK_ERR(fcntl(two[0], F_GETFD), EBADF);
+	CHECK_ERR(socketpair(47, SOCK_STREAM, 0, WILD), EFAULT);
+}
+
+TEST(vectors)
+{
+	char byte;
+	struct iovec v = { &byte, 1 };
+	int file;
+
+	need_pipe();
+	test_make_file("f", "text");
+	file = CHECK_OK(open("f", O_RDONLY));
+	CHECK_ERR(pwritev(ends[0], &v, 1, 0), ESPIPE);
+	CHECK_ERR(writev(ends[0], &v, 1), EBADF);
+	CHECK_ERR(preadv2(ends[0], &v, 1, 0, 0x4000), ESPIPE);
+	CHECK_ERR(preadv2(file, &v, 1, 0, 0x4000), EOPNOTSUPP);
+	CHECK_EQ(preadv2(file, &v, 0, 0, 0x4000), 0);
+	CHECK_EQ(preadv2(file, &v, 1, 0, RWF_APPEND), 1);
+	CHECK_ERR(pread(ends[1], WILDK, 1, 0), ESPIPE);
+}
+
+TEST(copies_between_files)
+{
+	off_t at = 0, negative = -1;
+	struct iovec none = { NULL, 0 };
+	int file, null = CHECK_OK(open("/dev/null", O_RDWR));
+
+	need_pipe();
+	test_make_file("f", "text");
+	file = CHECK_OK(open("f", O_RDWR));
+	CHECK_ERR(sendfile(99, ends[0], &at, 1), ESPIPE);
+	CHECK_ERR(sendfile(99, 98, WILD, 1), EFAULT);
+	CHECK_ERR(sendfile(99, file, &negative, 1), EINVAL);
+	CHECK_ERR(sendfile(99, file, &at, 1), EBADF);
+	CHECK_EQ(splice(98, NULL, 99, NULL, 0, 0x100), 0);
+	CHECK_ERR(splice(ends[0], &at, file, WILD, 1, 0), ESPIPE);
+	CHECK_ERR(splice(file, &at, file, NULL, 1, 0), EINVAL);
+	CHECK_ERR(splice(file, &negative, ends[1], NULL, 1, 0), EINVAL);
+	CHECK_EQ(tee(98, 99, 0, 0), 0);
+	CHECK_EQ(vmsplice(null, &none, 1, 0), 0);
+}
+
+TEST(opening_what_ends_in_a_slash)
+{
+	test_make_file("f", "");
+	CHECK_OK(symlink("f", "l"));
+	CHECK_ERR(open("f/", O_CREAT | O_WRONLY, 0644), EISDIR);
+	CHECK_ERR(open("l/", O_CREAT | O_WRONLY, 0644), EISDIR);
+	CHECK_ERR(open("new/", O_CREAT | O_WRONLY, 0644), EISDIR);
+	CHECK_ERR(open("f/x/", O_CREAT | O_WRONLY, 0644), ENOTDIR);
+	CHECK_ERR(open("no/x/", O_CREAT | O_WRONLY, 0644), ENOENT);
+	CHECK_ERR(open("l/", O_WRONLY), ENOTDIR);
+}
+
+TEST(information_of_a_kind_nobody_knows)
+{
+	struct {
+		siginfo_t info;
+	} x;
+
+	memset(&x, 0, sizeof(x));
+	x.info.si_code = -70;
+	CHECK_OK(syscall(SYS_rt_sigqueueinfo, getpid(), 0, &x));
+	((char *)&x)[127] = 1;
+	CHECK_ERR(syscall(SYS_rt_sigqueueinfo, getpid(), 0, &x), E2BIG);
+	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, 0, 0, 0, &x), E2BIG);
+	x.info.si_code = SI_QUEUE;
+	CHECK_OK(syscall(SYS_rt_sigqueueinfo, getpid(), 0, &x));
+	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, 0, getpid(), 0, &x), EINVAL);
+	CHECK_ERR(syscall(SYS_pidfd_send_signal, 99, 99, NULL, 0), EBADF);
+}
+
+TEST(the_old_stack_has_no_holes)
+{
+	unsigned char old[sizeof(stack_t)];
+
+	memset(old, 0xff, sizeof(old));
+	CHECK_OK(syscall(SYS_sigaltstack, NULL, old));
+	for (int i = 12; i < 16; i++)
+		CHECK_EQ(old[i], 0);
+}
+
+TEST(null_and_order)
+{
+	struct timespec bad[2] = { { 0, -5 }, { 0, 0 } };
+	struct timespec negative = { -1, 0 };
+
+	CHECK_ERR(syscall(SYS_timer_settime, 12345, 0, NULL, NULL), EINVAL);
+	CHECK_ERR(syscall(SYS_getrlimit, RLIMIT_NOFILE, NULL), EFAULT);
+	CHECK_ERR(utimensat(AT_FDCWD, "no", bad, 0), ENOENT);
+	CHECK_ERR(utimensat(AT_FDCWD, ".", bad, 0), EINVAL);
+	CHECK_ERR(inotify_add_watch(0, "no", IN_MODIFY), EINVAL);
+	CHECK_ERR(syscall(SYS_recvmmsg, 0, NULL, 1, 0, &negative), EINVAL);
+	CHECK_ERR(mmap(NULL, 4096, PROT_READ, 0, UNCONNECTED, 0), EINVAL);
+	CHECK_ERR(syscall(SYS_ioprio_set, 9, 0, 0x9000), EINVAL);
+}
+
+TEST(the_io_priority_that_counts)
+{
+	pid_t pid;
+
+	CHILD(pid) {
+		CHECK_OK(setpgid(0, 0));
+		CHECK_OK(setpriority(PRIO_PROCESS, 0, 10));
+		CHECK_EQ(syscall(SYS_ioprio_get, IOPRIO_WHO_PGRP, 0),
+			 IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 6));
+	}
+	CHECK_EXIT(pid, 0);
+}
