@@ -66,6 +66,20 @@ def test_m2():
             check(f"{name}: {rows.get(name)}", least <= rows.get(name, 0) <= most)
 
 
+def test_conflicts():
+    """Reads of different files share nothing; signals of one user share its account."""
+    for name, least, most in (("pread: two files", 0, 0), ("signal to self, processes", 1, 10)):
+        with tempfile.TemporaryDirectory() as folder:
+            figures = folder + "/figures.json"
+            status, out, err = nos("bench", "--suite", "scale", name, "--kernel", KERNEL, "--json",
+                                   figures)
+            check(f"status {status}: {err}", status == 0)
+            with open(figures, encoding="utf-8") as file:
+                rows = json.load(file)["meters"]["m2"]
+            value = rows[0]["figures"][KERNEL]["value"]
+            check(f"{name}: {value} lines\n{out}", value is not None and least <= value <= most)
+
+
 def main():
     passed = failed = 0
     for name, test in list(globals().items()):

@@ -4,14 +4,15 @@ A plugin in the emulator (tools/plugin/meter.c) counts user and kernel
 instructions and costly ones, and follows a modelled L1D cache and data TLB.
 The suite "scale" is another plugin's: see conflict.py.
 """
+import dataclasses
 import os
 
-from bench import boot, m1, plugin, programs
+from bench import boot, conflict, m1, plugin, programs
 from bench.model import Figure, Row
 from cli import Failure
 
 TITLE = "modelled, per operation"
-SUITES = m1.SUITES
+SUITES = m1.SUITES + conflict.SUITES
 
 # What a row is called, and the counts that it is the sum of.
 ROWS = (
@@ -85,7 +86,7 @@ def rows_of(name, suite, by_column):
                                       for column, counts in by_column.items()})]
 
 
-def measure(request):
+def measure_caches(request):
     chosen = programs.wanted(request)
     archive = programs.make_archive()
     results = {}
@@ -98,3 +99,13 @@ def measure(request):
     return [row for name, suite in chosen
             for row in rows_of(name, suite, {column: results[column].get(name, "it printed nothing")
                                              for column in request.kernels})]
+
+
+def measure(request):
+    rows = []
+    caches = [suite for suite in request.suites if suite not in conflict.SUITES]
+    if caches:
+        rows += measure_caches(dataclasses.replace(request, suites=caches))
+    if len(caches) < len(request.suites):
+        rows += conflict.measure(request)
+    return rows

@@ -68,8 +68,8 @@ def tile(symbols):
             for start, end in zip(starts, [*starts[1:], starts[-1] + 4096 if starts else 0])]
 
 
-def linux_functions():
-    """The same of Debian's kernel: asked of the kernel itself, once."""
+def linux_symbols():
+    """Where the symbols of Debian's kernel are: it is asked for them, once."""
     file, _ = machine.find_linux()
     path = os.path.join(FOLDER, os.path.basename(file) + ".symbols")
     os.makedirs(FOLDER, exist_ok=True)
@@ -80,8 +80,13 @@ def linux_functions():
         lines = list(boot.lines(options, "linux"))
         with open(path, "w", encoding="utf-8") as out:
             out.write("\n".join(lines) + "\n")
+    return path
+
+
+def linux_functions():
+    """As elf_functions(), of Debian's kernel."""
     symbols = []
-    with open(path, encoding="utf-8") as lines:
+    with open(linux_symbols(), encoding="utf-8") as lines:
         for line in lines:
             fields = line.split()
             if fields[1] in "tTwW" and int(fields[0], 16) >= 0xffffffff80000000:
@@ -113,6 +118,10 @@ class Names:
         if number >= 0:
             return self.functions[number][2]
         return "[kernel, no symbol]" if is_kernel else "[other program]"
+
+    def address(self, name):
+        """Where a function starts, 0 if there is none of that name."""
+        return next((start for start, _, known in self.functions if known == name), 0)
 
     def at(self, address):
         """name+offset of an address, or None."""

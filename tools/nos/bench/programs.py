@@ -9,7 +9,7 @@ from bench.model import FOLDER
 from cli import ROOT, Failure
 
 SOURCE = os.path.join(ROOT, "bench")
-CHILDREN = ("child.c",)  # of bench/*.c, not parts of the program itself
+CHILDREN = ("child.c", "pairs.c")  # of bench/*.c, not parts of the program itself
 
 
 def compile_program(name, command, sources):
