@@ -9,6 +9,7 @@
 #include <nos/arch.h>
 #include <nos/assert.h>
 #include <nos/cpu.h>
+#include <nos/fail.h>
 #include <nos/log.h>
 #include <nos/string.h>
 #include <nos/thread.h>
@@ -77,6 +78,11 @@ void sanitize_report(u64 address, size_t len, bool is_write)
 		  is_write ? "write" : "read", len, (unsigned long long)address);
 	describe(bad, reason);
 	panic("sanitizer: %s", reason_name(reason));
+}
+
+bool sanitize_copy_fails(void)
+{
+	return fail_now(FAIL_COPY, "copy");
 }
 
 void sanitize_report_free(const void *p, const char *what)

@@ -102,6 +102,9 @@ void thread_inherit_params(struct thread *t, const struct sched_params *from)
 static void inherit(struct thread *t, const struct thread *from)
 {
 	t->seen_cpu = SEEN_CPU_NONE;
+#ifdef DEBUG
+	t->fails = from->fails;
+#endif
 	t->affinity = from->affinity;
 	t->cpu = from->cpu;
 	t->sched.handoff_score = SCHED_HANDOFF_INITIAL;

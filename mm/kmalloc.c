@@ -142,13 +142,40 @@ struct late_slot {
 };
 static DEFINE_PERCPU(struct late_slot, late_slot);
 
+/* Batches for when memory is out: what is to be freed must not need more of it. */
+#define NR_RESERVE 32u
+static struct late_batch reserve[NR_RESERVE];
+static u32 reserve_used; /* bits */
+
+static bool is_reserve(const struct late_batch *b)
+{
+	return b >= reserve && b < reserve + NR_RESERVE;
+}
+
+static struct late_batch *batch_create(void)
+{
+	struct late_batch *b = kmalloc(sizeof(*b), ALLOC_ATOMIC);
+	u32 used = READ_ONCE(reserve_used);
+
+	while (!b && used != U32_MAX) {
+		u32 free = (u32)__builtin_ctz(~used);
+
+		if (atomic_cas_update(&reserve_used, &used, used | 1u << free))
+			b = &reserve[free];
+	}
+	return b;
+}
+
 static void late_release(struct rcu_head *head)
 {
 	struct late_batch *b = container_of(head, struct late_batch, rcu);
 
 	for (u32 i = 0; i < b->count; i++)
 		kfree(b->objects[i]);
-	kfree(b);
+	if (is_reserve(b))
+		atomic_and(&reserve_used, ~(1u << (b - reserve)));
+	else
+		kfree(b);
 }
 
 static void late_detach(struct rcu_head *head)
@@ -174,7 +201,7 @@ static bool late_add(void *p)
 	u64 irq = spin_lock_irq(&s->lock);
 
 	if (!s->batch || s->batch->count == LATE_BATCH) {
-		b = kmalloc(sizeof(*b), ALLOC_ATOMIC);
+		b = batch_create();
 		if (b) {
 			b->lock = &s->lock;
 			b->slot = &s->batch;
@@ -197,7 +224,7 @@ void kfree_rcu(void *p)
 {
 	if (!p || late_add(p))
 		return;
-	/* Not even the reserve has 256 bytes. */
+	/* Not even the reserve has a batch. */
 	if (preempt_count() == 0 && irq_is_enabled()) {
 		rcu_synchronize();
 		kfree(p);

@@ -48,6 +48,7 @@
 #include "page_internal.h"
 
 #include <nos/assert.h>
+#include <nos/fail.h>
 #include <nos/irq.h>
 #include <nos/sanitize.h>
 #include <nos/string.h>
@@ -446,7 +447,7 @@ static void folio_set_tails(struct folio *f, unsigned order)
 struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags)
 {
 	ASSERT(order <= PAGE_ORDER_MAX);
-	if (test_allocation_fails())
+	if (test_allocation_fails() || fail_now(FAIL_ALLOC, "page"))
 		return NULL;
 
 	struct folio *f = frame_take(order, kind, flags & ALLOC_ATOMIC);

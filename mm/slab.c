@@ -36,6 +36,7 @@
 #include "page_internal.h"
 
 #include <nos/assert.h>
+#include <nos/fail.h>
 #include <nos/irq.h>
 #include <nos/rcu.h>
 #include <nos/string.h>
@@ -340,7 +341,7 @@ void *slab_alloc(struct slab_cache *c, u32 flags)
 {
 	void *object;
 
-	if (test_allocation_fails())
+	if (test_allocation_fails() || fail_now(FAIL_ALLOC, c->info.name))
 		return NULL;
 	preempt_disable();
 	struct slab_sheaf *s = c->cpu[cpu_id()].main;

@@ -2,6 +2,8 @@
 /* needs: tests/host/memory.c mm/kmalloc.c mm/slab_debug.c mm/page_alloc.c mm/fault_injection_test.c */
 #include "slab_internal.h"
 
+#include <nos/preempt.h>
+#include <nos/rcu.h>
 #include <nos/string.h>
 #include <nos/test.h>
 
@@ -149,4 +151,31 @@ TEST(kfree_rcu_frees)
 {
 	for (u32 i = 0; i < 100; i++)
 		kfree_rcu(kmalloc(64, 0));
+}
+
+static void find_live(const struct slab_cache_info *i, u64 live, u64 total, u64 slabs, void *arg)
+{
+	if (!strcmp(i->name, "kmalloc-2k"))
+		*(u64 *)arg = live;
+}
+
+/* Without memory for a batch, and where it may not wait, nothing is lost. */
+TEST(kfree_rcu_without_memory)
+{
+	u64 before = 0, after = 0;
+
+	slab_for_each(find_live, &before);
+	for (u32 i = 0; i < 60; i++) {
+		void *p = kmalloc(2000, 0);
+
+		preempt_disable();
+		test_fail_allocation(1);
+		kfree_rcu(p);
+		test_fail_allocation(0);
+		preempt_enable();
+	}
+	for (u32 i = 0; i < 3; i++)
+		rcu_barrier();
+	slab_for_each(find_live, &after);
+	EXPECT_EQ(after, before);
 }

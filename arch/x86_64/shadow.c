@@ -313,18 +313,24 @@ WRAPPED(size_t, strlen, const char *s)
 WRAPPED(size_t, copy_from_user, void *to, const void __user *from, size_t n)
 {
 	range_check(to, n, true);
+	if (sanitize_copy_fails())
+		return n;
 	return __real_copy_from_user(to, from, n);
 }
 
 WRAPPED(size_t, copy_to_user, void __user *to, const void *from, size_t n)
 {
 	range_check(from, n, false);
+	if (sanitize_copy_fails())
+		return n;
 	return __real_copy_to_user(to, from, n);
 }
 
 WRAPPED(ssize_t, string_from_user, char *to, const char __user *from, size_t size)
 {
 	range_check(to, size, true);
+	if (sanitize_copy_fails())
+		return -EFAULT;
 	return __real_string_from_user(to, from, size);
 }
 

@@ -49,6 +49,8 @@ void __asan_handle_no_return(void);
 void sanitize_report(u64 address, size_t len, bool is_write) __noreturn;
 /* Core: free() of what is not a live object. */
 void sanitize_report_free(const void *p, const char *what) __noreturn;
+/* Core: whether this user copy is to fail (<nos/fail.h>). */
+bool sanitize_copy_fails(void);
 /* mm: says to whom the address belongs, and who allocated and freed that. */
 void sanitize_describe(const void *p);
 /* Arch: the variables of the stack frame that the address is in. */

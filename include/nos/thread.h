@@ -81,6 +81,7 @@ struct thread {
 	void (*started)(struct thread *t); /* proc: first thing a new user thread runs */
 	void (*after_exit)(struct thread *dead);
 #ifdef DEBUG
+	u8 fails; /* bits: the points of <nos/fail.h> that it is subject to */
 	u8 held_ranks[32];
 	const void *held_locks[32];
 	u8 nr_held;
