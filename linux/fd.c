@@ -127,6 +127,7 @@ long sys_flock(int fd, unsigned int operation)
 	scoped_fd r = fd_lookup(fd);
 	struct file_lock_request l = { .end = S64_MAX,
 				       .flock = true,
+				       .pid = task_current()->process->tgid,
 				       .wait = !(operation & 4 /* LOCK_NB */) };
 
 	switch (operation & ~4u) {

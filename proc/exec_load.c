@@ -40,6 +40,9 @@
 #define RSEQ_FEATURE_BYTES 24 /* up to node_id */
 #define RSEQ_ALIGN_BYTES 32
 
+/* proc(5): 0 nothing is placed at random, 1 all but the heap, 2 the heap too. */
+u32 sysctl_randomize_va_space = 2;
+
 struct loader {
 	struct exec_request *r;
 	struct exec_start *s;
@@ -201,9 +204,11 @@ static int load_program(struct loader *l, bool has_interpreter)
 	a->data_start = e->data_start + bias;
 	a->data_end = e->data_end + bias;
 	brk = align_up(e->break_end + bias, PAGE_SIZE);
-	if (e->header.e_type == ET_DYN && !has_interpreter && l->random)
+	bool random_break = l->random && READ_ONCE(sysctl_randomize_va_space) > 1;
+
+	if (e->header.e_type == ET_DYN && !has_interpreter && random_break)
 		brk = align_down(DYN_BASE, PAGE_SIZE);
-	if (l->random)
+	if (random_break)
 		brk += align_down(random_below(BREAK_RANDOM), PAGE_SIZE);
 	a->brk_start = a->brk_end = brk;
 	return 0;
@@ -431,7 +436,8 @@ static int build_stack(struct loader *l)
 
 static bool wants_random(u32 persona)
 {
-	return !(persona & ADDR_NO_RANDOMIZE) && !boot_option("norandmaps");
+	return !(persona & ADDR_NO_RANDOMIZE) && READ_ONCE(sysctl_randomize_va_space) &&
+	       !boot_option("norandmaps");
 }
 
 int exec_load(struct exec_request *r, struct elf_image *program, struct elf_image *interpreter,

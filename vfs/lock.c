@@ -11,13 +11,15 @@
  *   (2) an owner that sleeps for a POSIX record is in `sleepers` with the owner
  *       it waits for; following these never leads back to it, else EDEADLK.
  *
- * Locking.  list->lock (rank INODE_SPIN) guards one file's locks;
- * sleepers_lock is taken inside it.  What a change may need is allocated
+ * Locking.  lists_lock guards the list of all files that have locks, for
+ * /proc/locks; list->lock (rank INODE_SPIN), inside it, one file's locks;
+ * sleepers_lock is taken inside that.  What a change may need is allocated
  * before.  Sleepers look again, in the order in which they came, whenever a
  * lock of the file goes.
  */
 #include "internal.h"
 
+#include <nos/pseudo.h>
 #include <nos/wait.h>
 
 struct file_lock {
@@ -32,7 +34,17 @@ struct file_lock {
 struct file_lock_list {
 	struct spinlock lock;
 	struct list records, flocks;
+	struct list waiting; /* struct waiting, in the order in which they came */
 	struct wait_queue changed;
+	struct inode *inode;
+	struct list node; /* in `lists` */
+};
+
+/* Someone who waits for a lock. */
+struct waiting {
+	struct list node;
+	const struct file_lock_request *request;
+	const void *owner;
 };
 
 struct sleeper {
@@ -40,6 +52,8 @@ struct sleeper {
 	const void *owner, *blocked_by;
 };
 
+static struct spinlock lists_lock = SPINLOCK_INIT(RANK_DENTRY);
+static struct list lists = LIST_INIT(lists);
 static struct spinlock sleepers_lock = SPINLOCK_INIT(RANK_LEAF);
 static struct list sleepers = LIST_INIT(sleepers);
 
@@ -55,11 +69,15 @@ static struct file_lock_list *locks_of(struct inode *i)
 	spin_init(&l->lock, RANK_INODE_SPIN);
 	list_init(&l->records);
 	list_init(&l->flocks);
+	list_init(&l->waiting);
 	wait_queue_init(&l->changed);
+	l->inode = i;
 	if (!atomic_cas(&i->locks, expected, l)) {
 		kfree(l);
-		l = rcu_load(i->locks);
+		return rcu_load(i->locks);
 	}
+	scoped_spin(&lists_lock);
+	list_push_back(&lists, &l->node);
 	return l;
 }
 
@@ -68,6 +86,9 @@ void locks_free(struct inode *i)
 	struct file_lock_list *l = i->locks;
 
 	ASSERT(list_is_empty(&l->records) && list_is_empty(&l->flocks));
+	spin_lock(&lists_lock);
+	list_remove(&l->node);
+	spin_unlock(&lists_lock);
 	kfree(l);
 	i->locks = NULL;
 }
@@ -184,11 +205,11 @@ static void free_dead(struct list *dead)
 		kfree(list_entry(n, struct file_lock, node));
 }
 
-/* One try: 0 = done, -EAGAIN with the conflicting owner. */
-static int try_lock(struct file_lock_list *list, const struct file_lock_request *r,
-		    struct file_lock **new, struct file_lock **split, const void **blocked_by,
-		    struct list *dead)
+/* One try: 0 = done, -EAGAIN with the conflicting owner; then w is listed if it is to wait. */
+static int try_lock(struct file_lock_list *list, struct waiting *w, struct file_lock **new,
+		    struct file_lock **split, const void **blocked_by, struct list *dead)
 {
+	const struct file_lock_request *r = w->request;
 	struct list *locks = r->flock ? &list->flocks : &list->records;
 	struct file_lock *conflict;
 
@@ -196,8 +217,11 @@ static int try_lock(struct file_lock_list *list, const struct file_lock_request 
 	conflict = r->type == F_UNLCK ? NULL : find_conflict(locks, r, (*new)->owner);
 	if (conflict) {
 		*blocked_by = conflict->ofd ? NULL : conflict->owner;
+		if (r->wait && !list_is_linked(&w->node))
+			list_push_back(&list->waiting, &w->node);
 		return -EAGAIN;
 	}
+	list_remove(&w->node);
 	set_range(locks, *new, split, r->type == F_UNLCK, dead);
 	if (r->type != F_UNLCK)
 		*new = NULL;
@@ -212,6 +236,7 @@ int file_lock(struct file *f, struct file_lock_request *r)
 	struct waiter waiter = WAITER_INIT;
 	struct list dead = LIST_INIT(dead);
 	const void *owner = owner_of(f, r), *blocked_by;
+	struct waiting waiting = { LIST_INIT(waiting.node), r, owner };
 	int err = list && new &&split ? 0 : -ENOLCK;
 
 	if (!err)
@@ -226,7 +251,7 @@ int file_lock(struct file *f, struct file_lock_request *r)
 
 		if (r->wait)
 			wait_prepare(&list->changed, &waiter, THREAD_INTERRUPTIBLE);
-		err = try_lock(list, r, &new, &split, &blocked_by, &dead);
+		err = try_lock(list, &waiting, &new, &split, &blocked_by, &dead);
 		if (err != -EAGAIN || !r->wait)
 			break;
 		err = posix && blocked_by ? sleeper_add(&sleeper, owner, blocked_by) : 0;
@@ -238,6 +263,10 @@ int file_lock(struct file *f, struct file_lock_request *r)
 	}
 	if (list && r->wait)
 		wait_finish(&list->changed, &waiter);
+	if (list && list_is_linked(&waiting.node)) {
+		scoped_spin(&list->lock);
+		list_remove(&waiting.node);
+	}
 	/* A range that became smaller or weaker may let someone in. */
 	if (!err && (r->type != F_WRLCK || !list_is_empty(&dead)))
 		wake_all(&list->changed);
@@ -299,3 +328,133 @@ void file_locks_close(struct file *f, struct fd_table *t)
 		wake_all(&list->changed);
 	free_dead(&dead);
 }
+
+/* ---- /proc/locks, /proc/PID/fdinfo ---- */
+
+struct shown {
+	u64 number; /* a waiter has that of the lock it waits for */
+	u64 start, end, dev, ino;
+	s32 pid;
+	int type;
+	bool ofd, flock, waits;
+};
+
+struct snapshot {
+	struct shown *to;
+	u64 nr, room; /* more than room: there is more */
+	u64 last_number;
+	const struct file *file; /* only these owners', or NULL: all */
+	const struct fd_table *table;
+};
+
+static void note(struct snapshot *s, const struct file_lock_list *list, const struct file_lock *l,
+		 bool flock, bool waits)
+{
+	s->last_number += !waits;
+	if (s->nr < s->room)
+		s->to[s->nr] = (struct shown){ s->last_number,
+					       l->start,
+					       l->end,
+					       list->inode->sb->dev,
+					       list->inode->ino,
+					       l->pid,
+					       l->type,
+					       l->ofd,
+					       flock,
+					       waits };
+	s->nr++;
+}
+
+static void note_locks(struct snapshot *s, struct file_lock_list *list, struct list *locks)
+{
+	bool flock = locks == &list->flocks;
+	struct file_lock *l;
+	struct waiting *w;
+
+	list_for_each(l, locks, node) {
+		if (s->file && l->owner != s->file && l->owner != s->table)
+			continue;
+		note(s, list, l, flock, false);
+		list_for_each(w, &list->waiting, node) {
+			const struct file_lock_request *r = w->request;
+			const struct file_lock waiter = { .start = r->start,
+							  .end = r->end,
+							  .type = r->type,
+							  .ofd = r->ofd,
+							  .pid = r->pid };
+
+			if (!s->file && r->flock == flock && find_conflict(locks, r, w->owner) == l)
+				note(s, list, &waiter, flock, true);
+		}
+	}
+}
+
+static void note_list(struct snapshot *s, struct file_lock_list *list)
+{
+	scoped_spin(&list->lock);
+	note_locks(s, list, &list->records);
+	note_locks(s, list, &list->flocks);
+}
+
+static void show(struct text_out *out, const struct shown *l)
+{
+	text_printf(out, "%llu: %s%s %s ", (unsigned long long)l->number, l->waits ? "-> " : "",
+		    l->flock ? "FLOCK  ADVISORY " :
+		    l->ofd   ? "OFDLCK ADVISORY " :
+			       "POSIX  ADVISORY ",
+		    l->type == F_WRLCK ? "WRITE" : "READ");
+	text_printf(out, "%d %02x:%02x:%llu ", l->pid, dev_major(l->dev), dev_minor(l->dev),
+		    (unsigned long long)l->ino);
+	if (l->flock || l->end >= S64_MAX)
+		text_printf(out, "%llu EOF\n", l->flock ? 0ull : (unsigned long long)l->start);
+	else
+		text_printf(out, "%llu %llu\n", (unsigned long long)l->start,
+			    (unsigned long long)l->end);
+}
+
+/* Takes the picture again with more room until all fits. */
+static int snapshot_show(struct snapshot *s, struct file_lock_list *one, struct text_out *out,
+			 const char *before)
+{
+	struct file_lock_list *list;
+
+	for (;;) {
+		s->nr = s->last_number = 0;
+		if (one) {
+			note_list(s, one);
+		} else {
+			scoped_spin(&lists_lock);
+			list_for_each(list, &lists, node)
+				note_list(s, list);
+		}
+		if (s->nr <= s->room)
+			break;
+		kfree(s->to);
+		s->room = s->nr + 16;
+		s->to = kmalloc(s->room * sizeof(*s->to), ALLOC_USER);
+		if (!s->to)
+			return -ENOMEM;
+	}
+	for (u64 n = 0; n < s->nr; n++) {
+		text_printf(out, "%s", before);
+		show(out, &s->to[n]);
+	}
+	kfree(s->to);
+	return 0;
+}
+
+int file_locks_show(struct file *f, const struct fd_table *t, struct text_out *out)
+{
+	struct file_lock_list *list = rcu_load(file_lock_inode(f)->locks);
+	struct snapshot s = { .file = f, .table = t };
+
+	return list ? snapshot_show(&s, list, out, "lock:\t") : 0;
+}
+
+static int show_locks(struct text_out *out, void *arg)
+{
+	struct snapshot s = { 0 };
+
+	return snapshot_show(&s, NULL, out, "");
+}
+PSEUDO_FILE(locks_file, .path = "proc/locks", .show = show_locks);

@@ -106,7 +106,7 @@ static void pty_flow(struct tty *t, bool stopped)
 		       stopped ? TIOCPKT_START : TIOCPKT_STOP);
 }
 
-static void pty_set_termios(struct tty *t)
+static void pty_set_termios(struct tty *t, const struct ktermios *old)
 {
 	const struct ktermios *s = &t->line.termios;
 	bool usual = (s->c_iflag & IXON) && s->c_cc[VSTOP] == 19 && s->c_cc[VSTART] == 17;

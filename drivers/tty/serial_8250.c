@@ -17,8 +17,10 @@
 #include <nos/ring.h>
 #include <nos/slab.h>
 #include <nos/string.h>
-#include <nos/tty.h>
 #include <linux/major.h>
+
+#include "serial_8250.h"
+#include "tty_internal.h"
 
 #define SERIAL_RING 8192u
 #define SERIAL_FIFO 16u
@@ -31,7 +33,13 @@ enum { UART_DATA, UART_IER, UART_IIR, UART_LCR, UART_MCR, UART_LSR, UART_MSR, UA
 #define IIR_NONE 1u
 #define FCR_ENABLE_AND_CLEAR 7u
 #define LCR_8N1 3u
-#define MCR_DTR_RTS_OUT2 0x0bu
+#define LCR_TWO_STOP 4u
+#define LCR_PARITY 8u
+#define LCR_EVEN 0x10u
+#define LCR_STICK 0x20u
+#define LCR_DIVISOR 0x80u /* the first two registers are the divisor's */
+#define MCR_DTR_RTS 3u
+#define MCR_OUT2 8u /* lets interrupts through */
 #define LSR_DATA 1u
 #define LSR_EMPTY 0x20u
 #define LSR_IDLE 0x40u
@@ -43,6 +51,7 @@ struct serial_port {
 	struct tty *tty;
 	struct spinlock lock;
 	u8 enabled; /* interrupts: the IER's value */
+	u16 divisor; /* of 115,200; 0: as the firmware left it */
 	struct ring ring;
 	struct wait_queue drained;
 };
@@ -166,7 +175,72 @@ static void serial_flush(struct tty *t)
 	p->ring.tail = p->ring.head;
 }
 
+/* The chip does not tell how much its FIFO holds, only whether it still sends. */
+static u32 serial_unsent(struct tty *t)
+{
+	struct serial_port *p = tty_driver_data(t);
+	bool sending = !(serial_in(p, UART_LSR) & LSR_IDLE);
+
+	return max(ring_used(&p->ring), (u32)sending);
+}
+
+/* ---- speed and form of characters ---- */
+
+u16 serial_divisor(u32 speed)
+{
+	return speed && speed <= SERIAL_SPEED_MAX ?
+		       (u16)min((SERIAL_SPEED_MAX + speed / 2) / speed, 0xffffu) :
+		       0;
+}
+
+u8 serial_line_control(u32 cflag)
+{
+	u8 lcr = (u8)((cflag & CSIZE) >> 4);
+
+	static_assert(CS5 == 0 && CS6 == 0x10 && CS7 == 0x20 && CS8 == 0x30, "LCR's own codes");
+	if (cflag & CSTOPB)
+		lcr |= LCR_TWO_STOP;
+	if (cflag & PARENB)
+		lcr |= LCR_PARITY | (cflag & PARODD ? 0 : LCR_EVEN) |
+		       (cflag & CMSPAR ? LCR_STICK : 0);
+	return lcr;
+}
+
+/*
+ * Interrupts off: who polls the port for the log's sake must not meet the divisor's registers where
+ * the data register was, so these are touched only for a new speed.
+ */
+static void serial_program_locked(struct serial_port *p, u16 divisor, u8 lcr)
+{
+	if (divisor && divisor != p->divisor) {
+		serial_out(p, UART_LCR, LCR_DIVISOR | lcr);
+		serial_out(p, UART_DATA, (u8)divisor);
+		serial_out(p, UART_IER, (u8)(divisor >> 8));
+		p->divisor = divisor;
+	}
+	serial_out(p, UART_LCR, lcr);
+}
+
+/* A speed that the chip can't do leaves the old one; speed 0 hangs up (termios(3)). */
+static void serial_set_termios(struct tty *t, const struct ktermios *old)
+{
+	struct serial_port *p = tty_driver_data(t);
+	struct ktermios *s = &t->line.termios;
+
+	if (s->c_ospeed && !serial_divisor(s->c_ospeed)) {
+		s->c_cflag =
+			(s->c_cflag & ~(u32)(CBAUD | CIBAUD)) | (old->c_cflag & (CBAUD | CIBAUD));
+		s->c_ispeed = old->c_ispeed;
+		s->c_ospeed = old->c_ospeed;
+	}
+	scoped_spin_irq(&p->lock);
+	serial_program_locked(p, serial_divisor(s->c_ospeed), serial_line_control(s->c_cflag));
+	serial_out(p, UART_MCR, (u8)(MCR_OUT2 | (s->c_ospeed ? MCR_DTR_RTS : 0)));
+}
+
 static const struct tty_driver_ops serial_ops = {
+	.set_termios = serial_set_termios,
+	.unsent = serial_unsent,
 	.write = serial_write,
 	.write_room = serial_write_room,
 	.throttle = serial_throttle,
@@ -198,7 +272,7 @@ static int serial_start(struct serial_port *p, u32 number)
 	serial_out(p, UART_IER, 0);
 	serial_out(p, UART_LCR, LCR_8N1);
 	serial_out(p, UART_FCR, FCR_ENABLE_AND_CLEAR);
-	serial_out(p, UART_MCR, MCR_DTR_RTS_OUT2);
+	serial_out(p, UART_MCR, MCR_DTR_RTS | MCR_OUT2);
 	p->tty = tty_create(p->name, TTY_MAJOR, SERIAL_FIRST_MINOR + number, &serial_ops, p);
 	if (!p->tty)
 		return -ENOMEM;

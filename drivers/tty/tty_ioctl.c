@@ -23,13 +23,15 @@ static void tty_get_termios(struct tty *t, struct ktermios *to)
 static void tty_set_termios(struct tty *t, const struct ktermios *to)
 {
 	struct n_tty_events e = { .wake_readers = true, .wake_writers = true };
+	struct ktermios old;
 
 	mutex_lock(&t->line_lock);
+	old = t->line.termios;
 	n_tty_set_termios(&t->line, to);
 	if (!n_tty_iflag(&t->line, IXON))
 		n_tty_start(&t->line, &e);
 	if (t->ops->set_termios)
-		t->ops->set_termios(t);
+		t->ops->set_termios(t, &old);
 	t->input_blocked = false;
 	if (t->ops->is_pty)
 		t->ops->throttle(t, false);
@@ -313,13 +315,14 @@ static long tty_ioctl_soft_carrier(struct tty *t, bool set, struct user_arg arg)
 static long tty_ioctl_other(struct tty *t, u32 cmd, struct user_arg arg)
 {
 	u32 device = (u32)tty_device(t);
-	s32 zero = 0;
+	u32 unsent;
 
 	switch (cmd) {
 	case TIOCINQ:
 		return tty_ioctl_count(t, arg);
 	case TIOCOUTQ:
-		return user_arg_write(arg, &zero, sizeof(zero));
+		unsent = t->ops->unsent ? t->ops->unsent(t) : 0;
+		return user_arg_write(arg, &unsent, sizeof(unsent));
 	case TCFLSH:
 		return tty_ioctl_flush(t, arg.value);
 	case TCXONC:

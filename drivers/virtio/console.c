@@ -59,6 +59,7 @@ struct port {
 	struct wait_queue queue; /* data, room, or the host's end changed */
 	bool host_open, guest_open;
 	bool is_console, out_was_full;
+	u32 unsent; /* bytes that the host has not taken */
 	struct tty *tty;
 	char name[24], sysfs_path[64], label[64];
 	struct char_device device;
@@ -147,8 +148,10 @@ static void out_done(struct virtqueue *q)
 		u32 len;
 		u64 flags = spin_lock_irq(&p->lock);
 
-		while ((b = virtqueue_pop(q, &len)) != NULL)
+		while ((b = virtqueue_pop(q, &len)) != NULL) {
+			p->unsent -= b->len;
 			list_push_back(&p->out_free, &b->node);
+		}
 		if (p->tty && p->out_was_full) {
 			p->out_was_full = false;
 			terminal_waits = true;
@@ -181,10 +184,13 @@ static int send_buffer(struct port *p, struct port_buffer *b, u32 len)
 	scoped_spin_irq(&p->lock);
 	int err = virtqueue_add(p->out, &s, 1, NULL, 0, b, NULL);
 
-	if (err)
+	if (err) {
 		list_push_back(&p->out_free, &b->node);
-	else
+	} else {
+		b->len = len;
+		p->unsent += len;
 		virtqueue_kick(p->out);
+	}
 	return err;
 }
 
@@ -222,7 +228,15 @@ static size_t terminal_write_room(struct tty *t)
 	return 0;
 }
 
+static u32 terminal_unsent(struct tty *t)
+{
+	struct port *p = tty_driver_data(t);
+
+	return READ_ONCE(p->unsent);
+}
+
 static const struct tty_driver_ops terminal_ops = {
+	.unsent = terminal_unsent,
 	.write = terminal_write,
 	.write_room = terminal_write_room,
 };

@@ -3,19 +3,26 @@
 
 #include "proc.h"
 
-/* The open file, counted, or NULL; *cloexec if the descriptor goes at exec. */
-static struct file *file_of(const struct inode *i, bool *cloexec)
+/* What there is to tell of a descriptor beside the file. */
+struct descriptor {
+	bool cloexec;
+	const struct fd_table *table; /* not counted: an owner of locks */
+};
+
+/* The open file, counted, or NULL. */
+static struct file *file_of(const struct inode *i, struct descriptor *d)
 {
 	struct task *t = proc_task(i);
 	u32 fd = (u32)proc_node(i)->fd;
 	struct fd_table *table = t ? task_get_fds(t) : NULL;
 	struct file *f = table ? fd_table_get_file(table, fd) : NULL;
 
-	if (f && cloexec) {
+	if (f && d) {
 		scoped_rcu();
 		const struct fd_array *a = rcu_load(table->array);
 
-		*cloexec = fd < a->size && bitmap_test(a->close_on_exec, fd);
+		d->cloexec = fd < a->size && bitmap_test(a->close_on_exec, fd);
+		d->table = table;
 	}
 
 	if (table)
@@ -74,15 +81,17 @@ static const struct inode_ops fd_link_ops = {
 
 /* ---- fdinfo's text ---- */
 
-static int fdinfo_show(struct text_out *out, struct file *f, bool cloexec)
+static int fdinfo_show(struct text_out *out, struct file *f, const struct descriptor *d)
 {
 	struct stat_info s;
 
 	text_printf(out, "pos:\t%llu\nflags:\t0%o\n", (unsigned long long)f->position,
-		    f->flags | (cloexec ? O_CLOEXEC : 0));
+		    f->flags | (d->cloexec ? O_CLOEXEC : 0));
 	if (vfs_stat_path(&f->path, 0, 0, &s) == 0)
 		text_printf(out, "mnt_id:\t%llu\nino:\t%llu\n", (unsigned long long)s.mount_id,
 			    (unsigned long long)s.ino);
+	if (file_locks_show(f, d->table, out))
+		out->failed = true;
 	if (f->ops->show_fdinfo)
 		f->ops->show_fdinfo(f, out);
 	return 0;
@@ -91,13 +100,13 @@ static int fdinfo_show(struct text_out *out, struct file *f, bool cloexec)
 static ssize_t fdinfo_read(struct file *info, struct iobuf *to, u64 *pos)
 {
 	struct text_out text = { 0 };
-	bool cloexec = false;
-	struct file *f = file_of(info->inode, &cloexec);
+	struct descriptor d = { 0 };
+	struct file *f = file_of(info->inode, &d);
 	ssize_t n = 0;
 
 	if (!f)
 		return -ENOENT;
-	fdinfo_show(&text, f, cloexec);
+	fdinfo_show(&text, f, &d);
 	file_put(f);
 	if (text.failed) {
 		n = -ENOMEM;

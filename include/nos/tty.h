@@ -10,11 +10,14 @@
 #include <nos/wait.h>
 
 struct tty;
+struct ktermios;
 struct tty_driver_ops {
 	/* Takes bytes to send; returns how many fit now (the driver calls tty_write_ready later). */
 	size_t (*write)(struct tty *t, const u8 *data, size_t len);
 	size_t (*write_room)(struct tty *t);
-	void (*set_termios)(struct tty *t); /* may be NULL */
+	/* May be NULL.  What the device can't do is put back to what it does: old's. */
+	void (*set_termios)(struct tty *t, const struct ktermios *old);
+	u32 (*unsent)(struct tty *t); /* bytes taken and not sent yet (TIOCOUTQ); NULL: none */
 	void (*throttle)(struct tty *t, bool stop); /* input ring is full / has room again */
 	void (*hang_up)(struct tty *t);
 	void (*drain)(struct tty *t);

@@ -248,3 +248,61 @@ TEST(leases)
 	CHECK_OK(pipe(ends));
 	CHECK_ERR(fcntl(ends[0], F_SETLEASE, F_RDLCK), EINVAL);
 }
+
+/* Lines of a file of /proc that name this inode. */
+static int lines_with(const char *file, ino_t ino, const char *a, const char *b)
+{
+	char line[512], number[40];
+	FILE *f = fopen(file, "r");
+	int n = 0;
+
+	CHECK(f != NULL);
+	snprintf(number, sizeof(number), ":%lu ", (unsigned long)ino);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, number) && strstr(line, a) && strstr(line, b);
+	fclose(f);
+	return n;
+}
+
+TEST(shown_in_proc)
+{
+	int fd = CHECK_OK(open("f", O_CREAT | O_RDWR, 0666)), ofd, other;
+	char mine[64], text[64];
+	struct stat st;
+	pid_t pid;
+
+	CHECK_OK(fstat(fd, &st));
+	CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 10, 10));
+	CHECK_OK(lock(fd, F_SETLK, F_RDLCK, 30, 0));
+	snprintf(mine, sizeof(mine), "POSIX  ADVISORY  WRITE %d ", getpid());
+	CHECK_EQ(lines_with("/proc/locks", st.st_ino, mine, " 10 19\n"), 1);
+	snprintf(mine, sizeof(mine), "POSIX  ADVISORY  READ %d ", getpid());
+	CHECK_EQ(lines_with("/proc/locks", st.st_ino, mine, " 30 EOF\n"), 1);
+	ofd = CHECK_OK(open("f", O_RDWR));
+	CHECK_OK(lock(ofd, F_OFD_SETLK, F_RDLCK, 100, 1));
+	CHECK_EQ(lines_with("/proc/locks", st.st_ino,
+			    "OFDLCK ADVISORY  READ -1 ", " 100 100\n"), 1);
+	other = CHECK_OK(open("f", O_RDWR));
+	CHECK_OK(flock(other, LOCK_EX));
+	snprintf(mine, sizeof(mine), "FLOCK  ADVISORY  WRITE %d ", getpid());
+	CHECK_EQ(lines_with("/proc/locks", st.st_ino, mine, " 0 EOF\n"), 1);
+	/* Who waits is listed behind what it waits for. */
+	CHILD(pid)
+		CHECK_OK(lock(fd, F_SETLKW, F_WRLCK, 15, 1));
+	test_wait_state(pid, 'S');
+	snprintf(mine, sizeof(mine), ": -> POSIX  ADVISORY  WRITE %d ", pid);
+	CHECK_EQ(lines_with("/proc/locks", st.st_ino, mine, " 15 15\n"), 1);
+	/* A descriptor shows its file's and its table's. */
+	snprintf(text, sizeof(text), "/proc/self/fdinfo/%d", fd);
+	CHECK_EQ(lines_with(text, st.st_ino, "lock:\t1: POSIX", ""), 1);
+	CHECK_EQ(lines_with(text, st.st_ino, "lock:\t", "POSIX"), 2);
+	CHECK_EQ(lines_with(text, st.st_ino, "lock:\t", "FLOCK"), 0);
+	snprintf(text, sizeof(text), "/proc/self/fdinfo/%d", other);
+	CHECK_EQ(lines_with(text, st.st_ino, "lock:\t", "FLOCK"), 1);
+	CHECK_OK(lock(fd, F_SETLK, F_UNLCK, 0, 0));
+	CHECK_EXIT(pid, 0);
+	CHECK_EQ(lines_with("/proc/locks", st.st_ino, "POSIX", ""), 0);
+	CHECK_OK(close(ofd));
+	CHECK_OK(close(other));
+	CHECK_EQ(lines_with("/proc/locks", st.st_ino, "", ""), 0);
+}
