@@ -62,9 +62,9 @@ static void yield_among(unsigned us, unsigned nr_children)
 	close(start[1]);
 	usleep(20000 + nr_children * 20);
 
+	bench_start();
 	uint64_t before = sum(counts, nr_children);
 
-	bench_start();
 	usleep(us);
 	bench_stop();
 	bench_count(sum(counts, nr_children) - before);

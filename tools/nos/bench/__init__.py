@@ -4,6 +4,7 @@ model.py says what a meter is; m1.py ... are the meters, table.py, page.py and
 history.py show and keep what they measured, gate.py compares it with records.
 """
 import dataclasses
+import datetime
 import json
 import sys
 
@@ -34,6 +35,8 @@ meter is m1 (some minutes).
   --smp N                   m3: processors (default 2)
   --append TEXT             words for NOS's command line, such as opt.NAME=off
   --json FILE               also write all figures to FILE
+  --html FILE               also write them to FILE, with the last known figures of
+                            all others: one page with charts and history
   --page FILE               also write them to FILE as Markdown
   --record                  make NOS's figures the records of the gate
                             (bench/records.txt), that `make test` compares with
@@ -124,7 +127,7 @@ VALUES = {
     "kernel": ("kernels", parse_kernel), "linux": ("linux", parse_linux),
     "pairs": ("pairs", parse_number("--pairs", 1, 1000)),
     "smp": ("smp", parse_number("--smp", 1, 16)),
-    "json": ("json", str), "reason": ("reason", str), "page": ("page", str),
+    "json": ("json", str), "html": ("html", str), "reason": ("reason", str), "page": ("page", str),
 }
 FLAGS = ("record", "gate")
 
@@ -196,7 +199,7 @@ def measure(arguments, meter, suites):
     runs = history.load()
     for line in table.summary(rows, history.last(runs, meter, rows), meter):
         print(line)
-    history.append(meter, arguments.linux, rows)
+    history.append(meter, arguments.linux, rows, special=bool(arguments.append))
     return rows
 
 
@@ -206,6 +209,19 @@ def write_json(path, results):
                           for meter, rows in results.items()}}
     with open(path, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1, ensure_ascii=False)
+
+
+def write_html(arguments, results):
+    """What was measured now, or last, by each meter."""
+    from bench import page
+    runs, shown, measured = history.load(), {}, {}
+    for meter in model.METERS:
+        rows, when = history.remembered(runs, meter, arguments.linux)
+        if arguments.append and results.get(meter):
+            rows, when = results[meter], (datetime.datetime.now().isoformat(), history.commit())
+        if rows and meter != "m5":
+            shown[meter], measured[meter] = history.in_suite_order(rows, model.SUITES), when
+    page.write(arguments.html, arguments.linux, shown, measured)
 
 
 def run_gate(arguments):
@@ -239,6 +255,8 @@ def main(words):
         results[meter] = measure(arguments, meter, suites)
     if arguments.json:
         write_json(arguments.json, results)
+    if arguments.html:
+        write_html(arguments, results)
     titles = {meter: model.meter(meter).TITLE for meter, rows in results.items() if rows}
     if arguments.page:
         markdown.write(arguments.page, arguments.linux, results, titles)
