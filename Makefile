@@ -130,7 +130,7 @@ help:
 	@echo 'make run        boot it with an interactive shell (./nos run)'
 	@echo 'make test       every test; ends with "N passed, N failed"'
 	@echo 'make check      warnings, layers, headers, format, lint, size gate'
-	@echo 'make bench      instruction counts beside those of Linux'
+	@echo 'make bench      what operations cost, beside Linux'
 	@echo 'make fuzz T=600 S=1   random inputs to parsers and system calls, T seconds each'
 	@echo 'make docs       the generated pages: docs/syscalls.md'
 	@echo 'make compile_commands.json   for clangd and clang-tidy'

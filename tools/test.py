@@ -6,7 +6,8 @@ Usage: test.py [--level N]... [--kernel nos|linux|debug|sanitize] [--smp N] [NAM
   0  checks of the source            3  system tests, on the host, then on NOS
   1  unit tests on the host          5  programs of the machine, against the host's
   2  unit tests inside the kernel       result, and the command-line tool
-                                     6  libFuzzer over the parsers, a minute
+  6  libFuzzer over the parsers,     7  the price of operations, beside their records;
+       a minute                          planted faults, which must be found
 
 With NAMEs, only tests whose name holds one of them.  LEVEL=... and TEST=...
 in the environment do the same for `make test`.
@@ -21,13 +22,14 @@ import sys
 import time
 
 import fuzz_parsers
+import planted
 import unit
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NOS = os.path.join(ROOT, "nos")
 SILENCE = 60  # a guest that prints nothing for so many seconds hangs
 PACKAGES = {  # a file of each package that the tests need
-    "/usr/bin/gcc": "gcc", "/usr/lib/x86_64-linux-gnu/libc.a": "libc6-dev",
+    "/usr/bin/patch": "patch", "/usr/bin/gcc": "gcc", "/usr/lib/x86_64-linux-gnu/libc.a": "libc6-dev",
     "/usr/bin/git": "git", "/usr/bin/make": "make", "/usr/bin/perl": "perl",
     "/usr/bin/lua5.4": "lua5.4", "/usr/bin/gawk": "gawk", "/usr/bin/file": "file",
     "/usr/bin/less": "less", "/usr/bin/vim.tiny": "vim-tiny", "/usr/bin/ps": "procps",
@@ -420,6 +422,24 @@ def level_fuzz(report):
     fuzz_parsers.run(report.add, report.wants)
 
 
+# ---- level 7
+
+def level_speed(report, kernel):
+    """What NOS's operations cost, beside bench/records.txt; then faults planted on purpose."""
+    if kernel != "nos":
+        return
+    if report.wants("speed"):
+        start = time.monotonic()
+        status, text = run_text([NOS, "bench", "--gate"], 600, cwd=ROOT)
+        match = re.search(r"^(\d+) rows hold their records, (\d+) do not", text, re.M)
+        held, missed = (int(match[1]), int(match[2])) if match else (0, 1)
+        report.add("speed", held, max(missed, 1 if status else 0), text,
+                   time.monotonic() - start)
+        if match and not missed and "record to be written" in text:
+            print("        " + text.strip().replace("\n", "\n        "), flush=True)
+    planted.run(report.add, report.wants)
+
+
 def parse(arguments):
     levels = [int(word) for word in os.environ.get("LEVEL", "").split()]
     names = os.environ.get("TEST", "").split()
@@ -440,7 +460,7 @@ def parse(arguments):
             sys.exit(0 if word in ("-h", "--help") else 2)
         else:
             names.append(word)
-    return levels or [0, 1, 2, 3, 5, 6], names, kernel, smp
+    return levels or [0, 1, 2, 3, 5, 6, 7], names, kernel, smp
 
 
 def main():
@@ -455,7 +475,7 @@ def main():
              2: lambda: level_self(report, kernel),
              3: lambda: level_system(report, kernel, smp),
              5: lambda: level_apps(report, kernel),
-             6: lambda: level_fuzz(report)}
+             6: lambda: level_fuzz(report), 7: lambda: level_speed(report, kernel)}
     for level in levels:
         steps[level]()
     if report.failures:

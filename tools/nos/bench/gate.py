@@ -96,6 +96,8 @@ def run(progress=None, append=(), name="", out=print):
     """Measures and compares: (rows that hold, faults); says what it finds."""
     rows = measure(progress, append, name)
     records = {key: record for key, record in load().items() if name in key}
+    if not records:
+        raise Failure(f"{os.path.relpath(PATH, ROOT)} has no record of such a row")
     faults, notes = compare(rows, records)
     for line in faults:
         out(f"above its record: {line}")

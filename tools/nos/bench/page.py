@@ -77,12 +77,26 @@ def said(row):
         return "not there yet", ""
     if words:
         return words[:60], "bad"
-    ratio = row.ratio()
-    return ("", "") if not ratio or ratio <= 1 else ("costs more", "bad")
+    others = [name for name in row.figures if name not in ("nos", row.reference())]
+    if others:
+        return ", ".join(f"{name} {table.number(row.value(name))}" for name in others), ""
+    return ("costs more", "bad") if is_clearly_worse(row) else ("", "")
+
+
+def is_clearly_worse(row):
+    """More than Linux, and by more than both of them waver."""
+    ours, theirs = row.figures.get("nos"), row.figures.get(row.reference())
+    if not row.ratio() or row.ratio() <= 1:
+        return False
+    return not has_spread(ours) or not has_spread(theirs) or ours.low > theirs.high
+
+
+def has_spread(figure):
+    return figure.high is not None and figure.high != figure.low
 
 
 def spread_of(figure):
-    if figure is None or not figure.value or figure.high is None or figure.high == figure.low:
+    if figure is None or not figure.value or not has_spread(figure):
         return ""
     return f"<small>±{50 * (figure.high - figure.low) / figure.value:.0f} %</small>"
 
@@ -135,7 +149,9 @@ def histograms(rows):
                  if figure.extra.get("hist")}
         if drawn and "longest" in row.name:
             charts.append(histogram(row, drawn))
-    return f'<h3>Wake-up latency</h3><div class="pair">{"".join(charts)}</div>' if charts else ""
+    key = ('<div class="key"><span><i style="background:var(--nos)"></i>NOS</span><span>'
+           '<i style="background:var(--linux)"></i>Linux</span></div>')
+    return f'<h3>Wake-up latency</h3>{key}<div class="pair">{"".join(charts)}</div>' if charts else ""
 
 
 def histogram(row, drawn):
@@ -178,7 +194,7 @@ def mean_chart(points):
         return ""
     width, height, left, bottom = 1080, 190, 44, 26
     top = max(value for _, value in points) * 1.15
-    spots = [(left + (width - left - 30) * i / (len(points) - 1),
+    spots = [(left + 26 + (width - left - 76) * i / (len(points) - 1),
               height - bottom - (height - bottom - 10) * value / top)
              for i, (_, value) in enumerate(points)]
     grid = ""
@@ -235,6 +251,12 @@ BLIND = {
 }
 
 
+def pairs_of(rows):
+    runs = [figure.extra["runs"] for row in rows for figure in row.figures.values()
+            if figure.extra.get("runs")]
+    return f", {min(runs)} pair{'s' if min(runs) > 1 else ''}" if runs else ""
+
+
 def write(path, linux, results, measured):
     """results: {meter: rows}; measured: {meter: (date, commit)}."""
     runs = history.load()
@@ -246,7 +268,7 @@ def write(path, linux, results, measured):
         date, commit = measured[meter]
         parts.append(f"<h2>{text(METERS[meter][0].upper() + METERS[meter][1:])}</h2>"
                      f"<p>{text(BLIND[meter])} <span class=when>Measured {text(date[:16].replace('T', ' '))} at "
-                     f"{text(commit)}.</span></p>")
+                     f"{text(commit)}{pairs_of(rows)}.</span></p>")
         before = None
         for suite in dict.fromkeys(row.suite for row in rows):
             own = [row for row in rows if row.suite == suite]
