@@ -9,7 +9,8 @@
  * Wake-ups.  A thread that sleeps sets its state, checks its condition, and
  * calls thread_block().  A waker changes the condition, then calls thread_wake.
  * Either the sleeper sees the condition, or the waker sees the state: both are
- * separated from the check by a full barrier.  Model: tests/models/wake.pml.
+ * separated from the check by a full barrier.  Models: tests/models/wake.pml,
+ * migrate.pml.
  *
  * Direct hand-off.  thread_wake_sync is for a waker that is about to block: the
  * woken thread waits in the slot `handoff` of the waker's CPU, and the next
@@ -245,6 +246,22 @@ static struct thread *pick_or_pull(struct run_queue *rq, u64 now_ns, bool blocke
 	return rq->idle;
 }
 
+/*
+ * The thread that had to leave this CPU goes to one that it may run on.  It may have been on its way to
+ * sleep, and then a waker may have found it on no queue and placed it; since then it may even have been
+ * pushed again, by the CPU where it went.
+ */
+static __noinline void place_pushed(struct thread *t)
+{
+	scoped_spin_irq(&t->wake_lock);
+	if (t->sched.pushed_by != cpu_id() + 1)
+		return;
+	t->sched.pushed_by = 0;
+	if (t->state == THREAD_UNINTERRUPTIBLE)
+		this_cpu_ptr(run_queue)->nr_uninterruptible--;
+	thread_place(t);
+}
+
 /* Interrupts off; the thread switched away from has its context saved, and the lock is ours. */
 static __always_inline void finish_switch(struct thread *prev)
 {
@@ -258,7 +275,7 @@ static __always_inline void finish_switch(struct thread *prev)
 	if (unlikely(after))
 		after(prev);
 	if (unlikely(push))
-		thread_place(push);
+		place_pushed(push);
 }
 
 /* prev sleeps: did it do so soon after it woke another, as it had said? */
@@ -288,6 +305,10 @@ static void put_previous(struct run_queue *rq, struct thread *prev, u64 now_ns, 
 		if (rq->handoff || prev->sched.sync_wake_ns)
 			handoff_learn(rq, prev, now_ns);
 	} else if (unlikely((special & SPECIAL_MOVE) && !(prev->affinity & bit(rq->cpu)))) {
+		/* To a waker it may look asleep until it is placed. */
+		if (prev->state == THREAD_UNINTERRUPTIBLE)
+			rq->nr_uninterruptible++;
+		prev->sched.pushed_by = (u8)(rq->cpu + 1);
 		deactivate(rq, prev, now_ns);
 		rq->push = prev;
 	} else {
@@ -551,6 +572,7 @@ static bool wake(struct thread *t, u32 mask, bool sync)
 		if (state == THREAD_UNINTERRUPTIBLE)
 			this_cpu_ptr(run_queue)->nr_uninterruptible--;
 		WRITE_ONCE(t->state, THREAD_RUNNABLE);
+		t->sched.pushed_by = 0;
 		/* Its CPU is still in the switch away from it: a few instructions. */
 		while (atomic_load(&t->on_cpu))
 			cpu_relax();

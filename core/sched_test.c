@@ -297,6 +297,65 @@ static void short_main(void *arg)
 	completion_signal(&group.done);
 }
 
+/* ---- a sleeper that is woken while its CPU takes it away ---- */
+
+static struct {
+	struct thread *sleeper;
+	u32 nr_wanted, nr_taken;
+} moved;
+
+/* Longer between state and sleep than elsewhere: there the preemption is to fall. */
+static void moved_sleeper_main(void *unused)
+{
+	(void)unused;
+	while (!READ_ONCE(group.stop)) {
+		thread_set_state(THREAD_UNINTERRUPTIBLE);
+		for (unsigned n = 0; n < 20; n++)
+			cpu_relax();
+		if (READ_ONCE(moved.nr_wanted) == moved.nr_taken && !READ_ONCE(group.stop))
+			thread_block();
+		thread_set_state(THREAD_RUNNABLE);
+		WRITE_ONCE(moved.nr_taken, READ_ONCE(moved.nr_wanted));
+	}
+	completion_signal(&group.done);
+}
+
+static void moved_waker_main(void *unused)
+{
+	(void)unused;
+	while (!READ_ONCE(group.stop)) {
+		WRITE_ONCE(moved.nr_wanted, moved.nr_wanted + 1);
+		thread_wake(moved.sleeper);
+		for (unsigned n = 0; n < 50; n++)
+			cpu_relax();
+		if (nr_cpus == 2)
+			thread_yield();
+	}
+	completion_signal(&group.done);
+}
+
+TEST(sched_wake_up_meets_a_change_of_affinity)
+{
+	u64 end = clock_monotonic_ns() + (u64)(500 * NSEC_PER_MSEC), nr = 0;
+
+	if (nr_cpus == 1)
+		return;
+	group_init();
+	moved.nr_wanted = moved.nr_taken = 0;
+	moved.sleeper = kthread_create(moved_sleeper_main, NULL, "moved");
+	thread_start(moved.sleeper);
+	thread_start(kthread_create(moved_waker_main, NULL, "waker"));
+	while (clock_monotonic_ns() < end) {
+		EXPECT_EQ(thread_set_affinity(moved.sleeper, bit(nr++ % 2)), 0);
+		for (unsigned n = 0; n < nr % 97; n++)
+			cpu_relax();
+	}
+	WRITE_ONCE(group.stop, 1);
+	thread_wake(moved.sleeper);
+	group_wait(2);
+	EXPECT(moved.nr_taken > 0);
+}
+
 TEST(sched_many_short_threads)
 {
 	u32 count = 0;

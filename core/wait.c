@@ -15,6 +15,8 @@
  *       already up;
  *   (3) who was woken exclusively and is then interrupted as well reports
  *       success, looks at the condition, and so does not lose the wake-up.
+ *
+ * Model: tests/models/wait.pml.
  */
 #include <nos/errno.h>
 #include <nos/wait.h>

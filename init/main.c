@@ -84,6 +84,8 @@ void kernel_main(void)
 	if (boot_option("nos.selftest"))
 		unit_test_run_all(boot_option("nos.selftest"));
 	process_start_init();
+	preempt_disable(); /* other CPUs are called */
 	arch_protect_kernel();
+	preempt_enable();
 	thread_exit(NULL);
 }

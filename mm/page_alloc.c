@@ -42,6 +42,8 @@
  * table of neighbours); per-CPU lists linked through the frames (a cache miss
  * for each, where an array has none).
  *
+ * Model: tests/models/page_alloc.pml.
+ *
  * Reference: Wrenger et al., "LLFree: Scalable and Optionally-Persistent
  * Page-Frame Allocation", USENIX ATC 2023.
  */

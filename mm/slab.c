@@ -29,6 +29,8 @@
  * Simple for now: one barn a cache (one node).  A free from another node would
  * go into a sheaf of its own here and return in one batch.
  *
+ * Model: tests/models/slab.pml.
+ *
  * References: Bonwick and Adams, "Magazines and Vmem", USENIX 2001; the sheaves
  * of Linux 6.18 (for the two arrays and the barn).
  */
@@ -213,11 +215,16 @@ static bool cpu_arrays_prepare(struct slab_cache *c, struct slab_cpu *pc)
 	return true;
 }
 
-/* One object when the CPU's first array is empty; preemption off; NULL: a slab is needed. */
+/*
+ * One object when a CPU's first array was empty; preemption off; NULL: a slab is needed.  The CPU may be
+ * another one by now, whose first array is not: only an empty one may go among the empty ones.
+ */
 static void *alloc_refill(struct slab_cache *c, struct slab_cpu *pc)
 {
 	void *object = NULL;
 
+	if (pc->main->count)
+		return pc->main->objects[--pc->main->count];
 	if (pc->spare->count) {
 		swap(pc->main, pc->spare);
 		return pc->main->objects[--pc->main->count];
@@ -304,12 +311,15 @@ static bool free_make_space(struct slab_cache *c, struct slab_cpu *pc)
 		swap(pc->main, pc->spare);
 		return true;
 	}
-	scoped_spin_irq(&c->lock);
-	if (c->nr_full < BARN_MAX && c->empty) {
-		struct slab_sheaf *s = barn_take(&c->empty, &c->nr_empty);
+	/* The barn's sheaves come from here: as many as it ever held full ones. */
+	struct slab_sheaf *new = c->nr_full < BARN_MAX && !c->empty ? sheaf_create(c) : NULL;
 
+	scoped_spin_irq(&c->lock);
+	if (new)
+		barn_put(&c->empty, &c->nr_empty, new);
+	if (c->nr_full < BARN_MAX && c->empty) {
 		barn_put(&c->full, &c->nr_full, pc->main);
-		pc->main = s;
+		pc->main = barn_take(&c->empty, &c->nr_empty);
 	} else {
 		sheaf_flush(c, pc->main, (pc->main->count + 1) / 2);
 	}

@@ -179,3 +179,89 @@ TEST(kfree_rcu_without_memory)
 	slab_for_each(find_live, &after);
 	EXPECT_EQ(after, before);
 }
+
+#ifdef NOS_HOST
+
+/* The thread is moved to the other CPU when preemption goes on for the nth time. */
+static u32 move_after;
+
+void preempt_enable(void)
+{
+	if (move_after && --move_after == 0)
+		this_cpu_id = !this_cpu_id;
+}
+
+static void expect_sheaves_whole(const struct slab_cache *c)
+{
+	for (u32 i = 0; i < 3; i++) {
+		EXPECT(c->cpu[i].main->count <= c->cpu[i].main->capacity);
+		EXPECT(c->cpu[i].spare->count <= c->cpu[i].spare->capacity);
+	}
+	for (const struct slab_sheaf *s = c->empty; s; s = s->next)
+		EXPECT_EQ(s->count, 0);
+	for (const struct slab_sheaf *s = c->full; s; s = s->next)
+		EXPECT_EQ(s->count, s->capacity);
+}
+
+/* Whole sheaves of what one CPU frees serve another. */
+TEST(slab_sheaves_go_through_the_barn)
+{
+	struct slab_cache_info info = { .name = "test_barn", .size = 64 };
+	struct slab_cache *c = slab_cache_create(&info);
+	static void *p[NR];
+
+	for (u32 i = 0; i < NR; i++)
+		p[i] = slab_alloc(c, 0);
+	this_cpu_id = 1;
+	for (u32 i = 0; i < NR; i++)
+		slab_free(c, p[i]);
+	EXPECT(c->nr_full >= 4);
+	expect_sheaves_whole(c);
+	this_cpu_id = 0;
+	for (u32 i = 0; i < NR; i++)
+		p[i] = slab_alloc(c, 0);
+	EXPECT_EQ(c->nr_full, 0);
+	EXPECT(c->nr_empty >= 4);
+	expect_sheaves_whole(c);
+	EXPECT_EQ(slab_cache_live(c), NR);
+	for (u32 i = 0; i < NR; i++)
+		slab_free(c, p[i]);
+	slab_cache_destroy(c);
+}
+
+/* An allocation that finds no object and goes on on another CPU, whose array is full. */
+TEST(slab_allocation_moves_to_another_cpu)
+{
+	struct slab_cache_info info = { .name = "test_move", .size = 64 };
+
+	for (u32 n = 1; n <= 12; n++) {
+		struct slab_cache *c = slab_cache_create(&info);
+		static void *p[NR];
+		u32 nr = 0;
+
+		while (nr < NR)
+			p[nr++] = slab_alloc(c, 0);
+		while (c->cpu[0].main->count || c->cpu[0].spare->count)
+			(void)slab_alloc(c, 0);
+		this_cpu_id = 2; /* fills the barn */
+		while (nr > NR / 2)
+			slab_free(c, p[--nr]);
+		this_cpu_id = 1;
+		while (c->cpu[1].main->count < SHEAF_CAPACITY)
+			slab_free(c, p[--nr]);
+		this_cpu_id = 0;
+		EXPECT(c->nr_full > 0);
+		move_after = n;
+		(void)slab_alloc(c, 0);
+		move_after = 0;
+		expect_sheaves_whole(c);
+		this_cpu_id = 1;
+		while (nr > 0)
+			slab_free(c, p[--nr]);
+		expect_sheaves_whole(c);
+		this_cpu_id = 0;
+		/* some objects are out for good: the cache stays with them */
+	}
+}
+
+#endif

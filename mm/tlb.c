@@ -16,6 +16,8 @@
  * `cpus` would stay set on a switch away and a generation per CPU and address
  * space would tell what the next load has to flush; all callers stay as they
  * are.
+ *
+ * Model: tests/models/tlb.pml.
  */
 #include "aspace_internal.h"
 

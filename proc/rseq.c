@@ -163,7 +163,9 @@ static void on_all_cpus(void (*fn)(void *arg), int cpu)
 	memory_fence();
 	if (cpu >= 0)
 		all &= 1ull << cpu;
+	preempt_disable();
 	cpu_call_mask(all, fn, current_thread->aspace);
+	preempt_enable();
 	memory_fence();
 }
 

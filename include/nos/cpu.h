@@ -176,8 +176,8 @@ u64 cpu_hwcap(void);
 u64 cpu_hwcap2(void);
 
 /*
- * Runs fn(arg) on CPU `cpu` with interrupts off, and waits until it is done.  May be called
- * with preemption off, not with interrupts off.  On this CPU it is a plain call.
+ * Runs fn(arg) on CPU `cpu` with interrupts off, and waits until it is done.  The caller has
+ * preemption off, for the request is this CPU's own, and interrupts on.  Here it is a plain call.
  */
 void cpu_call(unsigned cpu, void (*fn)(void *arg), void *arg);
 /* The same on each CPU in the mask (MAX_CPUS = 64 bits), this one included if set. */

@@ -52,6 +52,7 @@ struct sched_entity {
 	u8 handoff_score; /* how often its synchronous wake-ups were followed by sleep */
 	bool queued; /* runnable: running, on a level, or handed a CPU */
 	u8 special; /* SPECIAL_ of core/sched.h; 0: nothing to look at */
+	u8 pushed_by; /* CPU + 1 that took it off and is to place it, unless a waker does */
 };
 
 struct thread {
