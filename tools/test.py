@@ -6,8 +6,8 @@ Usage: test.py [--level N]... [--kernel nos|linux|debug|sanitize] [--smp N] [NAM
   0  checks of the source            3  system tests, on the host, then on NOS
   1  unit tests on the host          5  programs of the machine, against the host's
   2  unit tests inside the kernel       result, and the command-line tool
-  6  libFuzzer over the parsers,     7  the price of operations, beside their records;
-       a minute                          planted faults, which must be found
+  6  models (spin), and libFuzzer   7  the price of operations, beside their records;
+       over the parsers, a minute       planted faults, which must be found
 
 With NAMEs, only tests whose name holds one of them.  LEVEL=... and TEST=...
 in the environment do the same for `make test`.
@@ -22,6 +22,7 @@ import sys
 import time
 
 import fuzz_parsers
+import models
 import planted
 import unit
 
@@ -42,6 +43,7 @@ PACKAGES = {  # a file of each package that the tests need
     "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin", "/usr/bin/mformat": "mtools", "/usr/bin/cpio": "cpio",
     "/usr/bin/bochs": "bochs", "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
     "/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so": "bochs-term",
+    "/usr/bin/spin": "spin",
     "/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a": "libclang-rt-14-dev",
 }
 
@@ -419,6 +421,7 @@ def level_apps(report, kernel):
 # ---- level 6
 
 def level_fuzz(report):
+    models.run(report.add, report.wants)
     fuzz_parsers.run(report.add, report.wants)
 
 

@@ -1,18 +1,34 @@
 /*
- * The mutex of core/lock_mutex.c: owner and WAITERS in one word, sleepers in a
- * bucket under a lock, barging and hand-off, and sleepers that give up.
+ * The mutex of core/lock_mutex.c: owner, WAITERS and SPINNER in one word,
+ * sleepers in a bucket under a lock, barging and hand-off, sleepers that give up.
  *
- * Checked: mutual exclusion (assert); no lost wake-up (no invalid end state:
- * every thread gets through its rounds; thread 0 may be interrupted and give
- * up); WAITERS exactly while someone is in the bucket (assert under its lock).
+ * Follows mutex_lock (fast path), spin_for_owner, spin_while_running, announce,
+ * sleep_for, bucket_remove, abandon, unlock_slow.  Each change of the word is one
+ * compare-and-swap, so one atomic step; hand-off instead of release is a free
+ * choice, as it depends on the clock.
  *
- *	spin -a mutex.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan -m100000
+ * Checked: mutual exclusion; WAITERS exactly while someone is in the bucket (under
+ * its lock); every thread gets through its rounds (no lost wake-up), although
+ * thread 0 may be interrupted and give up.
+ *
+ * Bound: 3 threads, 2 rounds each.
+ *
+ * M1  announce does not set WAITERS
+ * M2  abandon does not wake the next sleeper
+ * M3  unlock frees the mutex and does not wake the first sleeper
+ * M4  hand-off wakes and grants, but does not name the owner
+ * M5  bucket_remove clears WAITERS whoever else sleeps
+ * M6  the sleeper sets its state after it has left the bucket's lock
+ * M7  the quick release does not look at WAITERS
+ * M8  a sleeper takes the mutex without looking whether it is free
+ * M9  the spinner takes the mutex with a store
  */
 #define N 3
 #define NOBODY 255
 
 byte owner = NOBODY;
-bit waiters = 0;		/* WAITERS of the word; word = (owner, waiters) */
+bit waiters = 0;		/* WAITERS and SPINNER of the word */
+bit spinner = 0;
 bit bucket_locked = 0;
 byte queue[N];			/* FIFO of sleepers */
 byte length = 0;
@@ -35,27 +51,119 @@ inline remove(who) {
 		:: else -> break
 		od;
 		length--;
+#ifdef M5
+		waiters = 0;
+#else
 		waiters = (length > 0);
+#endif
 		i = 0
 	}
 }
 
 inline leave() {
 	if
+#ifdef M7
+	:: atomic { owner == _pid -> owner = NOBODY }
+#else
 	:: atomic { owner == _pid && !waiters -> owner = NOBODY }
+#endif
 	:: atomic { owner == _pid && waiters -> skip };
 	   bucket_lock();
 	   assert(waiters == (length > 0));
 	   if
-	   :: length == 0 -> owner = NOBODY
+	   :: length == 0 -> owner = NOBODY	/* the only sleeper gave up */
 	   :: length > 0 ->
 		if
-		:: owner = NOBODY; asleep[queue[0]] = 0	/* wake the first; it competes */
-		:: first = queue[0]; remove(first);		/* hand-off: it owns the mutex */
-		   owner = first; granted[first] = 1; asleep[first] = 0
+		:: owner = NOBODY;		/* wake the first; it competes */
+#ifndef M3
+		   asleep[queue[0]] = 0
+#endif
+		:: first = queue[0]; remove(first);	/* hand-off */
+#ifndef M4
+		   owner = first;
+#endif
+		   granted[first] = 1; asleep[first] = 0
 		fi
 	   fi;
 	   bucket_unlock()
+	fi
+}
+
+/* spin_for_owner: one thread at a time; gives up when the owner sleeps, or after a while. */
+inline spin() {
+	if
+	:: atomic { !spinner -> spinner = 1 };
+	   if
+#ifdef M9
+	   :: owner == NOBODY -> owner = _pid; spinner = 0; got = 1
+#else
+	   :: atomic { owner == NOBODY -> owner = _pid; spinner = 0; got = 1 }
+#endif
+	   :: spinner = 0
+	   fi
+	:: skip
+	fi
+}
+
+inline sleep() {
+	bucket_lock();
+	if	/* announce */
+	:: atomic { owner == NOBODY -> owner = _pid; got = 1 }
+#ifdef M1
+	:: owner != NOBODY -> skip
+#else
+	:: atomic { owner != NOBODY -> waiters = 1 }
+#endif
+	fi;
+	if
+	:: got -> bucket_unlock()
+	:: else ->
+		queue[length] = _pid;
+		length++;
+		do
+		::
+#ifdef M6
+		   bucket_unlock();
+		   asleep[_pid] = 1;
+#else
+		   asleep[_pid] = 1;
+		   bucket_unlock();
+#endif
+		   if
+		   :: asleep[_pid] == 0		/* woken */
+		   :: _pid == 0 -> interrupted = 1; asleep[_pid] = 0
+		   fi;
+		   bucket_lock();
+		   if
+		   :: granted[_pid] ->
+			granted[_pid] = 0; got = 1; break
+#ifdef M8
+		   :: !granted[_pid] && queue[0] == _pid ->
+			owner = _pid; got = 1; remove(_pid); break
+#else
+		   :: !granted[_pid] && queue[0] == _pid && owner == NOBODY ->
+			if
+			:: atomic { owner == NOBODY -> owner = _pid; got = 1 };
+			   remove(_pid); break
+			:: owner != NOBODY -> skip
+			fi
+#endif
+		   :: !granted[_pid] && interrupted ->	/* gives up */
+			remove(_pid);
+#ifndef M2
+			if
+			:: owner == NOBODY && length > 0 -> asleep[queue[0]] = 0
+			:: else
+			fi;
+#endif
+			break
+		   :: !granted[_pid] && !interrupted &&
+		      (owner != NOBODY || queue[0] != _pid) ->
+			skip			/* sleep again */
+		   fi
+		od;
+		asleep[_pid] = 0;
+		bucket_unlock()
 	fi
 }
 
@@ -72,49 +180,10 @@ active [N] proctype thread() {
 		if
 		:: atomic { owner == NOBODY -> owner = _pid; got = 1 }	/* fast path, barging */
 		:: else ->
-			bucket_lock();
-			if	/* announce */
-			:: atomic { owner == NOBODY -> owner = _pid; got = 1 }
-			:: atomic { owner != NOBODY -> waiters = 1 }
-			fi;
+			spin();
 			if
-			:: got -> bucket_unlock()
-			:: else ->
-				queue[length] = _pid;
-				length++;
-				do
-				:: asleep[_pid] = 1;
-				   bucket_unlock();
-				   if
-				   :: asleep[_pid] == 0		/* woken */
-				   :: _pid == 0 -> interrupted = 1; asleep[_pid] = 0
-				   fi;
-				   bucket_lock();
-				   if
-				   :: granted[_pid] ->
-					granted[_pid] = 0; got = 1; break
-				   :: !granted[_pid] && queue[0] == _pid &&
-				      owner == NOBODY ->
-					if
-					:: atomic { owner == NOBODY -> owner = _pid; got = 1 };
-					   remove(_pid); break
-					:: owner != NOBODY -> skip
-					fi
-				   :: !granted[_pid] && interrupted ->	/* gives up */
-					remove(_pid);
-					if
-					:: owner == NOBODY && length > 0 ->
-						asleep[queue[0]] = 0
-					:: else
-					fi;
-					break
-				   :: !granted[_pid] && !interrupted &&
-				      (owner != NOBODY || queue[0] != _pid) ->
-					skip			/* sleep again */
-				   fi
-				od;
-				asleep[_pid] = 0;
-				bucket_unlock()
+			:: got
+			:: else -> sleep()
 			fi
 		fi;
 		if

@@ -7,7 +7,15 @@
  * Checked: an object is not freed while a reader that could have found it still
  * reads; a grace period ends although CPUs idle for ever (no invalid end state).
  *
- *	spin -a rcu.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan -m100000
+ * Bound: 2 CPUs, 3 steps each, one grace period.
+ *
+ * M1  an idle CPU does not look at its bit after its counter is even
+ * M2  the starter does not leave idle CPUs out
+ * M3  the starter looks at the counters before it publishes the map
+ * M4  an interrupt on an idle CPU reads without making the counter odd
+ * M5  a tick reports in the middle of a read section
+ * M6  the grace period starts before the object is unlinked
+ * M7  an idle CPU is left out for a counter seen before the unlink
  */
 #define CPUS 2
 
@@ -32,7 +40,11 @@ inline note(cpu) {
 inline read_section() {
 	found = published;	/* rcu_load */
 	assert(!(found && freed));
+#ifdef M5
+	note(me);
+#else
 	skip;
+#endif
 	assert(!(found && freed));
 	found = 0
 }
@@ -49,9 +61,15 @@ proctype cpu(byte me) {
 		:: skip; note(me)		/* a switch of threads */
 		:: skip; note(me);		/* idle, with interrupts meanwhile */
 		   active_odd[me] = 0;
+#ifndef M1
 		   note(me);
+#endif
 		   if
+#ifdef M4
+		   :: skip;
+#else
 		   :: active_odd[me] = 1;	/* an interrupt that reads */
+#endif
 		      read_section();
 		      active_odd[me] = 0;
 		      note(me)
@@ -62,13 +80,16 @@ proctype cpu(byte me) {
 	:: steps == 3 ->			/* idle for ever */
 		note(me);
 		active_odd[me] = 0;
+#ifndef M1
 		note(me);
+#endif
 		break
 	od
 }
 
 init {
 	byte i;
+	bit seen[CPUS];
 
 	atomic {
 		for (i : 0 .. CPUS - 1) {
@@ -76,17 +97,38 @@ init {
 			run cpu(i)
 		}
 	}
+#ifdef M7
+	for (i : 0 .. CPUS - 1) {
+		seen[i] = active_odd[i]
+	}
+#endif
+#ifndef M6
 	published = 0;				/* the updater unlinks the object */
+#endif
 	lock();					/* grace_period_start */
+#ifdef M3
+	for (i : 0 .. CPUS - 1) {
+		seen[i] = active_odd[i]
+	}
+#endif
 	for (i : 0 .. CPUS - 1) {
 		waiting[i] = 1
 	}
 	for (i : 0 .. CPUS - 1) {
+#if !defined(M3) && !defined(M7)
+		seen[i] = active_odd[i];
+#endif
+#ifdef M2
+		seen[i] = 1;
+#endif
 		if
-		:: !active_odd[i] -> waiting[i] = 0
+		:: !seen[i] -> waiting[i] = 0
 		:: else
 		fi
 	}
+#ifdef M6
+	published = 0;
+#endif
 	unlock();
 	!waiting[0] && !waiting[1];		/* grace_period_wait */
 	freed = 1
