@@ -106,6 +106,9 @@ run: all
 test:
 	LEVEL="$(LEVEL)" TEST="$(TEST)" $(PYTHON) tools/test.py
 
+coverage: all
+	$(PYTHON) tools/coverage.py
+
 check:
 	$(PYTHON) tools/check.py
 
@@ -129,6 +132,7 @@ help:
 	@echo 'make sanitize   debug, and checks of each memory access and of undefined behaviour'
 	@echo 'make run        boot it with an interactive shell (./nos run)'
 	@echo 'make test       every test; ends with "N passed, N failed"'
+	@echo 'make coverage   how much of the kernel the tests execute, by line (long)'
 	@echo 'make check      warnings, layers, headers, format, lint, size gate'
 	@echo 'make bench      what operations cost, beside Linux'
 	@echo 'make fuzz T=600 S=1   random inputs to parsers and system calls, T seconds each'

@@ -80,6 +80,19 @@ def test_conflicts():
             check(f"{name}: {value} lines\n{out}", value is not None and least <= value <= most)
 
 
+def test_coverage():
+    """What the kernel's own tests and one program execute."""
+    if KERNEL != "nos":
+        return
+    done = subprocess.run([sys.executable, "tools/coverage.py", "--quick"], cwd=ROOT, timeout=500,
+                          capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    check(f"status {done.returncode}: {done.stderr}", done.returncode == 0)
+    shares = {fields[0]: float(fields[3].rstrip("%")) for fields in
+              (line.split() for line in done.stdout.splitlines()) if len(fields) == 4}
+    for folder, least in (("lib", 90), ("core", 70), ("mm", 60), ("fs/p9", 60), ("linux", 8)):
+        check(f"{folder}: {shares.get(folder)}\n{done.stdout}", least <= shares.get(folder, 0) <= 100)
+
+
 def main():
     passed = failed = 0
     for name, test in list(globals().items()):

@@ -106,6 +106,7 @@ class Machine:
         self.options = options
         self.kernel = kernel
         self.is_pci = options.machine == "q35"
+        self.accel = None  # add_platform() finds out
         self.arguments = []
         self.helpers = []  # commands to start before QEMU
         self.sockets = []  # theirs, to close once all are started
@@ -144,6 +145,7 @@ class Machine:
                 self.add_virtiofs(tag, path)
             else:
                 self.add_9p(tag, path, writable)
+        self.add_plugin()
         if options.gdb:
             self.add("-s", "-S")
         return self.arguments
@@ -153,6 +155,7 @@ class Machine:
         accel = options.accel
         if accel == "auto":
             accel = "kvm" if cpu_virtualises() and kvm_works() else "tcg"
+        self.accel = accel
         if accel == "kvm" and not kvm_works():
             raise Failure("--accel kvm: /dev/kvm can't be used here", 2)
         if self.is_pci:
@@ -167,6 +170,12 @@ class Machine:
         self.add("-machine", machine)
         self.add(*(options.accel_arguments or ("-accel", accel)))
         self.add("-cpu", options.cpu or ("host" if accel == "kvm" else "max"))
+
+    def add_plugin(self):
+        """The plugin of the environment, for NOS under TCG: tools/coverage.py."""
+        words = os.environ.get("NOS_QEMU_PLUGIN")
+        if words and not self.kernel.is_linux and self.accel == "tcg":
+            self.add("-plugin", f"{words},kernel={quote(self.kernel.file)}")
 
     def add_port(self, number, name, descriptor):
         self.add("-chardev", f"socket,id={name},fd={descriptor}")
