@@ -85,12 +85,8 @@ static bool may_signal(const struct cred *from, const struct task *to)
 	return may;
 }
 
-/* band: the POLL_* code of siginfo (sigaction(2), SIGIO). */
-void process_signal_file_owner(struct file *f, int band)
+static void send_to_owner(struct file *f, int signo, const struct signal_info *sent)
 {
-	int signo = f->owner_signal ? (int)f->owner_signal : SIGIO;
-	struct signal_info info = { .signo = signo, .code = band };
-	const struct signal_info *sent = f->owner_signal ? &info : NULL;
 	struct pid_entry *pid;
 	struct task *t;
 	s32 type;
@@ -119,6 +115,20 @@ void process_signal_file_owner(struct file *f, int band)
 		task_put(t);
 	}
 	pid_put(pid);
+}
+
+/* band: the POLL_* code of siginfo (sigaction(2), SIGIO). */
+void process_signal_file_owner(struct file *f, int band)
+{
+	int signo = f->owner_signal ? (int)f->owner_signal : SIGIO;
+	struct signal_info info = { .signo = signo, .code = band };
+
+	send_to_owner(f, signo, f->owner_signal ? &info : NULL);
+}
+
+void signal_send_file_owner(struct file *f, int signo)
+{
+	send_to_owner(f, signo, NULL);
 }
 
 /* ---- pivot_root: whoever stands at the old root moves to the new one ---- */

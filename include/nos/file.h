@@ -278,9 +278,7 @@ struct file_lock_request {
 int file_lock(struct file *f, struct file_lock_request *r);
 int file_lock_test(struct file *f, struct file_lock_request *r);
 void file_locks_close(struct file *f, struct fd_table *t);
-struct text_out;
-/* The locks that f or the table has on the file, for fdinfo; 0 or -ENOMEM. */
-int file_locks_show(struct file *f, const struct fd_table *t, struct text_out *out);
+int file_locks_show(struct file *f, const struct fd_table *t, struct text_out *out); /* fdinfo */
 
 /* ---- hooks of ipc: a watched file goes away, one that has had O_ASYNC set ---- */
 void epoll_file_released(struct file *f);

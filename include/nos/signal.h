@@ -7,6 +7,8 @@
 int signal_send_task(struct task *t, int signo, const struct signal_info *info);
 int signal_send_process(struct process *p, int signo, const struct signal_info *info);
 int signal_send_group(struct pid_entry *group, int signo, const struct signal_info *info);
+/* To whom F_SETOWN of the file names, as far as its opener may. */
+void signal_send_file_owner(struct file *f, int signo);
 /* To the current task for its own fault: cannot be ignored or blocked. */
 void signal_force(int signo, const struct signal_info *info);
 /* kill(2)'s permission rule for the current task; 0 or -EPERM. */

@@ -135,6 +135,7 @@ static void unix_close_end(struct unix_socket *u, bool reset)
 	reset |= !list_is_empty(&u->queue);
 	list_splice_back(&queue, &u->queue);
 	u->queued = u->nr_queued = 0;
+	u->urgent = NULL;
 	list_splice_back(&pending, &u->pending);
 	while ((n = list_pop_front(&u->blocked)))
 		wake_all_key(&list_entry(n, struct unix_socket, blocked_node)->writable,
@@ -243,6 +244,8 @@ static u32 unix_poll(struct socket *sock, struct poll_table *t)
 		mask |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
 	if (!list_is_empty(&s->queue) || !list_is_empty(&s->pending))
 		mask |= EPOLLIN | EPOLLRDNORM;
+	if (READ_ONCE(s->urgent))
+		mask |= EPOLLPRI;
 	if (unix_has_connections(s) && state == UNIX_IDLE)
 		mask |= EPOLLHUP;
 	if (state == UNIX_LISTENING)
@@ -353,6 +356,10 @@ static long unix_ioctl(struct socket *sock, u32 cmd, struct user_arg arg)
 	struct unix_socket *s = unix_of(sock), *r = NULL;
 	s32 bytes = 0;
 
+	if (cmd == SIOCATMARK) {
+		bytes = unix_is_at_mark(s);
+		return user_arg_write(arg, &bytes, sizeof(bytes));
+	}
 	if (cmd != FIONREAD && cmd != TIOCOUTQ)
 		return -ENOIOCTLCMD;
 	mutex_lock(&s->lock);

@@ -39,6 +39,7 @@ struct unix_buffer {
 	struct unix_sender sender;
 	struct unix_address *from; /* datagrams: the sender's name, counted, or NULL */
 	struct unix_files *files;
+	bool urgent; /* one byte sent with MSG_OOB; empty once it was taken: the mark stays */
 	u8 data[];
 };
 
@@ -61,6 +62,7 @@ struct unix_socket {
 	struct list queue; /* struct unix_buffer: to be read here */
 	u32 queued; /* their capacities and headers */
 	u32 nr_queued;
+	struct unix_buffer *urgent; /* in the queue: the byte that MSG_OOB gives, or NULL */
 	struct unix_buffer *spare; /* kept for the next small message */
 	struct wait_queue readable; /* messages or connections, or an end */
 	struct wait_queue writable; /* for pollers of this socket: the peer has room again */
@@ -139,6 +141,31 @@ ssize_t unix_receive(struct socket *s, struct socket_message *m, u32 file_flags)
 bool unix_is_full(const struct unix_socket *r, const struct unix_socket *s, u32 size);
 bool unix_is_writable(const struct unix_socket *r, const struct unix_socket *s);
 void unix_buffer_free(struct unix_buffer *b);
+/* Takes b off r's queue. */
+void unix_drop_locked(struct unix_socket *r, struct unix_buffer *b);
+/* A buffer for `len` bytes to r, whose lock is held; NULL. */
+struct unix_buffer *unix_buffer_for_locked(struct unix_socket *r, u64 len);
+void unix_append_locked(struct unix_socket *r, struct unix_buffer *b);
+int unix_wait_room_locked(struct unix_socket *r, struct unix_socket *s, u32 size, u64 deadline_ns)
+	__must_hold(&r->lock);
+
+/* ---- unix_urgent.c ---- */
+/* The next byte of `data` as the urgent one of r's stream: 1 or −errno. */
+ssize_t unix_send_urgent(struct unix_socket *r, struct unix_socket *s, struct iobuf *data,
+			 const struct unix_sender *sender, u64 deadline_ns);
+ssize_t unix_receive_urgent(struct unix_socket *s, struct socket_message *m);
+/* What a read of the stream does at the next buffer. */
+enum unix_mark { MARK_NONE, MARK_STOP, MARK_SKIP };
+enum unix_mark unix_pass_mark_locked(struct unix_socket *s, struct unix_buffer *b, bool peek,
+				     bool did_read);
+bool unix_has_only_urgent_locked(const struct unix_socket *s); /* s->urgent is set */
+static inline bool unix_has_data_locked(const struct unix_socket *s, bool peek)
+{
+	/* A look at the urgent byte alone would show nothing. */
+	return !list_is_empty(&s->queue) &&
+	       (likely(!peek || !s->urgent) || !unix_has_only_urgent_locked(s));
+}
+bool unix_is_at_mark(struct unix_socket *s);
 
 /* ---- scm.c ---- */
 /* Takes over the references of the message's files; -ETOOMANYREFS, -ENOMEM leave them. */

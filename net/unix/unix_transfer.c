@@ -23,6 +23,7 @@ static struct unix_buffer *unix_buffer_alloc(u32 capacity)
 	b->capacity = capacity;
 	b->from = NULL;
 	b->files = NULL;
+	b->urgent = false;
 	return b;
 }
 
@@ -39,27 +40,28 @@ static u32 unix_buffer_size(const struct unix_buffer *b)
 	return (u32)sizeof(*b) + b->capacity;
 }
 
-static void unix_append_locked(struct unix_socket *r, struct unix_buffer *b)
+void unix_append_locked(struct unix_socket *r, struct unix_buffer *b)
 {
 	list_push_back(&r->queue, &b->node);
 	r->queued += unix_buffer_size(b);
 	r->nr_queued++;
 }
 
-/* Takes the buffer off; small plain ones are kept for the next message. */
-static void unix_drop_locked(struct unix_socket *r, struct unix_buffer *b)
+/* Small plain ones are kept for the next message. */
+void unix_drop_locked(struct unix_socket *r, struct unix_buffer *b)
 {
 	list_remove(&b->node);
 	r->queued -= unix_buffer_size(b);
 	r->nr_queued--;
+	if (unlikely(r->urgent == b))
+		r->urgent = NULL;
 	if (!r->spare && b->capacity == SMALL_CAPACITY && !b->from && !b->files)
 		r->spare = b;
 	else
 		unix_buffer_free(b);
 }
 
-/* A buffer for `len` bytes to r, whose lock is held. */
-static struct unix_buffer *unix_buffer_for_locked(struct unix_socket *r, u64 len)
+struct unix_buffer *unix_buffer_for_locked(struct unix_socket *r, u64 len)
 {
 	struct unix_buffer *b;
 
@@ -69,6 +71,7 @@ static struct unix_buffer *unix_buffer_for_locked(struct unix_socket *r, u64 len
 		return unix_buffer_alloc(SMALL_CAPACITY);
 	b = keep(r->spare);
 	b->offset = b->len = 0;
+	b->urgent = false;
 	return b;
 }
 
@@ -130,8 +133,7 @@ static struct unix_sender unix_sender_of(const struct socket_message *m)
 }
 
 /* Waits until r takes `size` more bytes of s; r's lock is held. */
-static int unix_wait_room_locked(struct unix_socket *r, struct unix_socket *s, u32 size,
-				 u64 deadline_ns) __must_hold(&r->lock)
+int unix_wait_room_locked(struct unix_socket *r, struct unix_socket *s, u32 size, u64 deadline_ns)
 {
 	for (;;) {
 		int err;
@@ -156,8 +158,9 @@ static struct unix_buffer *unix_mergeable_locked(struct unix_socket *r,
 	if (list_is_empty(&r->queue))
 		return NULL;
 	b = list_entry(r->queue.prev, struct unix_buffer, node);
-	if (b->files || b->offset + b->len == b->capacity || b->sender.pid != sender->pid ||
-	    b->sender.uid != sender->uid || b->sender.gid != sender->gid)
+	if (b->files || b->urgent || b->offset + b->len == b->capacity ||
+	    b->sender.pid != sender->pid || b->sender.uid != sender->uid ||
+	    b->sender.gid != sender->gid)
 		return NULL;
 	return b;
 }
@@ -206,14 +209,18 @@ static ssize_t unix_send_stream(struct unix_socket *s, struct socket_message *m,
 	struct unix_sender sender = unix_sender_of(m);
 	struct unix_socket *r = READ_ONCE(s->peer);
 	struct unix_files *files = NULL;
+	bool urgent = m->flags & MSG_OOB;
 	ssize_t total = 0, n = 0;
 
+	if (urgent && !m->data->remaining)
+		return -EOPNOTSUPP;
 	if (m->name_len)
 		return r ? -EISCONN : -EOPNOTSUPP;
 	if (!r)
 		n = s->shutdown & UNIX_SHUT_SEND ? -EPIPE : -ENOTCONN;
 	if (!n && m->nr_files)
 		n = unix_files_attach(m, &files);
+	m->data->remaining -= urgent; /* the last byte goes by itself */
 	while (!n && m->data->remaining) {
 		n = unix_send_piece(r, s, m->data, &sender, &files, deadline);
 		if (n <= 0)
@@ -221,6 +228,12 @@ static ssize_t unix_send_stream(struct unix_socket *s, struct socket_message *m,
 		total += n;
 		n = 0;
 		unix_wake_reader(r);
+	}
+	m->data->remaining += urgent;
+	if (urgent && !n) {
+		n = unix_send_urgent(r, s, m->data, &sender, deadline);
+		total += n == 1;
+		n = min(n, (ssize_t)0);
 	}
 	if (files) /* nothing was sent to carry them */
 		unix_files_free(files);
@@ -340,10 +353,10 @@ ssize_t unix_send(struct socket *sock, struct socket_message *m, u32 file_flags)
 	struct unix_socket *s = unix_of(sock);
 	int err;
 
-	if (m->flags & MSG_OOB)
-		return -EOPNOTSUPP;
 	if (unix_is_stream(s))
 		return unix_send_stream(s, m, file_flags);
+	if (m->flags & MSG_OOB)
+		return -EOPNOTSUPP;
 	err = socket_take_error(sock);
 	return err ? err : unix_send_message(s, m, file_flags);
 }
@@ -351,9 +364,10 @@ ssize_t unix_send(struct socket *sock, struct socket_message *m, u32 file_flags)
 /* ---- receiving ---- */
 
 /* Waits for a buffer: 1, 0 = end, −errno; the lock is held. */
-static int unix_wait_buffer_locked(struct unix_socket *s, u64 deadline_ns) __must_hold(&s->lock)
+static int unix_wait_buffer_locked(struct unix_socket *s, bool peek, u64 deadline_ns)
+	__must_hold(&s->lock)
 {
-	while (list_is_empty(&s->queue)) {
+	while (!unix_has_data_locked(s, peek)) {
 		int err = socket_take_error(&s->base);
 
 		if (err)
@@ -399,6 +413,16 @@ static ssize_t unix_take_stream_locked(struct unix_socket *s, struct socket_mess
 		u32 want = (u32)min((u64)b->len, m->data->remaining);
 		size_t n;
 
+		if (unlikely(b->urgent)) {
+			enum unix_mark mark = unix_pass_mark_locked(s, b, peek, total != 0);
+
+			if (mark == MARK_SKIP)
+				continue;
+			if (mark == MARK_STOP) {
+				*ended = true;
+				break;
+			}
+		}
 		if (mixed && (s->base.flags & SOCKET_PASS_CREDENTIALS)) {
 			*ended = true;
 			break;
@@ -431,20 +455,26 @@ static ssize_t unix_take_stream_locked(struct unix_socket *s, struct socket_mess
 static ssize_t unix_receive_stream(struct unix_socket *s, struct socket_message *m, u32 file_flags)
 {
 	u64 deadline = socket_receive_deadline(&s->base, m->flags, file_flags);
-	bool all = (m->flags & MSG_WAITALL) && !(m->flags & MSG_PEEK), ended = false;
+	bool peek = m->flags & MSG_PEEK, all = (m->flags & MSG_WAITALL) && !peek;
+	bool ended = false, passed;
 	struct unix_files *files = NULL;
 	ssize_t total = 0, n;
 
 	mutex_lock(&s->lock);
 	do {
-		n = list_is_empty(&s->queue) ? unix_wait_buffer_locked(s, deadline) : 1;
+		n = likely(unix_has_data_locked(s, peek)) ?
+			    1 :
+			    unix_wait_buffer_locked(s, peek, deadline);
+		passed = n > 0;
 		if (n > 0)
 			n = unix_take_stream_locked(s, m, &files, &ended);
 		if (n > 0)
 			total += n;
-		if (!(m->flags & MSG_PEEK))
+		if (!peek)
 			unix_wake_senders_locked(s);
-	} while (n > 0 && all && m->data->remaining && !ended);
+		/* Nothing but an urgent byte that was left out. */
+		passed &= n == 0 && m->data->remaining && !ended;
+	} while (passed || (n > 0 && all && m->data->remaining && !ended));
 	mutex_unlock(&s->lock);
 	m->flags &= ~(MSG_PEEK | MSG_WAITALL);
 	if (files)
@@ -462,7 +492,7 @@ static ssize_t unix_receive_message(struct unix_socket *s, struct socket_message
 	ssize_t n;
 
 	mutex_lock(&s->lock);
-	n = unix_wait_buffer_locked(s, deadline);
+	n = unix_wait_buffer_locked(s, false, deadline);
 	if (n <= 0) {
 		mutex_unlock(&s->lock);
 		m->name_len = 0;
@@ -499,8 +529,10 @@ ssize_t unix_receive(struct socket *sock, struct socket_message *m, u32 file_fla
 {
 	struct unix_socket *s = unix_of(sock);
 
-	if (m->flags & MSG_OOB)
-		return unix_is_stream(s) ? -EINVAL : -EOPNOTSUPP; /* none was ever sent */
+	if (unlikely(m->flags & MSG_OOB)) {
+		m->name_len = 0;
+		return unix_is_stream(s) ? unix_receive_urgent(s, m) : -EOPNOTSUPP;
+	}
 	if (m->flags & MSG_ERRQUEUE)
 		return -EAGAIN;
 	if (READ_ONCE(s->state) == UNIX_LISTENING)
