@@ -29,6 +29,7 @@
 #include "lock.h"
 
 #include <nos/errno.h>
+#include <nos/lock_stats.h>
 #include <nos/log.h>
 #include <nos/string.h>
 #include <nos/thread.h>
@@ -241,8 +242,21 @@ static int sleep_for(struct mutex *m, enum thread_state state)
 	return err;
 }
 
-static int lock_slow(struct mutex *m, enum thread_state state)
+/* As below, and noted for the place that waits. */
+static __noinline int lock_slow_noted(struct mutex *m, enum thread_state state, u64 at)
 {
+	u64 start_ns = clock_monotonic_ns();
+	bool slept = !spin_for_owner(m);
+	int err = slept ? sleep_for(m, state) : 0;
+
+	lock_stats_add(at, start_ns, slept);
+	return err;
+}
+
+static __always_inline int lock_slow(struct mutex *m, enum thread_state state)
+{
+	if (static_key_is_on(&lock_stats_key))
+		return lock_slow_noted(m, state, (u64)__builtin_return_address(0));
 	return spin_for_owner(m) ? 0 : sleep_for(m, state);
 }
 

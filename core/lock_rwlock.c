@@ -15,8 +15,10 @@
 #include "lock.h"
 
 #include <nos/errno.h>
+#include <nos/lock_stats.h>
 #include <nos/string.h>
 #include <nos/thread.h>
+#include <nos/timer.h>
 
 #define WRITER 1ul
 #define WAITERS 2ul
@@ -128,7 +130,7 @@ static bool take_or_announce(struct rwlock *l, bool is_writer)
 	}
 }
 
-static int wait_for(struct rwlock *l, bool is_writer, enum thread_state state)
+static int sleep_for(struct rwlock *l, bool is_writer, enum thread_state state)
 {
 	struct bucket *b = bucket_of(l);
 	struct waiting self = { .lock = l, .thread = current_thread, .is_writer = is_writer };
@@ -155,6 +157,19 @@ static int wait_for(struct rwlock *l, bool is_writer, enum thread_state state)
 	}
 	thread_set_state(THREAD_RUNNABLE);
 	spin_unlock_irq(&b->lock, flags);
+	return err;
+}
+
+static __always_inline int wait_for(struct rwlock *l, bool is_writer, enum thread_state state)
+{
+	u64 start_ns;
+	int err;
+
+	if (!static_key_is_on(&lock_stats_key))
+		return sleep_for(l, is_writer, state);
+	start_ns = clock_monotonic_ns();
+	err = sleep_for(l, is_writer, state);
+	lock_stats_add((u64)__builtin_return_address(0), start_ns, true);
 	return err;
 }
 

@@ -45,6 +45,7 @@
 #include "rcu.h"
 #include "timer.h"
 
+#include <nos/counter.h>
 #include <nos/irq.h>
 #include <nos/log.h>
 #include <nos/string.h>
@@ -63,6 +64,10 @@ DEFINE_PERCPU(struct thread *, this_thread) = &boot_thread;
 DEFINE_PERCPU(u32, preempt_word) = PREEMPT_NOT_DUE;
 static DEFINE_PERCPU(struct thread, idle_thread);
 static u8 boot_idle_stack[KERNEL_STACK_SIZE] __aligned(PAGE_SIZE);
+
+/* From runnable to running, in ns, while the key is on. */
+DEFINE_STATIC_KEY(sched_latency_key);
+DEFINE_HISTOGRAM(run_delay, "sched.run_delay_ns");
 
 const struct sched_policy *sched_policy __ro_after_init = &sched_policy_fair;
 static bool handoff_enabled __ro_after_init;
@@ -333,6 +338,8 @@ static void switch_to(struct run_queue *rq, struct thread *prev, struct thread *
 {
 	next->sched.exec_start_ns = now_ns;
 	next->run_delay_ns += now_ns - next->wait_start_ns;
+	if (static_key_is_on(&sched_latency_key) && !next->is_idle)
+		histogram_add(run_delay, now_ns - next->wait_start_ns);
 	rq->nr_switches++;
 	rq->current = next;
 	next->on_cpu = true;

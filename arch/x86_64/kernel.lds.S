@@ -75,6 +75,8 @@ SECTIONS
 	REGISTERED(init_steps)
 	REGISTERED(unit_tests)
 	REGISTERED(counters)
+	REGISTERED(histograms)
+	REGISTERED(static_key_sites)
 
 	/* Only the sanitizing kernel has constructors; it calls them. */
 	.init_array : AT(ADDR(.init_array) - IMAGE_BASE) ALIGN(8)

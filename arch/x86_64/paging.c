@@ -279,23 +279,43 @@ void arch_protect_kernel(void)
 }
 
 /*
- * Through a second, writable mapping that this CPU makes for the store and takes away again: what is
- * protected stays so for everyone else.  The window's table is made at the first call, in boot.
+ * Protected memory is changed through a second, writable mapping that this CPU makes for the store
+ * and takes away again: for everyone else it stays as it is.
  */
-void kernel_store_protected(u64 *at, u64 value)
+static u64 window_open(u64 va)
 {
 	static u64 window;
 
-	ASSERT(is_aligned((u64)at, 8));
 	if (!window) {
 		window = device_map_next;
 		device_map_next += 2 * PAGE_SIZE;
 	}
-	VERIFY(!kernel_map_page(window, align_down(virt_to_phys(at), PAGE_SIZE),
+	VERIFY(!kernel_map_page(window, align_down(virt_to_phys((void *)va), PAGE_SIZE),
 				PTE_WRITE | PTE_NX));
-	atomic_store((u64 *)(window + ((u64)at & (PAGE_SIZE - 1))), value);
-	kernel_unmap_page(window);
-	tlb_flush_page(window);
+	return window + (va & (PAGE_SIZE - 1));
+}
+
+static void window_close(u64 at)
+{
+	kernel_unmap_page(align_down(at, PAGE_SIZE));
+	tlb_flush_page(at);
+}
+
+void kernel_store_protected(u64 *at, u64 value)
+{
+	u64 alias = window_open((u64)at);
+
+	ASSERT(is_aligned((u64)at, 8));
+	atomic_store((u64 *)alias, value);
+	window_close(alias);
+}
+
+void kernel_store_protected_byte(u64 at, u8 value)
+{
+	u64 alias = window_open(at);
+
+	atomic_store((u8 *)alias, value);
+	window_close(alias);
 }
 
 /* ---- this CPU's registers ---- */

@@ -153,6 +153,8 @@ void trap_handle_kernel(struct trap_frame *frame, unsigned vector, u64 error)
 {
 	if (vector == VECTOR_PF && kernel_fault_resolve(frame, error))
 		return;
+	if (vector == VECTOR_BP && text_patch_trap(frame))
+		return;
 	if (vector == VECTOR_PF || vector == VECTOR_GP || vector == 12) {
 		u64 target = exception_table_find(frame->rip);
 

@@ -227,6 +227,10 @@ void power_init(void);
 /* Address to continue at after a fault at `rip`, or 0. */
 u64 exception_table_find(u64 rip);
 
+/* ---- text_patch.c ---- */
+/* A breakpoint of the kernel: true if it stood for an instruction in change; frame->rip is behind it then. */
+bool text_patch_trap(struct trap_frame *frame);
+
 /* ---- uaccess.c ---- */
 void uaccess_patch(void);
 bool probe_read_u64(u64 *value, const void *from);

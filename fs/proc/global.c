@@ -267,13 +267,3 @@ static int show_slabinfo(struct text_out *out, void *arg)
 	return 0;
 }
 PSEUDO_FILE(slabinfo_file, .path = "proc/slabinfo", .mode = 0400, .show = show_slabinfo);
-
-extern const struct counter_info __start_counters[] __weak, __stop_counters[] __weak;
-
-static int show_counters(struct text_out *out, void *arg)
-{
-	for (const struct counter_info *c = __start_counters; c < __stop_counters; c++)
-		text_printf(out, "%s %llu\n", c->name, (ull)counter_sum(c));
-	return 0;
-}
-PSEUDO_FILE(counters_file, .path = "proc/nos/counters", .show = show_counters);

@@ -29,6 +29,7 @@ enum lock_rank {
 	RANK_NOTIFY, /* all lists of inotify's watches */
 	RANK_NOTIFY_QUEUE, /* the events of one instance */
 	RANK_VMAP,
+	RANK_STATIC_KEY,
 	/* spin locks */
 	RANK_TASK_LIST = 64, /* parent, child, group and session lists */
 	RANK_SIGHAND, /* signal state; two of them: never together */

@@ -59,5 +59,6 @@ phys_t kernel_resolve(u64 va); /* 0 if not mapped */
  * table).  Readers see the old word or the new one.  The caller serialises and stays on this CPU.
  */
 void kernel_store_protected(u64 *at, u64 value);
+void kernel_store_protected_byte(u64 at, u8 value); /* of text, too */
 /* A zeroed page for a table: defined by mm; before mm is up arch takes it from boot memory. */
 phys_t page_table_frame_alloc(void);

@@ -17,6 +17,7 @@
 #include <nos/lock.h>
 #include <nos/preempt.h>
 #include <nos/rbtree.h>
+#include <nos/static_key.h>
 #include <nos/types.h>
 
 enum thread_state {
@@ -98,6 +99,8 @@ static_assert(offsetof(struct thread, arch) == THREAD_ARCH_OFFSET, "entry code")
 #else
 #define KERNEL_STACK_SIZE (16 * 1024ul)
 #endif
+
+extern struct static_key sched_latency_key; /* the histogram sched.run_delay_ns counts */
 
 /* ---- life ---- */
 

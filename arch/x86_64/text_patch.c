@@ -1,0 +1,72 @@
+/*
+ * Changing an instruction while other CPUs may run it.
+ *
+ * A breakpoint is put over its first byte, then the rest is changed, then the
+ * first byte.  Between the steps every CPU takes an interrupt, whose return
+ * serialises it (SDM vol. 3, 8.1.3: cross-modifying code needs that of each
+ * processor that runs it).  Who meets the breakpoint goes on behind the
+ * instruction, as if it were the no-op that it is with the key off.
+ *
+ * The breakpoint handler runs with interrupts off, so that after the last of
+ * those interrupts no CPU is in it for this instruction.
+ */
+#include <nos/arch.h>
+#include <nos/cpu.h>
+#include <nos/pte.h>
+#include <nos/static_key.h>
+#include <nos/string.h>
+#include "x86.h"
+
+#define JUMP_LEN 5
+#define BREAKPOINT 0xcc
+
+static u64 patched_at;
+
+bool text_patch_trap(struct trap_frame *frame)
+{
+	u64 at = frame->rip - 1;
+
+	if (at != atomic_load(&patched_at))
+		return false;
+	frame->rip = at + JUMP_LEN;
+	return true;
+}
+
+static void store_byte(u64 at, u8 value)
+{
+	u64 flags = irq_save();
+
+	kernel_store_protected_byte(at, value);
+	irq_restore(flags);
+}
+
+static void serialise_one(void *arg)
+{
+	cpuid(0, 0);
+}
+
+static void serialise_all(void)
+{
+	cpu_call_mask(nr_cpus == 64 ? U64_MAX : bit(nr_cpus) - 1, serialise_one, NULL);
+}
+
+void text_patch_jump(u64 at, u64 target)
+{
+	static const u8 no_op[JUMP_LEN] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
+	u32 distance = (u32)(target - (at + JUMP_LEN));
+	u8 code[JUMP_LEN] = { 0xe9 };
+
+	if (target)
+		memcpy(code + 1, &distance, sizeof(distance));
+	else
+		memcpy(code, no_op, JUMP_LEN);
+	atomic_store(&patched_at, at);
+	store_byte(at, BREAKPOINT);
+	serialise_all();
+	for (unsigned i = 1; i < JUMP_LEN; i++)
+		store_byte(at + i, code[i]);
+	serialise_all();
+	store_byte(at, code[0]);
+	serialise_all();
+	atomic_store(&patched_at, 0ul);
+}

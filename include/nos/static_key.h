@@ -1,0 +1,58 @@
+/*
+ * Static keys: a condition that is nearly always false and costs one no-op.
+ *
+ *	DEFINE_STATIC_KEY(latency_key);
+ *	if (static_key_is_on(&latency_key))
+ *		...
+ *
+ * The test is a five-byte no-op; turning the key on makes it a jump to the
+ * body, in every place, while other CPUs run through it (core/static_key.c,
+ * arch/x86_64/text_patch.c).  Not for code that runs in an NMI or a machine
+ * check, nor on the way to the breakpoint handler.
+ */
+#pragma once
+
+#include <nos/types.h>
+
+struct static_key {
+	bool on;
+};
+
+#define DEFINE_STATIC_KEY(name) struct static_key name
+
+struct static_key_site {
+	u64 at, target;
+	struct static_key *key;
+};
+
+#ifdef NOS_HOST
+static inline bool static_key_is_on(const struct static_key *k)
+{
+	return READ_ONCE(k->on);
+}
+#else
+static __always_inline bool static_key_is_on(const struct static_key *k)
+{
+	__asm__ goto("1: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"
+		     ".pushsection static_key_sites, \"a\"\n"
+		     ".balign 8\n"
+		     ".quad 1b, %l[on], %c0\n"
+		     ".popsection"
+		     :
+		     : "i"(k)
+		     :
+		     : on);
+	return false;
+on:
+	return true;
+}
+#endif
+
+/* Switches every site; sleeps.  When it returns, every CPU goes the new way. */
+void static_key_set(struct static_key *k, bool on);
+
+/*
+ * arch: the five bytes at `at` become a jump to `target`, or a no-op if it is 0.  The caller
+ * serialises, with preemption on.
+ */
+void text_patch_jump(u64 at, u64 target);
