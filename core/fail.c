@@ -39,7 +39,8 @@ bool fail_now(enum fail_point which, const char *name)
 	struct point *p = &points[which];
 	u32 mode = atomic_load(&p->mode);
 
-	if (likely(mode == MODE_OFF) || !(current_thread->fails & bit(which)) || irq_is_in_handler())
+	if (likely(mode == MODE_OFF) || !(current_thread->fails & bit(which)) ||
+	    irq_is_in_handler())
 		return false;
 	if (p->name[0] && strcmp(p->name, name) != 0)
 		return false;

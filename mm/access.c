@@ -116,7 +116,7 @@ static struct folio *page_get(struct aspace *a, u64 va, bool write, bool force, 
 	struct folio *f = page_get_locked(folio_address(tf), table_entry_is_shared(*up), va, write,
 					  force, offset);
 
-	spin_unlock(&tf->table_lock);
+	table_unlock(tf);
 	return f;
 }
 
@@ -283,7 +283,7 @@ void mapping_usage_locked(struct mapping *m, struct mapping_usage *u)
 			for (; va < stop; va += PAGE_SIZE)
 				if (table[PTE_INDEX(va, 1)])
 					usage_add(u, table[PTE_INDEX(va, 1)], f->table_refs);
-			spin_unlock(&f->table_lock);
+			table_unlock(f);
 		}
 		va = stop;
 	}

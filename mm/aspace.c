@@ -149,7 +149,7 @@ static int fork_table(pte_t *entry, struct aspace *to, u64 va, u64 stop, s64 *nr
 		nr += copy[i] != 0;
 		nr_special += pte_is_special(copy[i]);
 	}
-	spin_unlock(&f->table_lock);
+	table_unlock(f);
 	table_folio(copy)->nr_present += (u16)nr;
 	table_folio(copy)->nr_special += (u16)nr_special;
 	return 0;

@@ -159,6 +159,11 @@ static inline bool table_entry_is_shared(pte_t e)
 void share_init(void);
 /* The table that a level-2 entry points to, locked; NULL: none. */
 struct folio *table_lock(pte_t *entry);
+/* The analysis cannot follow a lock that is in what a function returns. */
+static inline void table_unlock(struct folio *table) __no_lock_check
+{
+	spin_unlock(&table->table_lock);
+}
 /* One entry of a private page for a second table; both become read-only. */
 static inline void share_entry(pte_t *from, pte_t *to, s64 *nr_anon)
 {

