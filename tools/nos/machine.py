@@ -42,10 +42,15 @@ class Kernel:
 
     def __init__(self, options):
         self.is_linux = options.kernel == "linux"
-        self.modules_dir = None
+        self.file = self.modules_dir = None
         self.words = list(options.append)
         if self.is_linux:
             self.file, self.modules_dir = find_linux()
+        elif options.kernel != "nos":
+            self.modules_dir = modules_of(options.kernel)
+            self.is_linux = self.modules_dir is not None
+        if self.is_linux:
+            self.file = self.file or options.kernel
             self.words = ["console=ttyS0", "panic=-1",
                           "" if options.log else "quiet"] + self.words
         elif options.kernel == "nos":
@@ -55,6 +60,16 @@ class Kernel:
         if not os.path.exists(self.file):
             raise Failure(f"there is no kernel {os.path.relpath(self.file)}")
         self.command_line = " ".join(word for word in self.words if word)
+
+
+def modules_of(file):
+    """The modules of a Linux by the name of its file, vmlinuz-VERSION; None if there are none."""
+    version = os.path.basename(file).removeprefix("vmlinuz-")
+    for lib in ("/lib", "/usr/lib"):
+        modules = f"{lib}/modules/{version}"
+        if os.path.exists(modules + "/modules.dep"):
+            return modules
+    return None
 
 
 def find_linux():

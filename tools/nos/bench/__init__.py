@@ -29,8 +29,8 @@ meter is m1 (some minutes).
 {meters}
   --kernel nos|linux        only one of the two
   --linux lean|default|FILE how Linux is booted: without what a small kernel has
-                            not (lean), as Debian does, or another kernel file
-                            with virtio built in (default lean)
+                            not (lean), as Debian does, or another vmlinuz-VERSION,
+                            with its modules in /lib/modules (default lean)
   --pairs N                 m3: so many pairs of runs (default 11)
   --smp N                   m3: processors (default 2)
   --append TEXT             words for NOS's command line, such as opt.NAME=off

@@ -9,10 +9,10 @@ from bench.model import Figure, Row
 TITLE = "counted events per operation"
 SUITES = m1.SUITES
 
-# Counters of both that mean the same.
-SAME = {"pgfault": ("fault.anonymous", "fault.file", "fault.copied", "fault.reused",
+# What both count: a title, Linux's counter, those of NOS that sum up to it.
+SAME = {"page faults": ("pgfault", "fault.anonymous", "fault.file", "fault.copied", "fault.reused",
                     "fault.zero_page", "fault.slow", "fault.spurious"),
-        "irq.TLB": ("tlb.remote_flushes",)}
+        "flushes asked of other processors": ("irq.TLB", "tlb.remote_flushes")}
 
 
 def join(row):
@@ -26,12 +26,12 @@ def join(row):
         result.append(Row(f"{row.name}: {name}", row.suite,
                           {key: figures[key] for key in row.figures}, "events"))
 
-    for name, parts in SAME.items():
+    for title, (name, *parts) in SAME.items():
         moved = [part for part in parts if part in ours.extra]
-        if name in theirs.extra and moved:
-            add(f"{name} ({'+'.join(moved)})", sum(ours.extra[part] for part in moved),
-                theirs.extra[name])
-            used |= {name, *moved}
+        if name in theirs.extra or moved:
+            add(title, sum(ours.extra[part] for part in moved) if ours.value is not None else None,
+                theirs.extra.get(name, 0.0 if theirs.value is not None else None))
+            used.add(name)
     for name, value in ours.extra.items():
         if name not in used and isinstance(value, float):
             add(name, value, None)

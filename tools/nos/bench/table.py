@@ -14,8 +14,9 @@ def number(value):
 def verdict(row):
     """What the last column says."""
     ours = row.figures.get("nos")
-    if ours is not None and ours.value is None and ours.why:
-        return explain(ours.why)
+    asked = ours or row.figures.get(row.reference())
+    if asked is not None and asked.value is None and asked.why:
+        return explain(asked.why)
     if row.budget is None or ours is None:
         return ""
     if ours.value <= row.budget:
