@@ -59,14 +59,12 @@ def compile_one(source, target):
 
 def sources(name):
     path = f"{TESTS}/{name}.c"
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    needed = []
-    for group in re.findall(r"/\* needs: (.*?) \*/", text, re.S):
-        needed += group.split()
     lib = [f"lib/{entry}" for entry in sorted(os.listdir("lib"))
            if entry.endswith(".c") and not entry.endswith("_test.c")]
-    return list(dict.fromkeys([path, "tests/host/shim.c", *needed, *lib]))
+    with open(path, encoding="utf-8") as file:
+        included = re.findall(r'^#include "../../(\S+\.c)"', file.read(), re.M)
+    return [source for source in dict.fromkeys([path, "tests/host/shim.c", *unit.needs(path), *lib])
+            if source not in included]
 
 
 def build(wanted):

@@ -2,7 +2,8 @@
 
 For each layer, its x_test.c files and their modules x.c become one program
 with tests/host/shim.c, all of lib/, and what a test file names in a comment
-`/* needs: folder/file.c ... */`.
+`/* needs: folder/file.c ... */`.  Coverage counts the modules, and what a test file names as
+`/* tests: folder/file.c ... */`.
 """
 import os
 import re
@@ -33,6 +34,16 @@ def find_tests(layer):
     return found
 
 
+def needs(path):
+    """What the comments of a file name, and what those files need in turn."""
+    found = []
+    with open(path, encoding="utf-8") as file:
+        for line in re.findall(r"/\* needs: (.*?) \*/", file.read(), re.S):
+            for name in line.split():
+                found += [name, *needs(name)]
+    return list(dict.fromkeys(found))
+
+
 def parts(layer):
     """(test files, modules under test, what they stand on) of a layer."""
     tests, modules, needed = [], [], []
@@ -45,14 +56,16 @@ def parts(layer):
         module = path.replace("_test.c", ".c")
         if os.path.exists(module):
             modules.append(module)
-        for line in re.findall(r"/\* needs: (.*?) \*/", text, re.S):
-            needed += line.split()
+        needed += needs(path)
+        for line in re.findall(r"/\* tests: (.*?) \*/", text, re.S):
+            modules += line.split()
     lib = [os.path.join("lib", name) for name in sorted(os.listdir("lib"))
            if name.endswith(".c") and not name.endswith("_test.c")]
     if layer == "lib":
         modules = lib
+    modules = list(dict.fromkeys(modules))
     return tests, modules, [path for path in dict.fromkeys([*needed, *lib])
-                            if path not in modules]
+                            if path not in modules + tests]
 
 
 def include_flags():

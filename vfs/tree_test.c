@@ -2,10 +2,7 @@
  * The file tree as a whole: names, walks, mounts, renames, on a tmpfs; each operation also with
  * every allocation failing in turn.
  */
-/* needs: core/wait.c core/iobuf.c vfs/dentry.c vfs/inode.c vfs/super.c vfs/walk.c vfs/path.c vfs/mount.c vfs/mount_show.c
- vfs/propagate.c
- vfs/name.c vfs/attr.c vfs/file.c vfs/fd_table.c vfs/rw.c vfs/lock.c vfs/notify.c vfs/text.c
- vfs/char_device.c vfs/copy.c fs/tmpfs/tmpfs.c fs/tmpfs/file.c fs/tmpfs/xattr.c fs/tmpfs/shmem.c */
+/* needs: vfs/world_test.c */
 #include "test_world.h"
 
 static int make_file(const char *name)

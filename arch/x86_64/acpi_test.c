@@ -14,8 +14,16 @@ static size_t arena_used;
 
 #ifdef NOS_HOST
 #define ARENA_PHYS 0x200000ul
+u8 bios_area[BIOS_AREA_SIZE];
+
+static bool is_in(phys_t start, size_t len_bytes, phys_t from, size_t size)
+{
+	return start >= from && start + len_bytes >= start && start + len_bytes <= from + size;
+}
 void *phys_to_virt(phys_t p)
 {
+	if (is_in(p, 1, BIOS_AREA, BIOS_AREA_SIZE))
+		return bios_area + (p - BIOS_AREA);
 	return (void *)((uintptr_t)arena + (p - ARENA_PHYS));
 }
 phys_t virt_to_phys(const void *v)
@@ -24,8 +32,8 @@ phys_t virt_to_phys(const void *v)
 }
 bool phys_is_direct_mapped(phys_t start, size_t len_bytes)
 {
-	return start >= ARENA_PHYS && start + len_bytes >= start &&
-	       start + len_bytes <= ARENA_PHYS + ARENA_SIZE;
+	return is_in(start, len_bytes, ARENA_PHYS, ARENA_SIZE) ||
+	       is_in(start, len_bytes, BIOS_AREA, BIOS_AREA_SIZE);
 }
 #endif
 

@@ -3,12 +3,8 @@
  * cut and replaced as the input says.  The server below is honest; `tamper` is not.
  */
 /* needs: fs/p9/server_test.c fs/p9/wire.c fs/p9/client.c fs/p9/dir.c fs/p9/file.c fs/p9/super.c
- fs/p9/ahead.c vfs/channel.c core/wait.c core/iobuf.c vfs/dentry.c vfs/inode.c vfs/super.c
- vfs/walk.c vfs/path.c vfs/mount.c vfs/mount_show.c vfs/name.c vfs/attr.c vfs/file.c
- vfs/fd_table.c vfs/rw.c vfs/lock.c vfs/notify.c vfs/text.c vfs/char_device.c vfs/copy.c
- vfs/world_test.c fs/tmpfs/tmpfs.c fs/tmpfs/file.c fs/tmpfs/xattr.c fs/tmpfs/shmem.c
- tests/host/memory.c mm/page_cache.c mm/lru.c mm/folio_lock.c mm/rmap.c mm/page_alloc.c
- mm/fault_injection_test.c */
+ fs/p9/ahead.c vfs/channel.c vfs/world_test.c tests/host/memory.c mm/page_cache.c mm/lru.c
+ mm/folio_lock.c mm/rmap.c mm/page_alloc.c mm/fault_injection_test.c */
 #include "fuzz.h"
 
 #include <nos/file.h>

@@ -4,10 +4,7 @@
  * the text of names: a link's text is put in front of what follows it (path_resolution(7)).  Both
  * must agree on the place or the error, the quick walk and the counted one likewise.
  */
-/* needs: core/wait.c core/iobuf.c vfs/dentry.c vfs/inode.c vfs/super.c vfs/path.c vfs/mount.c
- vfs/mount_show.c vfs/name.c vfs/attr.c vfs/file.c vfs/fd_table.c vfs/rw.c vfs/lock.c vfs/notify.c
- vfs/text.c vfs/char_device.c vfs/copy.c fs/tmpfs/tmpfs.c fs/tmpfs/file.c fs/tmpfs/xattr.c
- fs/tmpfs/shmem.c vfs/world_test.c */
+/* needs: vfs/world_test.c */
 #include "fuzz.h"
 
 #include <nos/log.h>
