@@ -68,6 +68,9 @@ void irq_dispatch(struct trap_frame *frame, unsigned vector)
 	bool user = trap_is_from_user(frame);
 	bool preemptible = user || (preempt_count() == 0 && (frame->rflags & 0x200));
 	bool was_idle = rcu_irq_enter();
+
+	if (user)
+		lock_check_none_held();
 	u8 locks = lock_irq_enter();
 
 	preempt_disable();

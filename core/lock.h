@@ -31,25 +31,33 @@ static inline void raw_spin_unlock(struct spinlock *l)
 
 #ifdef DEBUG
 /* Before waiting for a lock: order of ranks, no recursion, no sleep in atomic context. */
-void lock_check_order(const void *lock, u8 rank, bool sleeps);
-void lock_note_taken(const void *lock, u8 rank);
+void lock_check_order(const void *lock, u8 rank, const char *site, bool sleeps);
+void lock_note_taken(const void *lock, u8 rank, const char *site);
+/* lock_graph.c: the same against what was seen; `first` is the first lock of this context. */
+void lock_graph_check(const char *site, u8 rank, bool is_spinlock, unsigned first);
+u16 lock_graph_class(const char *site);
 void lock_note_released(const void *lock);
 bool lock_is_held_here(const void *lock);
 /* Interrupt handlers start with no lock of their own. */
 u8 lock_irq_enter(void);
 void lock_irq_exit(u8 saved);
 void lock_debug_start(void);
+/* The interrupted context is user mode: it must hold nothing. */
+void lock_check_none_held(void);
 #else
+static inline void lock_check_none_held(void)
+{
+}
 static inline void lock_debug_start(void)
 {
 }
-static inline void lock_check_order(const void *lock, u8 rank, bool sleeps)
+static inline void lock_check_order(const void *lock, u8 rank, const char *site, bool sleeps)
 {
-	(void)lock, (void)rank, (void)sleeps;
+	(void)lock, (void)rank, (void)site, (void)sleeps;
 }
-static inline void lock_note_taken(const void *lock, u8 rank)
+static inline void lock_note_taken(const void *lock, u8 rank, const char *site)
 {
-	(void)lock, (void)rank;
+	(void)lock, (void)rank, (void)site;
 }
 static inline void lock_note_released(const void *lock)
 {
@@ -68,8 +76,10 @@ static inline void lock_irq_exit(u8 saved)
 /* The rank of a lock, which only debug kernels store. */
 #ifdef DEBUG
 #define rank_of(l) ((l)->rank)
+#define site_of(l) ((l)->site)
 #else
 #define rank_of(l) RANK_NONE
+#define site_of(l) NULL
 #endif
 
 /* Picks the form of waiting; after the command line is known. */

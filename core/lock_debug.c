@@ -46,26 +46,26 @@ static bool may_nest(u8 rank)
 	}
 }
 
-void lock_check_order(const void *lock, u8 rank, bool sleeps)
+void lock_check_order(const void *lock, u8 rank, const char *site, bool sleeps)
 {
 	struct thread *t = current_thread;
 
 	if (sleeps && threads_run && unlikely(preempt_count() || !irq_is_enabled()))
 		panic("sleeping lock %p (rank %u) taken in atomic context (preempt %u, irq %d)",
 		      lock, rank, preempt_count(), irq_is_enabled());
-	if (!rank)
-		return;
+	if (threads_run)
+		lock_graph_check(site, rank, !sleeps, this_cpu_read(first_of_context));
 	for (unsigned i = t->nr_held; i > this_cpu_read(first_of_context); i--) {
 		if (unlikely(t->held_locks[i - 1] == lock))
 			panic("lock %p (rank %u) taken twice by one thread", lock, rank);
-		if (unlikely(t->held_ranks[i - 1] > rank ||
-			     (t->held_ranks[i - 1] == rank && !may_nest(rank))))
+		if (unlikely(rank && (t->held_ranks[i - 1] > rank ||
+				      (t->held_ranks[i - 1] == rank && !may_nest(rank)))))
 			panic("lock %p of rank %u taken while %p of rank %u is held", lock, rank,
 			      t->held_locks[i - 1], t->held_ranks[i - 1]);
 	}
 }
 
-void lock_note_taken(const void *lock, u8 rank)
+void lock_note_taken(const void *lock, u8 rank, const char *site)
 {
 	u64 flags = irq_save();
 	struct thread *t = current_thread;
@@ -73,6 +73,7 @@ void lock_note_taken(const void *lock, u8 rank)
 	if (t->nr_held < ARRAY_SIZE(t->held_locks)) {
 		t->held_ranks[t->nr_held] = rank;
 		t->held_locks[t->nr_held] = lock;
+		t->held_classes[t->nr_held] = lock_graph_class(site);
 		t->nr_held++;
 	}
 	irq_restore(flags);
@@ -90,6 +91,7 @@ void lock_note_released(const void *lock)
 		for (; i < t->nr_held; i++) {
 			t->held_ranks[i - 1] = t->held_ranks[i];
 			t->held_locks[i - 1] = t->held_locks[i];
+			t->held_classes[i - 1] = t->held_classes[i];
 		}
 		t->nr_held--;
 	}
@@ -104,6 +106,22 @@ bool lock_is_held_here(const void *lock)
 		if (t->held_locks[i] == lock)
 			return true;
 	return false;
+}
+
+void lock_check_sleep(const char *what)
+{
+	if (threads_run && unlikely(preempt_count() || !irq_is_enabled()))
+		panic("%s may sleep, in atomic context (preempt %u, irq %d)", what, preempt_count(),
+		      irq_is_enabled());
+}
+
+void lock_check_none_held(void)
+{
+	struct thread *t = current_thread;
+
+	if (unlikely(t->nr_held || preempt_count()))
+		panic("user mode with lock %p (rank %u) held, preempt %u",
+		      t->nr_held ? t->held_locks[0] : NULL, t->held_ranks[0], preempt_count());
 }
 
 u8 lock_irq_enter(void)

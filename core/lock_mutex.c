@@ -297,13 +297,13 @@ static int checked_lock(struct mutex *m, enum thread_state state)
 {
 	int err = 0;
 
-	lock_check_order(m, m->rank, true);
+	lock_check_order(m, rank_of(m), site_of(m), true);
 	if (unlikely(mutex_is_held(m)))
 		panic("mutex %p (rank %u) taken twice by one thread", (void *)m, m->rank);
 	if (!atomic_cas(&m->word, 0ul, (u64)current_thread))
 		err = lock_slow(m, state);
 	if (!err && m->rank)
-		lock_note_taken(m, m->rank);
+		lock_note_taken(m, rank_of(m), site_of(m));
 	return err;
 }
 
@@ -327,7 +327,7 @@ __no_lock_check bool mutex_try_lock(struct mutex *m)
 	if (!take_if_free(m, 0))
 		return false;
 	if (m->rank)
-		lock_note_taken(m, m->rank);
+		lock_note_taken(m, rank_of(m), site_of(m));
 	return true;
 }
 

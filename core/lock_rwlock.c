@@ -175,11 +175,11 @@ static __always_inline int wait_for(struct rwlock *l, bool is_writer, enum threa
 
 __no_lock_check void rwlock_read(struct rwlock *l)
 {
-	lock_check_order(l, rank_of(l), true);
+	lock_check_order(l, rank_of(l), site_of(l), true);
 	if (!take_read(l))
 		(void)wait_for(l, false, THREAD_UNINTERRUPTIBLE);
 	if (rank_of(l))
-		lock_note_taken(l, rank_of(l));
+		lock_note_taken(l, rank_of(l), site_of(l));
 }
 
 __no_lock_check bool rwlock_try_read(struct rwlock *l)
@@ -187,7 +187,7 @@ __no_lock_check bool rwlock_try_read(struct rwlock *l)
 	if (!take_read(l))
 		return false;
 	if (rank_of(l))
-		lock_note_taken(l, rank_of(l));
+		lock_note_taken(l, rank_of(l), site_of(l));
 	return true;
 }
 
@@ -204,21 +204,21 @@ __no_lock_check int rwlock_write_killable(struct rwlock *l)
 {
 	int err = 0;
 
-	lock_check_order(l, rank_of(l), true);
+	lock_check_order(l, rank_of(l), site_of(l), true);
 	if (!atomic_cas(&l->word, 0ul, WRITER))
 		err = wait_for(l, true, THREAD_KILLABLE);
 	if (!err && rank_of(l))
-		lock_note_taken(l, rank_of(l));
+		lock_note_taken(l, rank_of(l), site_of(l));
 	return err;
 }
 
 __no_lock_check void rwlock_write(struct rwlock *l)
 {
-	lock_check_order(l, rank_of(l), true);
+	lock_check_order(l, rank_of(l), site_of(l), true);
 	if (!atomic_cas(&l->word, 0ul, WRITER))
 		(void)wait_for(l, true, THREAD_UNINTERRUPTIBLE);
 	if (rank_of(l))
-		lock_note_taken(l, rank_of(l));
+		lock_note_taken(l, rank_of(l), site_of(l));
 }
 
 __no_lock_check void rwlock_write_unlock(struct rwlock *l)

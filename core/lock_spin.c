@@ -117,8 +117,7 @@ void spin_wait(struct spinlock *l)
 static void note_spin_taken(struct spinlock *l)
 {
 	l->owner = current_thread;
-	if (l->rank)
-		lock_note_taken(l, l->rank);
+	lock_note_taken(l, rank_of(l), site_of(l));
 }
 
 /* A lock that a handler takes must never be held with interrupts on. */
@@ -138,7 +137,7 @@ __no_lock_check void spin_lock(struct spinlock *l)
 {
 	preempt_disable();
 	check_irq_use(l);
-	lock_check_order(l, l->rank, false);
+	lock_check_order(l, rank_of(l), site_of(l), false);
 	raw_spin_lock(l);
 	note_spin_taken(l);
 }
@@ -159,8 +158,7 @@ static void note_spin_released(struct spinlock *l)
 	if (unlikely(!(l->value & 0xff)))
 		panic("spinlock %p (rank %u) released but not held", (void *)l, l->rank);
 	l->owner = NULL;
-	if (l->rank)
-		lock_note_released(l);
+	lock_note_released(l);
 }
 
 __no_lock_check void spin_unlock(struct spinlock *l)

@@ -276,6 +276,7 @@ void __init rcu_start(void)
 /* Waits until a batch that starts from now on is done. */
 static void wait_for_batch(void)
 {
+	lock_check_sleep("waiting for a grace period");
 	if (!rcu_thread) /* boot: one CPU, one thread */
 		return;
 	(void)atomic_add(&nr_waiting, 1);

@@ -178,6 +178,7 @@ static int prepare_work(struct overlay_mount *m, char *name)
 			err = (int)ptr_err(d);
 		} else {
 			m->work = (struct path){ base.mount, d };
+			dentry_put(base.dentry);
 			return 0;
 		}
 	}

@@ -26,6 +26,7 @@ struct __capability("spinlock") spinlock
 	u8 rank;
 	u8 irq_unsafe_seen, irq_used;
 	struct thread *owner;
+	const char *site; /* where it was initialised: its class (core/lock_graph.c) */
 #endif
 };
 
@@ -34,6 +35,7 @@ struct __capability("mutex") mutex
 	u64 word; /* owner pointer | flags */
 #ifdef DEBUG
 	u8 rank;
+	const char *site;
 #endif
 };
 
@@ -43,36 +45,27 @@ struct __capability("rwlock") rwlock
 	u64 waiters;
 #ifdef DEBUG
 	u8 rank;
+	const char *site;
 #endif
 };
 
+#define LOCK_TEXT2(x) #x
+#define LOCK_TEXT(x) LOCK_TEXT2(x)
+#define LOCK_SITE __FILE__ ":" LOCK_TEXT(__LINE__)
 #ifdef DEBUG
-#define SPINLOCK_INIT(r)                                                                           \
+#define LOCK_INIT(r)                                                                               \
 	{                                                                                          \
-		.rank = (r)                                                                        \
-	}
-#define MUTEX_INIT(r)                                                                              \
-	{                                                                                          \
-		.rank = (r)                                                                        \
-	}
-#define RWLOCK_INIT(r)                                                                             \
-	{                                                                                          \
-		.rank = (r)                                                                        \
+		.rank = (r), .site = LOCK_SITE                                                     \
 	}
 #else
-#define SPINLOCK_INIT(r)                                                                           \
-	{                                                                                          \
-		0                                                                                  \
-	}
-#define MUTEX_INIT(r)                                                                              \
-	{                                                                                          \
-		0                                                                                  \
-	}
-#define RWLOCK_INIT(r)                                                                             \
+#define LOCK_INIT(r)                                                                               \
 	{                                                                                          \
 		0                                                                                  \
 	}
 #endif
+#define SPINLOCK_INIT(r) LOCK_INIT(r)
+#define MUTEX_INIT(r) LOCK_INIT(r)
+#define RWLOCK_INIT(r) LOCK_INIT(r)
 #define spin_init(l, r) (*(l) = (struct spinlock)SPINLOCK_INIT(r))
 #define mutex_init(l, r) (*(l) = (struct mutex)MUTEX_INIT(r))
 /* Another rank for a mutex in use: that of a file system which came to lie below another one. */
@@ -198,6 +191,14 @@ static inline void mutex_unlock(struct mutex *m)
 	if (unlikely(!__atomic_compare_exchange_n(&m->word, &mine, 0, false, __ATOMIC_RELEASE,
 						  __ATOMIC_RELAXED)))
 		mutex_unlock_slow(m);
+}
+#endif
+/* Debug kernels: panics if the caller may not sleep; at the head of what sleeps only sometimes. */
+#if defined(DEBUG) && !defined(NOS_HOST)
+void lock_check_sleep(const char *what);
+#else
+static inline void lock_check_sleep(const char *what)
+{
 }
 #endif
 bool mutex_is_held(const struct mutex *m); /* by the current thread */

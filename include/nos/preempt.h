@@ -39,6 +39,20 @@ static __always_inline void preempt_disable(void)
 	__asm__ volatile("incl %%gs:%0" : "+m"(preempt_word)::"cc", "memory");
 }
 
+/*
+ * Debug kernels: with the boot option debug.preempt=hostile the thread lets others run at about
+ * every 16th place where it could be preempted (core/hostile.c).
+ */
+#ifdef DEBUG
+extern u32 preempt_hostile_rate; /* 0: off */
+void preempt_hostile(void);
+#else
+#define preempt_hostile_rate 0u
+static inline void preempt_hostile(void)
+{
+}
+#endif
+
 static __always_inline void preempt_enable(void)
 {
 	bool due;
@@ -46,6 +60,8 @@ static __always_inline void preempt_enable(void)
 	__asm__ volatile("decl %%gs:%0" : "+m"(preempt_word), "=@ccz"(due)::"memory");
 	if (unlikely(due))
 		preempt_reschedule();
+	if (unlikely(preempt_hostile_rate))
+		preempt_hostile();
 }
 
 static __always_inline void preempt_enable_no_resched(void)

@@ -84,8 +84,10 @@ struct thread {
 	void (*after_exit)(struct thread *dead);
 #ifdef DEBUG
 	u8 fails; /* bits: the points of <nos/fail.h> that it is subject to */
+	bool yields; /* in core/hostile.c */
 	u8 held_ranks[32];
 	const void *held_locks[32];
+	u16 held_classes[32];
 	u8 nr_held;
 #endif
 };

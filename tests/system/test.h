@@ -209,11 +209,16 @@ TEST_UNUSED static int test_state(pid_t tid)
 	return end ? end[2] : 0;
 }
 
-/* Waits until thread `tid` is in this state: 'S' asleep, 'T' stopped, 'Z'. */
+/*
+ * Waits until thread `tid` is in this state, and stays: 'S' asleep, 'T' stopped,
+ * 'Z'.  Looked at once, it may sleep for something on the way.
+ */
 TEST_UNUSED static void test_wait_state(pid_t tid, int state)
 {
-	while (test_state(tid) != state)
+	for (int seen = 0; seen < 3;) {
+		seen = test_state(tid) == state ? seen + 1 : 0;
 		nanosleep(&(struct timespec){ .tv_nsec = 300000 }, NULL);
+	}
 }
 
 TEST_UNUSED static int64_t test_now_ns(void)
