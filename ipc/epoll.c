@@ -658,6 +658,7 @@ static void epoll_show(struct file *f, struct text_out *out)
 }
 
 static const struct file_ops epoll_ops = {
+	.seek = file_seek_nowhere,
 	.poll = epoll_poll,
 	.release = epoll_release,
 	.show_fdinfo = epoll_show,

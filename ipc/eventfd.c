@@ -128,6 +128,7 @@ static void eventfd_show(struct file *f, struct text_out *out)
 }
 
 static const struct file_ops eventfd_ops = {
+	.seek = file_seek_nowhere,
 	.read = eventfd_read,
 	.write = eventfd_write,
 	.poll = eventfd_poll,

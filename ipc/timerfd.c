@@ -205,6 +205,7 @@ static void timerfd_show(struct file *f, struct text_out *out)
 }
 
 static const struct file_ops timerfd_ops = {
+	.seek = file_seek_nowhere,
 	.read = timerfd_read,
 	.poll = timerfd_poll,
 	.release = timerfd_release,

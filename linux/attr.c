@@ -449,8 +449,12 @@ long sys_truncate(const char __user *path, long length)
 static long access_name(int dirfd, const char __user *path, int mode, int flags)
 {
 	scoped_user_path p;
-	int err = user_path_get(&p, path);
+	int err;
 
+	p.large = NULL;
+	if ((mode & ~7) || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
+		return -EINVAL;
+	err = user_path_get(&p, path);
 	return err ? err : vfs_access_at(dirfd, p.text, (u32)mode, flags);
 }
 

@@ -29,7 +29,7 @@ long sys_sendfile(int out_fd, int in_fd, void __user *offset, size_t count)
 		return -EBADF;
 	if (offset && (in.file->mode & FILE_STREAM))
 		return -ESPIPE;
-	if ((s64)pos < 0)
+	if ((s64)pos < 0 || (s64)count < 0 || (s64)(pos + count) < 0)
 		return -EINVAL;
 	if (!out.file)
 		return -EBADF;

@@ -130,6 +130,8 @@ long sys_flock(int fd, unsigned int operation)
 				       .pid = task_current()->process->tgid,
 				       .wait = !(operation & 4 /* LOCK_NB */) };
 
+	if (operation & LOCK_MAND) /* once a kind of lock: does nothing, says nothing */
+		return 0;
 	switch (operation & ~4u) {
 	case 1: /* LOCK_SH */
 		l.type = F_RDLCK;

@@ -80,6 +80,8 @@ static __noinline long read_any(int fd, void __user *buf, size_t count)
 
 	if (!r.file || !(r.file->mode & FILE_READ))
 		return -EBADF;
+	if (!r.file->ops->read && (r.file->inode->mode & S_IFMT) != S_IFDIR)
+		return -EINVAL;
 	err = buffer_init(&b, buf, count);
 	return err ? err : count_read(file_read(r.file, &b, NULL));
 }
@@ -105,6 +107,8 @@ static __noinline long write_any(int fd, const void __user *buf, size_t count)
 
 	if (!r.file || !(r.file->mode & FILE_WRITE))
 		return -EBADF;
+	if (!r.file->ops->write)
+		return -EINVAL;
 	err = buffer_init(&b, buf, count);
 	return err ? err : count_write(file_write(r.file, &b, NULL));
 }
@@ -211,9 +215,14 @@ static long vector_call(int fd, const void __user *vec, unsigned long nr, u64 *p
 		return err;
 	if (!(r.file->mode & (write ? FILE_WRITE : FILE_READ)))
 		return -EBADF;
+	if (!(write ? (void *)r.file->ops->write : (void *)r.file->ops->read) &&
+	    (r.file->inode->mode & S_IFMT) != S_IFDIR)
+		return -EINVAL;
+	if (!b.remaining)
+		return 0;
 	if (pos && is_past_end(*pos, b.remaining))
 		return -EINVAL;
-	if (unlikely(flags) && b.remaining) {
+	if (unlikely(flags)) {
 		err = rwf_flags(r.file, flags, &b);
 		if (err)
 			return err;
@@ -313,15 +322,21 @@ static long open_name(int dirfd, const char *name, u32 flags, u32 mode, u32 look
 static long open_user(int dirfd, const char __user *path, int flags, unsigned int mode)
 {
 	scoped_user_path p;
-	int err = user_path_get(&p, path);
+	int err;
 
+	flags = (flags & VALID_OPEN_FLAGS) | O_LARGEFILE;
+	if (flags & O_PATH)
+		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	/* O_TMPFILE is the new bit with O_DIRECTORY, so that old kernels refuse it; it must write. */
+	if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY) ||
+	    ((flags & __O_TMPFILE) &&
+	     ((flags & O_TMPFILE) != O_TMPFILE || (flags & O_ACCMODE) == O_RDONLY))) {
+		p.large = NULL;
+		return -EINVAL;
+	}
+	err = user_path_get(&p, path);
 	if (err)
 		return err;
-	flags = (flags & VALID_OPEN_FLAGS) | O_LARGEFILE;
-	/* O_TMPFILE is the new bit with O_DIRECTORY, so that old kernels refuse it; it must write. */
-	if ((flags & __O_TMPFILE) &&
-	    ((flags & O_TMPFILE) != O_TMPFILE || (flags & O_ACCMODE) == O_RDONLY))
-		return -EINVAL;
 	return open_name(dirfd, p.text, (u32)flags, mode & 07777, 0);
 }
 

@@ -71,8 +71,12 @@ static __noinline long other_command(u64 address, int op, u32 val, unsigned long
 	u64 deadline;
 
 	if ((flags & FUTEX_OP_REALTIME) && command != FUTEX_WAIT_BITSET &&
-	    command != FUTEX_LOCK_PI2 && command != FUTEX_WAIT_REQUEUE_PI)
-		return -ENOSYS;
+	    command != FUTEX_LOCK_PI2 && command != FUTEX_WAIT_REQUEUE_PI) {
+		bool timed = command == FUTEX_WAIT || command == FUTEX_LOCK_PI;
+
+		err = timed ? read_timeout(command, timeout, &deadline) : 0;
+		return err ? err : -ENOSYS;
+	}
 	switch (command) {
 	case FUTEX_WAIT:
 	case FUTEX_WAIT_BITSET:

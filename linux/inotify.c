@@ -38,10 +38,11 @@ long sys_inotify_add_watch(int fd, const char __user *path, unsigned int mask)
 	int err;
 
 	p.large = NULL;
+	if (!(mask & (IN_ALL_EVENTS | OPTIONS)))
+		return -EINVAL;
 	if (!r.file)
 		return -EBADF;
-	if (!(mask & (IN_ALL_EVENTS | OPTIONS)) ||
-	    ((mask & IN_MASK_ADD) && (mask & IN_MASK_CREATE)) || !file_is_inotify(r.file))
+	if (((mask & IN_MASK_ADD) && (mask & IN_MASK_CREATE)) || !file_is_inotify(r.file))
 		return -EINVAL;
 	if (!(mask & IN_DONT_FOLLOW))
 		lookup |= LOOKUP_FOLLOW;

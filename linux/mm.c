@@ -1,5 +1,6 @@
 /* The calls of memory: mmap(2) and its kin. */
 #include "syscalls.h"
+#include "user_path.h"
 
 #include <nos/aspace.h>
 #include <nos/file.h>
@@ -91,7 +92,13 @@ long sys_mprotect(unsigned long addr, unsigned long len, unsigned long prot)
 /* Without protection keys in the processor only key -1 (none) exists; see pkeys(7). */
 long sys_pkey_mprotect(unsigned long addr, size_t len, unsigned long prot, int pkey)
 {
-	return pkey == -1 ? sys_mprotect(addr, len, prot) : -EINVAL;
+	u64 end = addr + align_up(len, PAGE_SIZE);
+
+	if (pkey == -1)
+		return sys_mprotect(addr, len, prot);
+	if (addr % PAGE_SIZE == 0 && (!len || end <= addr))
+		return len ? -ENOMEM : 0;
+	return -EINVAL;
 }
 
 long sys_pkey_alloc(unsigned long flags, unsigned long rights)
@@ -132,16 +139,23 @@ long sys_madvise(unsigned long addr, size_t len, int advice)
 long sys_mincore(unsigned long addr, size_t len, void __user *vec)
 {
 	u8 part[256];
-	u64 nr = len / PAGE_SIZE + (len % PAGE_SIZE != 0);
+	u64 nr = len / PAGE_SIZE + (len % PAGE_SIZE != 0), most = sizeof(part);
 
 	if (addr % PAGE_SIZE)
 		return -EINVAL;
 	if (len > USER_ADDRESS_END || addr > USER_ADDRESS_END - len)
 		return -ENOMEM;
+	if (!user_range_ok((u64)vec, nr))
+		return -EFAULT;
 	for (u64 done = 0; done < nr;) {
-		u64 n = min(nr - done, (u64)sizeof(part));
+		u64 n = min(nr - done, most);
 		int err = aspace_mincore(this_aspace(), addr + done * PAGE_SIZE, n, part);
 
+		/* Up to the hole one learns what is there. */
+		if (err && n > 1) {
+			most = 1;
+			continue;
+		}
 		if (err)
 			return err;
 		if (copy_to_user((char __user *)vec + done, part, n))

@@ -97,6 +97,8 @@ long sys_link(const char __user *old, const char __user *new)
 long sys_linkat(int old_dirfd, const char __user *old, int new_dirfd, const char __user *new,
 		int flags)
 {
+	if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
 	return make_link(old_dirfd, old, new_dirfd, new, flags);
 }
 
@@ -127,6 +129,8 @@ long sys_renameat(int old_dirfd, const char __user *old, int new_dirfd, const ch
 long sys_renameat2(int old_dirfd, const char __user *old, int new_dirfd, const char __user *new,
 		   unsigned int flags)
 {
+	if (!rename_flags_valid(flags))
+		return -EINVAL;
 	return rename_names(old_dirfd, old, new_dirfd, new, flags);
 }
 
@@ -152,6 +156,8 @@ long sys_rmdir(const char __user *path)
 
 long sys_unlinkat(int dirfd, const char __user *path, int flags)
 {
+	if (flags & ~AT_REMOVEDIR)
+		return -EINVAL;
 	return unlink_name(dirfd, path, flags);
 }
 

@@ -53,7 +53,8 @@ static long poll_until(struct pollfd __user *fds, u32 nr, u64 deadline_ns)
 	/* Only `revents` is the kernel's to write.  Mostly none was set, and few are now. */
 	if (count == 0 && before >> 48 == 0)
 		return 0;
-	for (u32 i = 0; i < nr && count >= 0; i++)
+	/* Interrupted: nothing is ready, and that is written too. */
+	for (u32 i = 0; i < nr && (count >= 0 || count == -ERESTARTNOHAND); i++)
 		if ((items[i].got || before >> 48) && put_user(items[i].got, &fds[i].revents))
 			return -EFAULT;
 	return count;

@@ -281,8 +281,6 @@ long sys_pidfd_send_signal(int pidfd, int sig, const void __user *info, unsigned
 	} else if (p != process_current() && (si.code >= 0 || si.code == SI_TKILL)) {
 		err = -EPERM;
 	}
-	if (!err && (sig < 0 || sig > NR_SIGNALS))
-		err = -EINVAL;
 	if (!err)
 		err = signal_permission(p, sig, true);
 	if (!err)

@@ -87,6 +87,9 @@ static int set_params(struct task *t, int policy, int priority, int nice)
 		return -EINVAL;
 	if (is_realtime(policy) ? priority < 1 || priority > PRIORITY_MAX : priority != 0)
 		return -EINVAL;
+	/* Only these two have a nice value; the others keep what was. */
+	if (policy != SCHED_NORMAL && policy != SCHED_BATCH)
+		new.nice = params_of(t).nice;
 	new.policy = (u8)policy;
 	new.rt_priority = (u8)priority;
 	int err = check_params(t, &new);
@@ -168,12 +171,16 @@ long sys_sched_setattr(int pid, void __user *attr, unsigned int flags)
 		return -EFAULT;
 	if (size == 0)
 		size = SCHED_ATTR_SIZE_VER0;
-	if (size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE)
+	if (size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE) {
+		/* The caller learns what size there is. */
+		(void)put_user((u32)sizeof(a), (u32 __user *)attr);
 		return -E2BIG;
+	}
 	if (copy_from_user(&a, attr, min((size_t)size, sizeof(a))))
 		return -EFAULT;
-	if ((int)a.sched_policy < 0 || a.sched_nice < -20 || a.sched_nice > 19)
+	if ((int)a.sched_policy < 0)
 		return -EINVAL;
+	a.sched_nice = clamp(a.sched_nice, -20, 19);
 	t = find_task(pid);
 	if (!t)
 		return -ESRCH;
@@ -203,7 +210,6 @@ long sys_sched_getattr(int pid, void __user *attr, unsigned int size, unsigned i
 		a.sched_priority = p.rt_priority;
 	else
 		a.sched_nice = p.nice;
-	a.sched_util_max = 1024;
 	task_put(t);
 	a.size = (u32)min((size_t)size, sizeof(a));
 	return copy_to_user(attr, &a, a.size) ? -EFAULT : 0;
@@ -410,21 +416,19 @@ static unsigned find_io_tasks(int which, int who, struct task **to, unsigned max
 	return nr;
 }
 
+/* The level is three bits, above them stand hints. */
 static int io_priority_check(int prio)
 {
-	int class = IOPRIO_PRIO_CLASS(prio), level = IOPRIO_PRIO_DATA(prio);
-
-	switch (class) {
+	switch (IOPRIO_PRIO_CLASS(prio)) {
 	case IOPRIO_CLASS_RT:
-		if (!capable(CAP_SYS_NICE) && !capable(CAP_SYS_ADMIN))
-			return -EPERM;
-		return level < 8 ? 0 : -EINVAL;
+		return capable(CAP_SYS_NICE) || capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
 	case IOPRIO_CLASS_BE:
-		return level < 8 ? 0 : -EINVAL;
 	case IOPRIO_CLASS_IDLE:
 		return 0;
+	case IOPRIO_CLASS_NONE:
+		return prio & 7 ? -EINVAL : 0;
 	default:
-		return class == IOPRIO_CLASS_NONE && level == 0 ? 0 : -EINVAL;
+		return -EINVAL;
 	}
 }
 

@@ -25,11 +25,13 @@ long sys_rt_sigaction(int sig, const void __user *act, void __user *old, size_t 
 {
 	struct signal_action new, was;
 
-	if (set_size != sizeof(signal_set_t) || sig < 1 || sig > NR_SIGNALS)
+	if (set_size != sizeof(signal_set_t))
+		return -EINVAL;
+	if (act && get_user(new, (const struct signal_action __user *)act))
+		return -EFAULT;
+	if (sig < 1 || sig > NR_SIGNALS)
 		return -EINVAL;
 	if (act) {
-		if (get_user(new, (const struct signal_action __user *)act))
-			return -EFAULT;
 		if (signal_bit(sig) & NEVER_BLOCKED)
 			return -EINVAL;
 		new.mask &= ~NEVER_BLOCKED;
@@ -164,7 +166,7 @@ static long send_to_thread(int tgid, int tid, int sig, const struct signal_info 
 	struct task *t;
 	int err;
 
-	if (sig < 0 || sig > NR_SIGNALS || tid <= 0)
+	if (tid <= 0)
 		return -EINVAL;
 	t = task_get(tid);
 	if (!t)

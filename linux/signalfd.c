@@ -10,10 +10,12 @@ long sys_signalfd4(int fd, const void __user *mask, size_t set_size, int flags)
 	struct file *f;
 	u64 set;
 
-	if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) || set_size != sizeof(set))
+	if (set_size != sizeof(set))
 		return -EINVAL;
 	if (get_user(set, mask))
 		return -EFAULT;
+	if (flags & ~(O_CLOEXEC | O_NONBLOCK))
+		return -EINVAL;
 	if (fd != -1) {
 		long err;
 

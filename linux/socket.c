@@ -148,11 +148,14 @@ long sys_connect(int fd, const void __user *addr, int len)
 	struct socket_name name;
 	struct socket *s;
 	scoped_fd r = { 0 };
-	int err = socket_lookup(fd, &r, &s);
+	int err = socket_lookup(fd, &r, &s), bad = 0;
 
-	if (!err)
-		err = socket_name_from_user(&name, addr, len);
-	return err ? err : s->ops->connect(s, name.bytes, name.len, r.file->flags);
+	/* A bad address comes before a file that is no socket. */
+	if (err != -EBADF)
+		bad = socket_name_from_user(&name, addr, len);
+	if (bad || err)
+		return bad ? bad : err;
+	return s->ops->connect(s, name.bytes, name.len, r.file->flags);
 }
 
 long sys_listen(int fd, int backlog)
@@ -172,9 +175,9 @@ long sys_accept4(int fd, void __user *addr, void __user *len, int flags)
 	scoped_fd r = { 0 };
 	int err;
 
-	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
-		return -EINVAL;
 	err = socket_lookup(fd, &r, &s);
+	if (err != -EBADF && (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)))
+		return -EINVAL;
 	if (err)
 		return err;
 	made = s->ops->accept ? s->ops->accept(s, r.file->flags) : err_ptr(-EOPNOTSUPP);

@@ -179,11 +179,14 @@ static int may_change_limits(struct task *t)
 
 long sys_prlimit64(int pid, unsigned int resource, const void __user *new, void __user *old)
 {
+	struct rlimit_pair given;
 	struct task *t;
 	long err;
 
 	if (pid == 0)
 		return change_limit(process_current(), resource, new, old);
+	if (new &&get_user(given, (const struct rlimit_pair __user *)new))
+		return -EFAULT;
 	t = task_get(pid);
 	if (!t)
 		return -ESRCH;

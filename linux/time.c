@@ -312,12 +312,21 @@ long sys_clock_nanosleep(int clock, int flags, const void __user *request, void 
 	if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_MONOTONIC_COARSE ||
 	    clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_RAW)
 		return -EOPNOTSUPP;
-	err = clock_read(clock, &ns);
-	if (err)
-		return err;
+	if (clock >= 0) {
+		err = clock_read(clock, &ns);
+		if (err)
+			return err;
+	}
 	if (get_user(ts, (const struct __kernel_timespec __user *)request))
 		return -EFAULT;
 	if (!timespec_is_valid(&ts))
+		return -EINVAL;
+	if ((clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM) &&
+	    !capable(CAP_WAKE_ALARM))
+		return -EPERM;
+	/* A thread can't wait for its own CPU time. */
+	if (clock < 0 && (clock & 4) &&
+	    (~(clock >> 3) == 0 || ~(clock >> 3) == task_current()->tid))
 		return -EINVAL;
 	ns = timespec_to_ns(&ts);
 	if (clock < 0 || clock == CLOCK_PROCESS_CPUTIME_ID)

@@ -54,10 +54,10 @@ long sys_setitimer(int which, const void __user *value, void __user *old)
 	struct old_itimerval v = { 0 };
 	struct timer_setting new, was;
 
-	if (which < ITIMER_REAL || which > ITIMER_PROF)
-		return -EINVAL;
 	if (value && get_user(v, (const struct old_itimerval __user *)value))
 		return -EFAULT;
+	if (which < ITIMER_REAL || which > ITIMER_PROF)
+		return -EINVAL;
 	if (!timeval_is_valid(&v.value) || !timeval_is_valid(&v.interval))
 		return -EINVAL;
 	new = (struct timer_setting){ ns_of_timeval(&v.value), ns_of_timeval(&v.interval) };

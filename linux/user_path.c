@@ -37,8 +37,12 @@ int user_vec_get(struct user_vec *v, struct iobuf *b, const void __user *vec, un
 	for (unsigned long n = 0; n < nr; n++) {
 		if ((s64)s[n].len < 0)
 			return -EINVAL;
-		if (!user_range_ok(s[n].base, s[n].len))
+		if (!user_range_ok(s[n].base, s[n].len)) {
+			while (++n < nr)
+				if ((s64)s[n].len < 0)
+					return -EINVAL;
 			return -EFAULT;
+		}
 		if (s[n].len > MAX_RW_BYTES - total)
 			s[n].len = MAX_RW_BYTES - total;
 		total += s[n].len;

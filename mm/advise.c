@@ -162,13 +162,15 @@ static int advise_remove(struct aspace *a, u64 start, u64 end)
 	u64 first = 0;
 	int err = 0;
 
-	if (!m || m->start > start || m->end < end)
+	if (!m || m->start > start)
 		err = -ENOMEM;
 	else if (!m->cache || (m->flags & (MAPPING_LOCKED | MAPPING_SPECIAL)) ||
 		 !page_cache_is_memory(m->cache))
 		err = -EINVAL;
 	else if (!(m->flags & MAPPING_SHARED) || !(m->flags & MAPPING_WRITE))
 		err = -EACCES;
+	else if (m->end < end)
+		err = -ENOMEM;
 	if (!err) {
 		first = mapping_page_index(m, start) << PAGE_SHIFT;
 		held.file = m->file;
@@ -261,6 +263,13 @@ static int advise_read_locked(struct aspace *a, u64 start, u64 end,
 	return for_each_piece(a, start, end, fn);
 }
 
+/* For holes alone: -ENOMEM. */
+static int piece_check_any(struct aspace *a, struct mapping *m, u64 start, u64 end)
+{
+	(void)a, (void)m, (void)start, (void)end;
+	return 0;
+}
+
 int aspace_advise(struct aspace *a, u64 address, u64 length, int advice)
 {
 	u64 end = address + align_up(length, PAGE_SIZE);
@@ -292,7 +301,8 @@ int aspace_advise(struct aspace *a, u64 address, u64 length, int advice)
 	case MADV_POPULATE_WRITE: {
 		s64 nr = aspace_populate(a, address, end - address, advice == MADV_POPULATE_WRITE);
 
-		return nr < 0 ? (int)nr : 0;
+		/* What could be reached is there all the same. */
+		return nr < 0 ? (int)nr : advise_read_locked(a, address, end, piece_check_any);
 	}
 	default: /* COLD, PAGEOUT: there is no swap, and the page cache ages by itself */
 		return advise_read_locked(a, address, end, piece_check_cold);
@@ -304,10 +314,11 @@ int aspace_advise(struct aspace *a, u64 address, u64 length, int advice)
 int aspace_lock_range(struct aspace *a, u64 address, u64 length, bool lock, bool on_fault)
 {
 	u64 start = align_down(address, PAGE_SIZE);
-	u64 end = align_up(address + length, PAGE_SIZE);
+	u64 end = start + align_up(length + address % PAGE_SIZE, PAGE_SIZE);
 	int err = 0;
 
-	if (end < start || address + length < address)
+	/* A length that wraps to nothing is nothing (mlock of Linux). */
+	if (end < start)
 		return -EINVAL;
 	if (start == end)
 		return 0;

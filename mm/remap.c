@@ -187,12 +187,14 @@ static int remap_check(struct remap *r)
 		return -EINVAL;
 	r->old_length = align_up(r->old_length, PAGE_SIZE);
 	r->new_length = align_up(r->new_length, PAGE_SIZE);
-	if (r->new_length == 0)
-		return -EINVAL;
-	if (!(r->flags & MREMAP_FIXED))
-		return 0;
+	return r->new_length == 0 ? -EINVAL : 0;
+}
+
+/* MREMAP_FIXED: after it is known that there is something to move. */
+static int remap_check_place(const struct remap *r)
+{
 	if (r->new_address % PAGE_SIZE || !range_is_user(r->new_address, r->new_length) ||
-	    r->new_address < vm_mmap_min_addr)
+	    ((r->flags & MREMAP_FIXED) && r->new_address < vm_mmap_min_addr))
 		return -EINVAL;
 	if (r->old + r->old_length > r->new_address && r->new_address + r->new_length > r->old)
 		return -EINVAL;
@@ -203,8 +205,16 @@ static s64 remap_locked(struct aspace *a, struct remap *r, bool *populate)
 {
 	bool fixed = r->flags & MREMAP_FIXED, keep = r->flags & MREMAP_DONTUNMAP;
 	s64 to = (s64)r->new_address;
+	struct mapping *m = mapping_find(a, r->old);
 	int err;
 
+	if (!m || m->start > r->old)
+		return -EFAULT;
+	err = fixed || keep ? remap_check_place(r) : 0;
+	if (err)
+		return err;
+	if (!fixed && !keep && r->old_length == r->new_length)
+		return (s64)r->old;
 	if (fixed) {
 		err = unmap_locked(a, r->new_address, r->new_address + r->new_length);
 		if (err)
@@ -220,8 +230,7 @@ static s64 remap_locked(struct aspace *a, struct remap *r, bool *populate)
 		if (!fixed)
 			return (s64)r->old;
 	}
-	struct mapping *m = mapping_find(a, r->old);
-
+	m = mapping_find(a, r->old); /* what was unmapped may have been part of it */
 	if (!m || m->start > r->old)
 		return -EFAULT;
 	if (r->old_length == 0 && !(m->flags & MAPPING_SHARED))
@@ -230,8 +239,6 @@ static s64 remap_locked(struct aspace *a, struct remap *r, bool *populate)
 		return -EINVAL;
 	if (r->old_length > m->end - r->old)
 		return -EFAULT;
-	if (!fixed && !keep && r->old_length == r->new_length)
-		return (s64)r->old;
 	u64 more = (r->new_length - (keep ? 0 : r->old_length)) >> PAGE_SHIFT;
 
 	if (more && (m->flags & MAPPING_SPECIAL))

@@ -24,7 +24,7 @@
 #define CAP(c) (1ull << (c))
 #define FS_CAPS                                                                                    \
 	(CAP(CAP_CHOWN) | CAP(CAP_MKNOD) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_DAC_READ_SEARCH) |      \
-	 CAP(CAP_FOWNER) | CAP(CAP_FSETID) | CAP(CAP_LINUX_IMMUTABLE))
+	 CAP(CAP_FOWNER) | CAP(CAP_FSETID) | CAP(CAP_LINUX_IMMUTABLE) | CAP(CAP_MAC_OVERRIDE))
 
 static struct user_account root_account = { .refs = { 1 } };
 static struct group_list no_groups = { .refs = { 1 } };

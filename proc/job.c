@@ -154,7 +154,7 @@ int process_set_group(s32 pid, s32 pgid)
 		return -ESRCH;
 	{
 		scoped_spin_irq(&task_list_lock);
-		err = p->state & PROCESS_ZOMBIE ? -ESRCH : set_group_locked(p, pgid);
+		err = p->group ? set_group_locked(p, pgid) : -ESRCH; /* released */
 	}
 	process_put(p);
 	return err;

@@ -23,6 +23,7 @@
 #include "internal.h"
 
 #include <asm/siginfo.h>
+#include <linux/capability.h>
 #include <linux/resource.h>
 #include <linux/time.h>
 
@@ -293,6 +294,21 @@ s32 posix_timer_create(int clock, const struct timer_event *e)
 	struct posix_timer *t;
 	int err;
 
+	switch (clock) {
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_MONOTONIC_COARSE:
+	case CLOCK_MONOTONIC_RAW:
+		return -EOPNOTSUPP;
+	case CLOCK_REALTIME_ALARM:
+	case CLOCK_BOOTTIME_ALARM:
+		/* The machine never sleeps: nothing has to be woken. */
+		if (!capable(CAP_WAKE_ALARM))
+			return -EPERM;
+		clock = clock == CLOCK_REALTIME_ALARM ? CLOCK_REALTIME : CLOCK_BOOTTIME;
+		break;
+	default:
+		break;
+	}
 	if (!clock_can_time(clock))
 		return -EINVAL;
 	err = check_event(e);

@@ -178,6 +178,8 @@ int membarrier_command(int command, u32 flags, int cpu)
 		return -EINVAL;
 	if (!flags)
 		cpu = -1;
+	else if (!(READ_ONCE(a->membarrier_state) & (u32)command << 1))
+		return -EPERM;
 	else if (cpu < 0 || (unsigned)cpu >= nr_cpus)
 		return 0;
 	switch (command) {

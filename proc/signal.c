@@ -554,6 +554,8 @@ int signal_permission(struct process *p, int signo, bool same_session_cont)
 	struct task *leader;
 	scoped_rcu();
 
+	if (signo < 0 || signo > NR_SIGNALS)
+		return -EINVAL;
 	leader = process_leader_rcu(p);
 	if (!leader)
 		return -ESRCH;
@@ -610,8 +612,6 @@ int signal_kill(s32 pid, int signo, const struct signal_info *info)
 {
 	struct signal_info mine;
 
-	if (signo < 0 || signo > NR_SIGNALS)
-		return -EINVAL;
 	if (!info) {
 		signal_info_user(&mine, signo, SI_USER);
 		info = &mine;

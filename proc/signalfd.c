@@ -128,6 +128,7 @@ static void signalfd_show(struct file *f, struct text_out *out)
 }
 
 static const struct file_ops signalfd_ops = {
+	.seek = file_seek_nowhere,
 	.read = signalfd_read,
 	.poll = signalfd_poll,
 	.release = signalfd_release,

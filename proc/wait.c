@@ -90,7 +90,8 @@ static struct process *look(const struct wait_request *r, struct wait_result *w)
 		if (!is_eligible(r, child) || (child->state & PROCESS_REAPED) ||
 		    ((r->options & __WNOTHREAD) && child->maker != task_current()))
 			continue;
-		any = true;
+		/* One that ended is nobody's to wait for but those who ask for the dead. */
+		any |= !(child->state & PROCESS_ZOMBIE) || (r->options & WEXITED);
 		if (!consider(r, child, w))
 			continue;
 		w->pid = child->tgid;

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 
+import fuzz_calls
 import fuzz_parsers
 import models
 import planted
@@ -423,6 +424,7 @@ def level_apps(report, kernel):
 def level_fuzz(report):
     models.run(report.add, report.wants)
     fuzz_parsers.run(report.add, report.wants)
+    fuzz_calls.run_all(report.add, report.wants)
 
 
 # ---- level 7

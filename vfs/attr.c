@@ -307,6 +307,26 @@ int vfs_truncate_file(struct file *f, u64 size)
 	return err;
 }
 
+/* Which modes there are, and which of them go together (fallocate(2)). */
+static int fallocate_check_mode(int mode)
+{
+	const int all = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE |
+			FALLOC_FL_ZERO_RANGE | FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE;
+
+	if (mode & ~all)
+		return -EOPNOTSUPP;
+	if ((mode & FALLOC_FL_PUNCH_HOLE) &&
+	    ((mode & FALLOC_FL_ZERO_RANGE) || !(mode & FALLOC_FL_KEEP_SIZE)))
+		return -EOPNOTSUPP;
+	if (((mode & FALLOC_FL_COLLAPSE_RANGE) && mode != FALLOC_FL_COLLAPSE_RANGE) ||
+	    ((mode & FALLOC_FL_INSERT_RANGE) && mode != FALLOC_FL_INSERT_RANGE))
+		return -EINVAL;
+	if ((mode & FALLOC_FL_UNSHARE_RANGE) &&
+	    (mode & ~(FALLOC_FL_UNSHARE_RANGE | FALLOC_FL_KEEP_SIZE)))
+		return -EINVAL;
+	return 0;
+}
+
 int vfs_fallocate(struct file *f, int mode, u64 offset, u64 len)
 {
 	struct inode *i = f->inode;
@@ -315,10 +335,11 @@ int vfs_fallocate(struct file *f, int mode, u64 offset, u64 len)
 
 	if (!len || (s64)offset < 0 || (s64)len < 0)
 		return -EINVAL;
+	err = fallocate_check_mode(mode);
+	if (err)
+		return err;
 	if (!(f->mode & FILE_WRITE))
 		return -EBADF;
-	if ((mode & FALLOC_FL_PUNCH_HOLE) && !(mode & FALLOC_FL_KEEP_SIZE))
-		return -EOPNOTSUPP;
 	if ((i->flags & INODE_IMMUTABLE) ||
 	    ((i->flags & INODE_APPEND) && (mode & ~FALLOC_FL_KEEP_SIZE)))
 		return -EPERM;
@@ -330,7 +351,8 @@ int vfs_fallocate(struct file *f, int mode, u64 offset, u64 len)
 		return -ENODEV;
 	if (__builtin_add_overflow(offset, len, &end) || end > i->sb->max_bytes)
 		return -EFBIG;
-	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > process_fsize_limit()) {
+	/* Of memory, even what the size does not show counts. */
+	if (!(mode & FALLOC_FL_PUNCH_HOLE) && end > process_fsize_limit()) {
 		process_signal_self(SIGXFSZ);
 		return -EFBIG;
 	}
@@ -447,6 +469,13 @@ u32 path_statfs_flags(const struct path *p)
 
 /* ---- extended attributes (xattr(7)) ---- */
 
+/* The name of a kind alone names no attribute. */
+static bool xattr_is_prefix(const char *name)
+{
+	return !strcmp(name, XATTR_SECURITY_PREFIX) || !strcmp(name, XATTR_TRUSTED_PREFIX) ||
+	       !strcmp(name, XATTR_USER_PREFIX);
+}
+
 static int xattr_permission(struct inode *i, const char *name, bool write)
 {
 	u32 type = i->mode & S_IFMT;
@@ -461,8 +490,11 @@ static int xattr_permission(struct inode *i, const char *name, bool write)
 		return -EOPNOTSUPP;
 	if (!strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN))
 		return capable(CAP_SYS_ADMIN) ? 0 : write ? -EPERM : -ENODATA;
-	if (strncmp(name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN) != 0)
-		return -EOPNOTSUPP;
+	if (strncmp(name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN) != 0) {
+		int err = inode_permission(i, write ? MAY_WRITE : MAY_READ);
+
+		return err ? err : -EOPNOTSUPP;
+	}
 	if (type != S_IFREG && type != S_IFDIR)
 		return write ? -EPERM : -ENODATA;
 	if (write && type == S_IFDIR && (i->mode & S_ISVTX) && cred_current()->fsuid != i->uid &&
@@ -478,7 +510,9 @@ ssize_t vfs_get_xattr(const struct path *p, const char *name, void *to, size_t s
 
 	if (err)
 		return err;
-	return i->ops->get_xattr ? i->ops->get_xattr(i, name, to, size) : -EOPNOTSUPP;
+	if (!i->ops->get_xattr)
+		return -EOPNOTSUPP;
+	return xattr_is_prefix(name) ? -EINVAL : i->ops->get_xattr(i, name, to, size);
 }
 
 /* value NULL: removes (flags XATTR_REPLACE). */
@@ -491,6 +525,8 @@ int vfs_set_xattr(const struct path *p, const char *name, const void *value, siz
 		return err;
 	rwlock_write(&i->lock);
 	err = xattr_permission(i, name, true);
+	if (!err && i->ops->set_xattr && xattr_is_prefix(name))
+		err = -EINVAL;
 	if (!err)
 		err = i->ops->set_xattr ? i->ops->set_xattr(i, name, value, size, flags) :
 					  -EOPNOTSUPP;

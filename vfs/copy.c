@@ -134,12 +134,12 @@ ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 
 
 	if (flags)
 		return -EINVAL;
-	if (!(in->mode & FILE_READ) || !(out->mode & FILE_WRITE) || (out->flags & O_APPEND))
-		return -EBADF;
 	if ((in->inode->mode & S_IFMT) == S_IFDIR || (out->inode->mode & S_IFMT) == S_IFDIR)
 		return -EISDIR;
 	if ((in->inode->mode & S_IFMT) != S_IFREG || (out->inode->mode & S_IFMT) != S_IFREG)
 		return -EINVAL;
+	if (!(in->mode & FILE_READ) || !(out->mode & FILE_WRITE) || (out->flags & O_APPEND))
+		return -EBADF;
 	if ((s64)from < 0 || (s64)to < 0 || (s64)(from + len) < 0 || (s64)(to + len) < 0)
 		return -EOVERFLOW;
 	if (in->inode == out->inode && from < to + len && to < from + len)

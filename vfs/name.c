@@ -165,6 +165,15 @@ static int check_absent(struct path_parent *p, int err)
 	return -EEXIST;
 }
 
+/* Devices are for the privileged, but for the one that stands for nothing (a whiteout). */
+static bool may_make_node(u32 mode, u64 dev)
+{
+	u32 type = mode & S_IFMT;
+
+	return (type != S_IFCHR && type != S_IFBLK) || (type == S_IFCHR && !dev) ||
+	       capable(CAP_MKNOD);
+}
+
 static int make_at(int dirfd, const char *name, u32 mode, u64 dev, const char *target,
 		   struct path *made)
 {
@@ -182,6 +191,8 @@ static int make_at(int dirfd, const char *name, u32 mode, u64 dev, const char *t
 			err = check_absent(&p, err);
 		} else {
 			err = may_create_in(&p.dir);
+			if (!err && !may_make_node(mode, dev))
+				err = -EPERM;
 			if (err)
 				err = check_absent(&p, err);
 			else
@@ -229,8 +240,6 @@ int vfs_mknod_at(int dirfd, const char *name, u32 mode, u64 dev)
 		break;
 	case S_IFCHR:
 	case S_IFBLK:
-		if (!capable(CAP_MKNOD) && !((mode & S_IFMT) == S_IFCHR && !dev))
-			return -EPERM;
 		break;
 	case S_IFDIR:
 		return -EPERM;
@@ -357,10 +366,10 @@ int vfs_link_at(int old_dirfd, const char *old, int new_dirfd, const char *new, 
 
 	if (at_flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	if (at_flags & AT_EMPTY_PATH && !*old) {
+	if (at_flags & AT_EMPTY_PATH) {
 		if (!capable(CAP_DAC_READ_SEARCH))
 			return -ENOENT;
-		lookup |= LOOKUP_EMPTY;
+		lookup |= *old ? 0 : LOOKUP_EMPTY;
 	}
 	err = path_lookup(old_dirfd, old, lookup, &from);
 	if (err)
@@ -714,14 +723,18 @@ static int rename_parents(struct path_parent *from, struct path_parent *to, u32 
 	return err;
 }
 
+bool rename_flags_valid(u32 flags)
+{
+	return !(flags & ~(u32)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) &&
+	       (!(flags & RENAME_EXCHANGE) || !(flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)));
+}
+
 int vfs_rename_at(int old_dirfd, const char *old, int new_dirfd, const char *new, u32 flags)
 {
 	struct path_parent from, to;
 	int err;
 
-	if (flags & ~(u32)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
-		return -EINVAL;
-	if ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)))
+	if (!rename_flags_valid(flags))
 		return -EINVAL;
 	err = path_lookup_parent(old_dirfd, old, 0, &from);
 	if (err)

@@ -387,6 +387,7 @@ static void inotify_show_fdinfo(struct file *f, struct text_out *out)
 }
 
 static const struct file_ops inotify_ops = {
+	.seek = file_seek_nowhere,
 	.read = inotify_read,
 	.poll = inotify_poll,
 	.ioctl = inotify_ioctl,

@@ -116,6 +116,7 @@ ssize_t file_write_generic(struct file *f, struct iobuf *from, u64 *pos);
 ssize_t file_read(struct file *f, struct iobuf *to, u64 *pos);
 ssize_t file_write(struct file *f, struct iobuf *from, u64 *pos);
 s64 file_seek(struct file *f, s64 offset, int whence);
+s64 file_seek_nowhere(struct file *f, s64 offset, int whence); /* 0: there are no places */
 s64 file_seek_generic(struct file *f, s64 offset, int whence); /* size from the inode */
 u32 file_poll(struct file *f, struct poll_table *t);
 /* Kernel's own reads (exec): bytes or −errno. */

@@ -45,6 +45,7 @@ int vfs_mknod_at(int dirfd, const char *name, u32 mode, u64 dev);
 int vfs_symlink_at(const char *target, int dirfd, const char *name);
 int vfs_link_at(int old_dirfd, const char *old, int new_dirfd, const char *new, int at_flags);
 int vfs_unlink_at(int dirfd, const char *name, int at_flags);
+bool rename_flags_valid(u32 flags); /* known ones, that go together */
 int vfs_rename_at(int old_dirfd, const char *old, int new_dirfd, const char *new, u32 flags);
 ssize_t vfs_readlink_at(int dirfd, const char *name, char *to, size_t size);
 int vfs_access_at(int dirfd, const char *name, u32 mode, int at_flags);

@@ -373,7 +373,8 @@ static int unix_wait_buffer_locked(struct unix_socket *s, bool peek, u64 deadlin
 		if (err)
 			return err;
 		if (s->shutdown & UNIX_SHUT_RECEIVE)
-			return 0;
+			/* Who doesn't wait is told of no end of datagrams: there may be no peer at all. */
+			return deadline_ns == 0 && !unix_has_connections(s) ? -EAGAIN : 0;
 		if (unix_has_connections(s) && !s->peer)
 			return unix_is_stream(s) ? -EINVAL : -ENOTCONN;
 		err = unix_wait(&s->readable, &s->lock, deadline_ns);

@@ -16,7 +16,7 @@ static bool is_in(const char *name, const char *const *list)
 
 static const char *const of_pids[] = { "getpid", "gettid", "getppid", "getpgrp", "getpgid",
 				       "getsid", "setsid", "wait4",   "spawn",   NULL };
-static const char *const of_classes[] = { "time", "times", "alarm", "brk", "getpriority_", NULL };
+static const char *const of_classes[] = { "time", "times", "alarm", "brk", "kcmp", NULL };
 static const char *const of_addresses[] = { "mmap", "mremap", "shmat", NULL };
 /* What these write is not compared: times, numbers of processes and inodes, sizes of the machine. */
 static const char *const of_no_digest[] = { "gettimeofday",
@@ -42,13 +42,14 @@ static const char *const of_no_digest[] = { "gettimeofday",
 					    "waitid",
 					    "sched_getaffinity",
 					    "arch_prctl",
-					    "prctl_",
 					    "wait4",
 					    "rt_sigtimedwait",
 					    "clock_getres",
 					    "getdents",
 					    "getdents64",
-					    "ppoll_",
+					    "sched_rr_get_interval",
+					    "futex",
+					    "timer_create",
 					    NULL };
 
 static void show_pid(char *to, long pid)
@@ -138,6 +139,10 @@ static void normalise_memory(struct drawn *d, long result)
 {
 	const char *name = d->call->name;
 
+	if (!strcmp(name, "ppoll"))
+		clear(ARENA + 2 * SLOT_SIZE, 0, 16); /* what is left of the time */
+	if (!strcmp(name, "select") || !strcmp(name, "pselect6"))
+		clear(ARENA + 4 * SLOT_SIZE, 0, 16);
 	if (result < 0)
 		return;
 	if (!strcmp(name, "stat") || !strcmp(name, "lstat") || !strcmp(name, "fstat"))
@@ -146,10 +151,6 @@ static void normalise_memory(struct drawn *d, long result)
 		normalise_stat(d->value[2]);
 	else if (!strcmp(name, "statx"))
 		normalise_statx(d->value[4]);
-	else if (!strcmp(name, "ppoll") || !strcmp(name, "pselect6") || !strcmp(name, "select"))
-		clear(ARENA + 2 * SLOT_SIZE, 0, 16); /* what is left of the time: slots 2 to 4 */
-	if (!strcmp(name, "select") || !strcmp(name, "pselect6"))
-		clear(ARENA + 4 * SLOT_SIZE, 0, 16);
 }
 
 /* Of what changed, and where: 0 when nothing did. */

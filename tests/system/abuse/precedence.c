@@ -1,5 +1,7 @@
 #include "../test.h"
 #include <linux/ioprio.h>
+#include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -130,6 +132,89 @@ TEST(the_io_priority_that_counts)
 		CHECK_OK(setpriority(PRIO_PROCESS, 0, 10));
 		CHECK_EQ(syscall(SYS_ioprio_get, IOPRIO_WHO_PGRP, 0),
 			 IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 6));
+	}
+	CHECK_EXIT(pid, 0);
+}
+
+TEST(only_stopped_children_are_asked_for)
+{
+	siginfo_t info;
+	pid_t pid;
+
+	CHILD(pid)
+		_exit(0);
+	CHECK_OK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
+	CHECK_ERR(waitid(P_ALL, 0, &info, WNOHANG | WSTOPPED), ECHILD);
+	CHECK_OK(setpgid(pid, pid));
+	CHECK_EXIT(pid, 0);
+	CHECK_ERR(setpgid(pid, pid), ESRCH);
+}
+
+TEST(moving_what_is_not_there)
+{
+	char *p = CHECK_OK(mmap(NULL, 8 * 4096, PROT_READ,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	unsigned char there[8] = { 7, 7, 7, 7, 7, 7, 7, 7 };
+
+	CHECK_OK(munmap(p + 4 * 4096, 4 * 4096));
+	CHECK_ERR(mremap(p + 5 * 4096, 4096 * 2, 4096, 0), EFAULT);
+	CHECK_ERR(mincore(p + 3 * 4096, 8192, there), ENOMEM);
+	CHECK(there[0] != 7 && there[1] == 7);
+	CHECK_ERR(madvise(p + 3 * 4096, 8192, 22 /* MADV_POPULATE_READ */), ENOMEM);
+	CHECK_OK(syscall(SYS_mlock, p, -1ul));
+}
+
+TEST(flags_before_names)
+{
+	CHECK_ERR(syscall(SYS_renameat2, AT_FDCWD, WILD, AT_FDCWD, WILD, 0x80), EINVAL);
+	CHECK_ERR(linkat(AT_FDCWD, WILD, AT_FDCWD, WILD, 1), EINVAL);
+	CHECK_ERR(unlinkat(AT_FDCWD, WILD, 1), EINVAL);
+	CHECK_ERR(access(WILD, 8), EINVAL);
+	CHECK_ERR(syscall(SYS_signalfd4, -1, WILD, 8, 3), EFAULT);
+	CHECK_ERR(kill(99999999, 99), ESRCH);
+	CHECK_ERR(syscall(SYS_tkill, 99999999, 99), ESRCH);
+	CHECK_ERR(connect(0, NULL, -1), EINVAL);
+	CHECK_ERR(accept4(-1, NULL, NULL, 1), EBADF);
+	CHECK_ERR(accept4(0, NULL, NULL, 1), EINVAL);
+	CHECK_ERR(syscall(SYS_copy_file_range, 0, NULL, 1, NULL, 1, 1), EINVAL);
+}
+
+TEST(files_without_places)
+{
+	int fd = CHECK_OK(eventfd(0, EFD_NONBLOCK)), two[2];
+	char byte;
+
+	CHECK_EQ(lseek(fd, 10, SEEK_SET), 0);
+	CHECK_OK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, two));
+	CHECK_OK(shutdown(two[0], SHUT_RD));
+	CHECK_ERR(read(two[0], &byte, 1), EAGAIN);
+	CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, two));
+	CHECK_OK(shutdown(two[0], SHUT_RD));
+	CHECK_EQ(read(two[0], &byte, 1), 0);
+}
+
+TEST(attributes_of_the_scheduler)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t more[3];
+	} a = { .size = 48, .policy = SCHED_OTHER, .nice = 30 }, got;
+	pid_t pid;
+
+	CHILD(pid) {
+		CHECK_OK(syscall(SYS_sched_setattr, 0, &a, 0));
+		CHECK_OK(syscall(SYS_sched_getattr, 0, &got, sizeof(got), 0));
+		CHECK_EQ(got.nice, 19);
+		a.policy = SCHED_IDLE;
+		a.nice = 3;
+		CHECK_OK(syscall(SYS_sched_setattr, 0, &a, 0));
+		CHECK_EQ(syscall(SYS_getpriority, 0, 0), 20 - 19);
+		a.size = 1;
+		CHECK_ERR(syscall(SYS_sched_setattr, 0, &a, 0), E2BIG);
+		CHECK(a.size >= 48);
 	}
 	CHECK_EXIT(pid, 0);
 }
