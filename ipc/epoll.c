@@ -288,7 +288,10 @@ static void epoll_remove_locked(struct epoll *ep, struct epoll_item *item) __mus
 /* What holds now of what the item asks for. */
 static u32 epoll_ask(struct epoll_item *item, struct poll_table *t)
 {
-	return file_poll(item->file, t) & READ_ONCE(item->events) & ~EPOLL_PRIVATE;
+	struct file *f = item->file;
+
+	/* What has no poll was refused when it was to be added. */
+	return f->ops->poll(f, t) & READ_ONCE(item->events) & ~EPOLL_PRIVATE;
 }
 
 /* ---- epolls that watch epolls ---- */
@@ -432,7 +435,7 @@ int epoll_control(struct file *epoll, int op, int fd, struct file *f, struct epo
 
 /* ---- epoll_wait ---- */
 
-static void epoll_take_off(struct epoll_item *item)
+static __noinline void epoll_take_off(struct epoll_item *item)
 {
 	scoped_spin_irq(&item->epoll->lock);
 	list_remove(&item->ready);
@@ -443,7 +446,7 @@ static void epoll_take_off(struct epoll_item *item)
  * level-triggered one that has stays where it is; any other is taken off before
  * it is asked for good, so that a wake-up after the question links it again.
  */
-static int epoll_report(struct epoll_item *item, struct iobuf *to)
+static inline __always_inline int epoll_report(struct epoll_item *item, struct iobuf *to)
 {
 	bool stays = !(item->events & (EPOLLET | EPOLLONESHOT));
 	u32 events = stays ? epoll_ask(item, NULL) : 0;
@@ -469,7 +472,7 @@ static int epoll_report(struct epoll_item *item, struct iobuf *to)
 }
 
 /* The items up to `last` were reported: the others come first next time. */
-static void epoll_rotate(struct epoll *ep, struct epoll_item *last)
+static __noinline void epoll_rotate(struct epoll *ep, struct epoll_item *last)
 {
 	struct list *first;
 
@@ -485,7 +488,7 @@ static void epoll_rotate(struct epoll *ep, struct epoll_item *last)
 }
 
 /* Asks the items that are ready now, each once: how many were reported, or -EFAULT. */
-static int epoll_scan(struct epoll *ep, struct iobuf *to, int max)
+static inline __always_inline int epoll_scan_list(struct epoll *ep, struct iobuf *to, int max)
 {
 	struct list *next, *last;
 	struct epoll_item *item;
@@ -497,16 +500,20 @@ static int epoll_scan(struct epoll *ep, struct iobuf *to, int max)
 	last = READ_ONCE(ep->ready.prev);
 	if (next == &ep->ready || last == &ep->ready)
 		return 0;
-	do {
+	for (;;) {
 		item = list_entry(next, struct epoll_item, ready);
 		next = READ_ONCE(item->ready.next);
 		got = epoll_report(item, to);
-		if (got > 0)
-			count += got;
-	} while (got >= 0 && &item->ready != last && count < max);
-
-	if (count == max && &item->ready != last)
-		epoll_rotate(ep, item);
+		if (unlikely(got < 0))
+			break;
+		count += got;
+		if (&item->ready == last)
+			break;
+		if (count == max) {
+			epoll_rotate(ep, item);
+			break;
+		}
+	}
 	/* What is left is for the next in line. */
 	if (!list_is_empty(&ep->ready) && !list_is_empty(&ep->waiters.waiters))
 		wake_one(&ep->waiters);
@@ -514,7 +521,7 @@ static int epoll_scan(struct epoll *ep, struct iobuf *to, int max)
 }
 
 /* Sleeps until something may be ready: 0, -EINTR; *late at the deadline. */
-static int epoll_sleep(struct epoll *ep, u64 deadline_ns, bool *late)
+static __noinline int epoll_sleep(struct epoll *ep, u64 deadline_ns, bool *late)
 {
 	struct waiter w = { .thread = current_thread, .exclusive = true };
 	int err = 0;
@@ -532,22 +539,36 @@ static int epoll_sleep(struct epoll *ep, u64 deadline_ns, bool *late)
 	return err;
 }
 
-int epoll_wait_events(struct file *epoll, struct iobuf *to, int max, u64 deadline_ns)
+static __noinline int epoll_scan(struct epoll *ep, struct iobuf *to, int max)
 {
-	struct epoll *ep = epoll_of(epoll);
-	bool late = deadline_ns == 0;
+	return epoll_scan_list(ep, to, max);
+}
 
-	if (!ep || max <= 0)
-		return -EINVAL;
+static __noinline int epoll_wait_long(struct epoll *ep, struct iobuf *to, int max, u64 deadline_ns)
+{
+	bool late = false;
+
 	for (;;) {
-		int n = list_is_empty(&ep->ready) ? 0 : epoll_scan(ep, to, max);
+		int n = epoll_sleep(ep, deadline_ns, &late);
 
-		if (n || late)
-			return n;
-		n = epoll_sleep(ep, deadline_ns, &late);
 		if (n)
 			return n;
+		n = list_is_empty(&ep->ready) ? 0 : epoll_scan(ep, to, max);
+		if (n || late)
+			return n;
 	}
+}
+
+__hot int epoll_wait_events(struct file *epoll, struct iobuf *to, int max, u64 deadline_ns)
+{
+	struct epoll *ep = epoll_of(epoll);
+	int n = 0;
+
+	if (unlikely(!ep || max <= 0))
+		return -EINVAL;
+	if (!list_is_empty(&ep->ready))
+		n = epoll_scan_list(ep, to, max);
+	return n || !deadline_ns ? n : epoll_wait_long(ep, to, max, deadline_ns);
 }
 
 /* ---- the file ---- */

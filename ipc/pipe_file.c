@@ -57,12 +57,13 @@ static __noinline u32 pipe_poll_slow(struct file *f, struct pipe *p,
 	return mask;
 }
 
-static u32 pipe_file_poll(struct file *f, struct poll_table *t) __no_lock_check
+static __hot u32 pipe_file_poll(struct file *f, struct poll_table *t) __no_lock_check
 {
 	struct pipe *p = f->private;
 
 	/* The usual question: has this read end, whose writers live, something? */
-	if (!t && (f->mode & (FILE_READ | FILE_WRITE)) == FILE_READ && READ_ONCE(p->writers))
+	if (likely(!t && (f->mode & (FILE_READ | FILE_WRITE)) == FILE_READ &&
+		   READ_ONCE(p->writers)))
 		return pipe_is_empty(p) ? 0 : EPOLLIN | EPOLLRDNORM;
 	return pipe_poll_slow(f, p, t);
 }
@@ -237,7 +238,7 @@ int pipe_create_files(struct file *ends[2], u32 flags) __no_lock_check
 
 	if (!p)
 		return -ENOMEM;
-	in = file_create_pseudo("pipefs", S_IFIFO | 0600, &fifo_file_ops, NULL,
+	in = file_create_pseudo(S_IFIFO | 0600, &fifo_file_ops, NULL,
 				O_RDONLY | (flags & O_NONBLOCK));
 	if (is_err(in)) {
 		pipe_destroy(p);

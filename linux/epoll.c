@@ -41,7 +41,7 @@ long sys_epoll_ctl(int epfd, int op, int fd, const void __user *event)
 	return epoll_control(ep.file, op, fd, target.file, &e);
 }
 
-static long epoll_wait_until(int epfd, void __user *events, int max, u64 deadline_ns)
+static __noinline long wait_counted(int epfd, void __user *events, int max, u64 deadline_ns)
 {
 	struct iobuf to;
 
@@ -54,6 +54,20 @@ static long epoll_wait_until(int epfd, void __user *events, int max, u64 deadlin
 		return -EBADF;
 	iobuf_init_user(&to, (u64)events, (u64)max * sizeof(struct epoll_event));
 	return epoll_wait_events(ep.file, &to, max, deadline_ns);
+}
+
+static inline __always_inline long epoll_wait_until(int epfd, void __user *events, int max,
+						    u64 deadline_ns)
+{
+	struct file *f = fd_light(epfd);
+	u64 bytes = (u64)(u32)max * sizeof(struct epoll_event);
+	struct iobuf to;
+
+	if (unlikely(!f || (f->mode & FILE_PATH) || (u32)max - 1 >= EPOLL_MAX_EVENTS ||
+		     ((u64)events | ((u64)events + bytes)) >> 47))
+		return wait_counted(epfd, events, max, deadline_ns);
+	iobuf_init_user(&to, (u64)events, bytes);
+	return epoll_wait_events(f, &to, max, deadline_ns);
 }
 
 static u64 deadline_after_ms(int timeout_ms)
@@ -75,9 +89,13 @@ static int temporary_mask(const void __user *sigmask, size_t set_size)
 	return 0;
 }
 
-long sys_epoll_wait(int epfd, void __user *events, int max, int timeout_ms)
+__hot long sys_epoll_wait(int epfd, void __user *events, int max, int timeout_ms)
 {
-	return epoll_wait_until(epfd, events, max, deadline_after_ms(timeout_ms));
+	u64 deadline_ns = 0;
+
+	if (timeout_ms)
+		deadline_ns = deadline_after_ms(timeout_ms);
+	return epoll_wait_until(epfd, events, max, deadline_ns);
 }
 
 long sys_epoll_pwait(int epfd, void __user *events, int max, int timeout_ms,

@@ -197,46 +197,31 @@ long sys_readlinkat(int dirfd, const char __user *path, void __user *buf, int si
 
 /* ---- where the process stands ---- */
 
-/* The process's root or working directory, referenced. */
-static void current_places(struct path *root, struct path *cwd)
+static __noinline long getcwd_long(void __user *buf, unsigned long size)
 {
-	struct fs_context *fs = fs_context_current();
+	scoped_kfree char *large = kmalloc(PATH_BYTES, 0);
+	char *name;
+	size_t len;
 
-	scoped_spin(&fs->lock);
-	*root = fs->root;
-	*cwd = fs->cwd;
-	path_get(root);
-	path_get(cwd);
+	if (!large)
+		return -ENOMEM;
+	name = fs_context_format_cwd(fs_context_current(), large, PATH_BYTES);
+	if (is_err(name))
+		return ptr_err(name);
+	len = (size_t)(large + PATH_BYTES - name);
+	return len > size ? -ERANGE : copy_to_user(buf, name, len) ? -EFAULT : (long)len;
 }
 
 long sys_getcwd(void __user *buf, unsigned long size)
 {
-	char small[256], *large = NULL, *name;
-	struct path root, cwd;
+	char small[256];
+	char *name = fs_context_format_cwd(fs_context_current(), small, sizeof(small));
 	size_t len;
-	long n;
 
-	current_places(&root, &cwd);
-	if (cwd.dentry->flags & DENTRY_DELETED) {
-		n = -ENOENT;
-		goto out;
-	}
-	name = path_format(&cwd, &root, small, sizeof(small));
-	if (is_err(name)) {
-		large = kmalloc(PATH_BYTES, 0);
-		name = large ? path_format(&cwd, &root, large, PATH_BYTES) : err_ptr(-ENOMEM);
-	}
-	if (is_err(name)) {
-		n = ptr_err(name);
-		goto out;
-	}
-	len = strlen(name) + 1;
-	n = len > size ? -ERANGE : copy_to_user(buf, name, len) ? -EFAULT : (long)len;
-out:
-	kfree(large);
-	path_put(&root);
-	path_put(&cwd);
-	return n;
+	if (unlikely(is_err(name)))
+		return ptr_err(name) == -ENAMETOOLONG ? getcwd_long(buf, size) : ptr_err(name);
+	len = (size_t)(small + sizeof(small) - name);
+	return len > size ? -ERANGE : copy_to_user(buf, name, len) ? -EFAULT : (long)len;
 }
 
 static int enter_directory(const struct path *p)

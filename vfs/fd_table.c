@@ -301,7 +301,7 @@ static u32 fd_limit(void)
 	return (u32)min(process_nofile_limit(), (u64)sysctl_nr_open);
 }
 
-int fd_allocate(u32 first, u32 flags)
+static __noinline int allocate_any(u32 first, u32 flags)
 {
 	struct fd_table *t = fd_table_here();
 	u32 limit = fd_limit();
@@ -314,6 +314,27 @@ int fd_allocate(u32 first, u32 flags)
 	fd = allocate_locked(t, first, limit, flags, locked);
 	table_unlock(t, locked);
 	return fd;
+}
+
+/* Nearly always: the slot after the ones that are used, of a table that is one thread's own. */
+static inline __always_inline bool is_free_slot(const struct fd_table *t, const struct fd_array *a,
+						u32 fd, u32 limit)
+{
+	return likely(ref_read(&t->refs) == 1 && fd < min(limit, a->size) &&
+		      !((a->used[fd / 64] >> (fd % 64)) & 1));
+}
+
+__hot int fd_allocate(u32 first, u32 flags)
+{
+	u32 limit = fd_limit();
+	struct fd_table *t = fd_table_here();
+	u32 fd = t->next_hint;
+
+	if (unlikely(first > fd || !is_free_slot(t, t->array, fd, limit)))
+		return allocate_any(first, flags);
+	mark_used(t->array, fd, flags);
+	t->next_hint = fd + 1;
+	return (int)fd;
 }
 
 void fd_install(int fd, struct file *f)
@@ -463,8 +484,7 @@ __hot int fd_dup(int old, u32 first, u32 flags)
 	struct fd_array *a = t->array;
 	u32 fd = t->next_hint;
 
-	if (likely(ref_read(&t->refs) == 1 && (u32)old < a->size && first <= fd &&
-		   fd < min(limit, a->size) && !((a->used[fd / 64] >> (fd % 64)) & 1))) {
+	if (likely((u32)old < a->size && first <= fd && is_free_slot(t, a, fd, limit))) {
 		struct file *f = a->files[old];
 
 		if (unlikely(!f))

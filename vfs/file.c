@@ -532,13 +532,12 @@ struct file *file_create_anonymous(const char *name, const struct file_ops *ops,
 	return f;
 }
 
-struct file *file_create_pseudo(const char *fs_name, u32 inode_mode, const struct file_ops *ops,
-				void *private, u32 flags)
+struct file *file_create_pseudo(u32 inode_mode, const struct file_ops *ops, void *private,
+				u32 flags)
 {
-	bool is_pipe = !strcmp(fs_name, "pipefs");
+	bool is_pipe = (inode_mode & S_IFMT) == S_IFIFO;
 	struct mount *m = is_pipe ? pipe_mount : socket_mount;
 	struct inode *i = inode_create(m->sb, 0, inode_mode);
-	char name[32];
 	struct dentry *d;
 	struct file *f;
 
@@ -547,11 +546,10 @@ struct file *file_create_pseudo(const char *fs_name, u32 inode_mode, const struc
 	i->uid = cred_current()->fsuid;
 	i->gid = cred_current()->fsgid;
 	i->btime = (struct timestamp){ 0 };
-	snprintf(name, sizeof(name), "%s:[%llu]", is_pipe ? "pipe" : "socket",
-		 (unsigned long long)i->ino);
-	d = dentry_create_disconnected(i, name);
+	d = dentry_create_disconnected(i, is_pipe ? "pipe" : "socket");
 	if (!d)
 		return err_ptr(-ENOMEM);
+	d->flags |= DENTRY_NUMBERED;
 	f = file_on_dentry(d, m, ops, private, flags);
 	dentry_put(d);
 	return f;

@@ -50,7 +50,7 @@ struct back_writer {
 	bool full;
 };
 
-static void put_back(struct back_writer *b, const char *s, size_t len)
+static inline __always_inline void put_back(struct back_writer *b, const char *s, size_t len)
 {
 	if ((size_t)(b->at - b->start) < len) {
 		b->full = true;
@@ -60,11 +60,22 @@ static void put_back(struct back_writer *b, const char *s, size_t len)
 	memcpy(b->at, s, len);
 }
 
-/* The name of a directory entry, stable: under its lock. */
-static void put_name(struct back_writer *b, struct dentry *d)
+/* The name of a directory entry, as it was at one moment.  Under RCU, which keeps the text. */
+static void put_name(struct back_writer *b, const struct dentry *d)
 {
-	scoped_spin(&d->lock);
-	put_back(b, d->name, d->name_len);
+	char *end = b->at;
+	const char *name;
+	u32 seq, len;
+
+	do {
+		seq = seq_read_begin(&d->sequence);
+		name = READ_ONCE(d->name);
+		len = READ_ONCE(d->name_len);
+		if (seq_read_retry(&d->sequence, seq))
+			continue;
+		b->at = end;
+		put_back(b, name, len);
+	} while (seq_read_retry(&d->sequence, seq));
 	put_back(b, "/", 1);
 }
 
@@ -96,10 +107,17 @@ char *path_format(const struct path *p, const struct path *root, char *buffer, s
 	struct back_writer b;
 	u32 rename_seq, mount_seq;
 
-	if (d->flags & DENTRY_DISCONNECTED && d->parent == d) {
+	if ((d->flags & (DENTRY_DISCONNECTED | DENTRY_NUMBERED)) == DENTRY_DISCONNECTED &&
+	    d->parent == d) {
 		if (d->name_len + 1 > size)
 			return err_ptr(-ENAMETOOLONG);
 		return memcpy(buffer, d->name, d->name_len + 1);
+	}
+	if (d->flags & DENTRY_NUMBERED) {
+		int len = snprintf(buffer, size, "%s:[%llu]", d->name,
+				   (unsigned long long)d->inode->ino);
+
+		return (size_t)len < size ? buffer : err_ptr(-ENAMETOOLONG);
 	}
 	rcu_read_lock();
 	do {
@@ -125,6 +143,76 @@ char *path_format(const struct path *p, const struct path *root, char *buffer, s
 }
 
 /* ---- where a process stands ---- */
+
+static __noinline char *format_cwd_any(struct fs_context *fs, char *buffer, size_t size)
+{
+	struct path root, cwd;
+	char *name;
+
+	spin_lock(&fs->lock);
+	root = fs->root;
+	cwd = fs->cwd;
+	path_get(&root);
+	path_get(&cwd);
+	spin_unlock(&fs->lock);
+	name = READ_ONCE(cwd.dentry->flags) & DENTRY_DELETED ?
+		       err_ptr(-ENOENT) :
+		       path_format(&cwd, &root, buffer, size);
+	path_put(&root);
+	path_put(&cwd);
+	return name;
+}
+
+/* From d up to the root; NULL if that is not plain, or something moved.  Under RCU, which keeps all. */
+static inline char *format_plain(const struct fs_context *fs, char *buffer, size_t size)
+{
+	u32 seq = seq_read_begin(&fs->sequence);
+	u32 rename_seq = seq_read_begin(&dentry_rename_sequence);
+	u32 mount_seq = seq_read_begin(&mount_sequence);
+	const struct dentry *root = READ_ONCE(fs->root.dentry), *d = READ_ONCE(fs->cwd.dentry);
+	const struct mount *root_mount = READ_ONCE(fs->root.mount), *m = READ_ONCE(fs->cwd.mount);
+	char *at = buffer + size - 1;
+
+	*at = '\0';
+	if (seq_read_retry(&fs->sequence, seq) || (d == root && m == root_mount) ||
+	    READ_ONCE(d->flags) & (DENTRY_DELETED | DENTRY_DISCONNECTED))
+		return NULL;
+	while (d != root || m != root_mount) {
+		if (d == m->root) {
+			d = READ_ONCE(m->mountpoint);
+			m = READ_ONCE(m->parent);
+			if (!m || !d)
+				return NULL;
+		} else {
+			u32 name_seq = seq_read_begin(&d->sequence);
+			const struct dentry *parent = READ_ONCE(d->parent);
+			const char *name = READ_ONCE(d->name);
+			u32 len = READ_ONCE(d->name_len);
+
+			if (parent == d || (size_t)(at - buffer) <= len ||
+			    seq_read_retry(&d->sequence, name_seq))
+				return NULL;
+			at -= len;
+			memcpy(at, name, len);
+			*--at = '/';
+			d = parent;
+		}
+	}
+	return seq_read_retry(&dentry_rename_sequence, rename_seq) ||
+			       seq_read_retry(&mount_sequence, mount_seq) ?
+		       NULL :
+		       at;
+}
+
+char *fs_context_format_cwd(struct fs_context *fs, char *buffer, size_t size)
+{
+	char *name;
+
+	rcu_read_lock();
+	name = format_plain(fs, buffer, size);
+	rcu_read_unlock();
+	return likely(name) ? name : format_cwd_any(fs, buffer, size);
+}
 
 struct fs_context *fs_context_copy(struct fs_context *c)
 {

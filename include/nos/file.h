@@ -98,9 +98,9 @@ int file_become(struct file *f, struct inode *real);
 /* A file on an anonymous inode ("anon_inode:[eventfd]"), O_ status flags; ERR. */
 struct file *file_create_anonymous(const char *name, const struct file_ops *ops, void *private,
 				   u32 flags);
-/* For pipes and sockets: a file on an inode of the pseudo file system `pipefs`/`sockfs` ("pipe:[7]"). */
-struct file *file_create_pseudo(const char *fs_name, u32 inode_mode, const struct file_ops *ops,
-				void *private, u32 flags);
+/* For pipes and sockets, by the mode's type: a file on an inode of pipefs or sockfs ("pipe:[7]"). */
+struct file *file_create_pseudo(u32 inode_mode, const struct file_ops *ops, void *private,
+				u32 flags);
 /* One more file on f's inode: the second end of a pipe; ERR. */
 struct file *file_create_sibling(struct file *f, const struct file_ops *ops, void *private,
 				 u32 flags);

@@ -39,6 +39,8 @@ struct fs_context *fs_context_copy(struct fs_context *c);
 void fs_context_put(struct fs_context *c);
 int fs_context_set_root(struct fs_context *c, const struct path *p);
 int fs_context_set_cwd(struct fs_context *c, const struct path *p);
+/* The working directory's name, at the buffer's end.  ERR: -ENOENT, -ENAMETOOLONG. */
+char *fs_context_format_cwd(struct fs_context *c, char *buffer, size_t size);
 
 int vfs_mkdir_at(int dirfd, const char *name, u32 mode);
 int vfs_mknod_at(int dirfd, const char *name, u32 mode, u64 dev);

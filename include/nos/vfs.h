@@ -176,6 +176,7 @@ struct dentry {
 #define DENTRY_LOOKING 8u /* the file system's lookup is under way */
 #define DENTRY_REFERENCED 16u /* used since the evictor last came by */
 #define DENTRY_DELETED 32u /* its name was removed */
+#define DENTRY_NUMBERED 128u /* disconnected, and shown as name:[inode] */
 #define DENTRY_REVALIDATE 64u /* the super block's dentry_ops has revalidate */
 
 void dentry_get(struct dentry *d);
