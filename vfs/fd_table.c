@@ -320,7 +320,7 @@ static __noinline int allocate_any(u32 first, u32 flags)
 static inline __always_inline bool is_free_slot(const struct fd_table *t, const struct fd_array *a,
 						u32 fd, u32 limit)
 {
-	return likely(ref_read(&t->refs) == 1 && fd < min(limit, a->size) &&
+	return likely(ref_read(&t->refs) == 1 && fd < min(limit, a->bound) &&
 		      !((a->used[fd / 64] >> (fd % 64)) & 1));
 }
 

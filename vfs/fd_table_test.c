@@ -88,6 +88,35 @@ TEST(copies_of_tables)
 }
 
 /* A table that once was large costs no more than what it holds; what comes back is copied too. */
+/* Whatever way a slot was taken, a copy has it, and the end of the table closes it. */
+TEST(every_slot_is_copied_and_closed)
+{
+	struct fd_table *copy;
+	struct file *f;
+
+	table_enter();
+	f = some_file();
+	EXPECT_EQ(fd_add(f, 0), 0);
+	for (int fd = 1; fd < 100; fd++)
+		EXPECT_EQ(fd_dup(0, 0, 0), fd);
+	for (int fd = 100; fd < 200; fd++) {
+		EXPECT_EQ(fd_allocate(0, 0), fd);
+		file_get(f);
+		fd_install(fd, f);
+	}
+	file_get(f);
+	EXPECT_EQ(ref_read(&f->refs), 201u);
+	copy = fd_table_copy(world_fds, U32_MAX);
+	EXPECT(!is_err(copy));
+	EXPECT_EQ(ref_read(&f->refs), 401u);
+	fd_table_put(copy);
+	EXPECT_EQ(ref_read(&f->refs), 201u);
+	EXPECT_EQ(fd_close_range(0, U32_MAX, 0), 0);
+	EXPECT_EQ(ref_read(&f->refs), 1u);
+	file_put(f);
+	table_leave();
+}
+
 TEST(copies_of_tables_that_were_large)
 {
 	struct fd_table *copy;
