@@ -182,6 +182,8 @@ static int initramfs_unpack(void)
 	}
 	log_info("initramfs: %u entries", u->nr_entries);
 	kfree(u);
+	boot_memory_release(boot_info.initrd_start, boot_info.initrd_end);
+	boot_info.initrd_start = boot_info.initrd_end = 0;
 	return err;
 }
 INIT_STEP(INIT_LATE, initramfs_unpack);

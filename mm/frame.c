@@ -245,8 +245,12 @@ void __init mm_init_early(void)
 
 void boot_memory_release(phys_t start, phys_t end)
 {
-	start = align_up(start, PAGE_SIZE);
-	end = align_down(end, PAGE_SIZE);
-	if (start < end)
-		page_pool_add(start >> PAGE_SHIFT, end >> PAGE_SHIFT);
+	for (unsigned i = 0; i < boot_info.nr_ranges; i++) {
+		const struct boot_range *r = &boot_info.ranges[i];
+		phys_t from = align_up(max(start, r->start), PAGE_SIZE);
+		phys_t to = align_down(min(end, r->end), PAGE_SIZE);
+
+		if (r->type == 1 && from < to)
+			page_pool_add(from >> PAGE_SHIFT, to >> PAGE_SHIFT);
+	}
 }

@@ -363,6 +363,7 @@ PROGRAMS = (
     ("libc-musl-dynamic", "libc", "musl-gcc -O1"),
     ("many", "many", "gcc -O1 -pthread"),
     ("eat", "eat", "gcc -O0"),
+    ("names", "names", "gcc -O1"),
     ("deep", "deep", "gcc -O0 -w"),
     ("wild", "wild", "gcc -O0"),
     ("patch", "patch", "gcc -O1 -pthread"),

@@ -778,6 +778,8 @@ void dentry_evict_super(const struct super_block *sb)
 	}
 }
 
+REGISTER_SHRINKER(dentries, dentry_reclaim);
+
 void dentry_cache_init(void)
 {
 	static const struct slab_cache_info info = { .name = "dentry",

@@ -84,6 +84,16 @@ u64 page_cache_next_data(struct page_cache *c, u64 pos);
 u64 page_cache_next_hole(struct page_cache *c, u64 pos);
 /* Writes dirty folios of the byte range and waits; returns and clears the stored error. */
 int page_cache_sync(struct page_cache *c, u64 start, u64 end);
+/*
+ * Shrinkers: what other layers keep for speed alone (the names of vfs), to be let go when memory is
+ * short.  reclaim frees up to nr objects and says how many; from a worker thread, it may sleep.
+ */
+struct shrinker {
+	u64 (*reclaim)(u64 nr);
+};
+#define REGISTER_SHRINKER(var, fn)                                                                 \
+	static const struct shrinker shrinker_##var __section("shrinkers") = { .reclaim = (fn) }
+
 /* Clean, unmapped, unused folios of the range are dropped (fadvise DONTNEED, drop_caches). */
 u64 page_cache_invalidate(struct page_cache *c, u64 start, u64 end);
 void page_cache_mark_dirty(struct folio *f); /* the caller holds the folio's lock */
