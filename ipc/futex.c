@@ -207,15 +207,18 @@ long futex_wait(u64 address, u32 value, u32 bitset, u64 deadline_ns, u32 flags)
 
 /* ---- waking ---- */
 
-/* Bucket locked. */
-static void wake_waiter(struct futex_bucket *b, struct futex_waiter *w)
+/* Bucket locked.  `alone`: nobody else is woken, so the waker may be about to wait for this one. */
+static void wake_waiter(struct futex_bucket *b, struct futex_waiter *w, bool alone)
 {
 	struct thread *t = w->thread;
 
 	list_remove(&w->node);
 	atomic_sub(&b->nr_waiters, 1u);
 	atomic_store(&w->woken, 1u);
-	thread_wake(t);
+	if (alone)
+		thread_wake_sync(t);
+	else
+		thread_wake(t);
 }
 
 /* How many; -EINVAL at one that waits for a PI futex (futex(2), EINVAL). */
@@ -233,7 +236,7 @@ static int wake_locked(struct futex_bucket *b, const struct futex_key *k, u32 nr
 			return -EINVAL;
 		if (!(w->bitset & bitset))
 			continue;
-		wake_waiter(b, w);
+		wake_waiter(b, w, nr == 1);
 		woken++;
 	}
 	return (int)woken;
