@@ -14,7 +14,8 @@
  *       tree and the end of the call that made it;
  *   (3) a private page is writable in at most one page table, and only while it
  *       has one reference when it becomes so; a table that several address
- *       spaces share counts as one, and nobody writes through it;
+ *       spaces share counts as one, and nobody writes through it.  An entry of a
+ *       private mapping without PTE_SOFT_COW is the only one of its page;
  *   (4) a folio is freed only after the flush of what mapped it.
  *
  * Locking.  `lock`: writers change the tree, readers may sleep with it steady.
@@ -127,9 +128,11 @@ void aspace_put(struct aspace *a)
 /* Copies the private pages of [va, stop), in one leaf table. */
 static int fork_table(pte_t *entry, struct aspace *to, u64 va, u64 stop, s64 *nr_anon)
 {
-	struct folio *f = phys_to_frame(pte_phys(READ_ONCE(*entry)));
+	struct folio *f = table_lock(entry);
+	bool empty = f->nr_present == 0;
 
-	if (READ_ONCE(f->nr_present) == 0)
+	table_unlock(f);
+	if (empty)
 		return 0;
 	pte_t *copy = table_get(to, va, ALLOC_USER);
 
@@ -161,7 +164,7 @@ static int fork_pages(struct aspace *from, struct aspace *to, const struct mappi
 	s64 nr_anon = 0;
 	pte_t *entry;
 
-	for (u64 va = m->start; (entry = leaf_entry_next(from, &va, m->end));) {
+	for (u64 va = m->start; va < m->end && (entry = leaf_entry_next(from, &va, m->end));) {
 		u64 stop = min(m->end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
 		int result = table_share(from, entry, to, m, va);
 

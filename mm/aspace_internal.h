@@ -178,9 +178,11 @@ static inline void share_entry(pte_t *from, pte_t *to, s64 *nr_anon)
 		atomic_add(&f->map_count, 1);
 		++*nr_anon;
 	}
-	if (e & PTE_WRITE)
-		e = atomic_fetch_and(from, ~(pte_t)PTE_WRITE) & ~(pte_t)PTE_WRITE;
-	*to = e | PTE_SOFT_COW;
+	if ((e & (PTE_WRITE | PTE_SOFT_COW)) != PTE_SOFT_COW)
+		/* present: the processor may set DIRTY between read and write */
+		while (unlikely(!atomic_cas_update(from, &e, (e & ~PTE_WRITE) | PTE_SOFT_COW)))
+			;
+	*to = (e & ~PTE_WRITE) | PTE_SOFT_COW;
 }
 /* At fork, for the 2 MiB of va in m, whose level-2 entry is given: 1 when the child has the parent's table, 0 when entries are to be
  * copied, or -ENOMEM. */
@@ -209,21 +211,22 @@ void table_leave(struct aspace *a, struct folio *table);
 /* ---- tlb.c ---- */
 
 #define TLB_BATCH_FOLIOS 60u
+#define TLB_BATCH_TABLES 16u
 
 struct tlb_batch {
 	struct aspace *aspace;
 	u64 start, end; /* to flush */
-	u32 nr;
+	u32 nr, nr_tables;
 	struct folio *tables; /* linked by head */
-	struct folio *folios[TLB_BATCH_FOLIOS]; /* references to drop after the flush; or, with */
-#define TLB_BATCH_TABLE 1ul /* this bit set, shared tables to leave */
+	struct folio *folios[TLB_BATCH_FOLIOS]; /* references to drop after the flush */
+	struct folio *shared[TLB_BATCH_TABLES]; /* shared tables to leave */
 };
 static inline void tlb_batch_init(struct tlb_batch *b, struct aspace *a)
 {
 	b->aspace = a;
 	b->start = U64_MAX;
 	b->end = 0;
-	b->nr = 0;
+	b->nr = b->nr_tables = 0;
 	b->tables = NULL;
 }
 static inline void tlb_batch_add_range(struct tlb_batch *b, u64 start, u64 end)

@@ -211,7 +211,8 @@ struct folio *table_detach(struct aspace *a, u64 va)
 
 void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last)
 {
-	u32 left = tf->nr_present;
+	struct folio *pages[64];
+	u32 left = tf->nr_present, nr = 0;
 
 	for (u32 i = first; i < last && left; i++) {
 		pte_t e = table[i];
@@ -227,8 +228,14 @@ void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last)
 		struct folio *page = phys_to_folio(pte_phys(e));
 
 		atomic_sub(&page->map_count, 1);
-		folio_put(page);
+		pages[nr++] = page;
+		if (nr == ARRAY_SIZE(pages)) {
+			folio_put_many(pages, nr);
+			nr = 0;
+		}
 	}
+	if (nr)
+		folio_put_many(pages, nr);
 	tf->nr_present = (u16)left;
 }
 
@@ -237,7 +244,7 @@ static void range_free(struct aspace *a, u64 start, u64 end)
 {
 	pte_t *e;
 
-	for (u64 va = start; (e = leaf_entry_next(a, &va, end));) {
+	for (u64 va = start; va < end && (e = leaf_entry_next(a, &va, end));) {
 		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
 		struct folio *tf = phys_to_frame(pte_phys(*e));
 

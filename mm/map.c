@@ -450,7 +450,7 @@ static int protect_one(struct aspace *a, struct mapping *m, u32 rights, struct t
 /* Are all of [start, end) mapped, and do all allow `rights`? */
 static int protect_check(struct mapping *m, u64 start, u64 end, u32 rights)
 {
-	for (u64 at = start; at < end; m = mapping_next(m)) {
+	for (u64 at = start;;) {
 		if (!m || m->start > at)
 			return -ENOMEM;
 		u32 may = m->flags / MAPPING_MAY_READ & 1 ? MAPPING_READ : 0;
@@ -460,8 +460,10 @@ static int protect_check(struct mapping *m, u64 start, u64 end, u32 rights)
 		if (rights & ~may)
 			return -EACCES;
 		at = m->end;
+		if (at >= end)
+			return 0;
+		m = mapping_next(m);
 	}
-	return 0;
 }
 
 /* What mprotect can change before the first obstacle, it changes, as Linux does. */
@@ -480,9 +482,11 @@ static int protect_locked(struct aspace *a, u64 start, u64 end, u32 rights)
 		err = protect_check(m, start, stop, rights);
 		if (!err &&
 		    ((m->flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) != rights)) {
-			err = mapping_split_range(a, start, stop);
-			if (!err) {
+			if (m->start != start || m->end != stop) {
+				err = mapping_split_range(a, start, stop);
 				m = mapping_find(a, start);
+			}
+			if (!err) {
 				err = protect_one(a, m, rights, &b);
 				mapping_merge(a, m);
 			}

@@ -538,6 +538,54 @@ void folio_put(struct folio *f)
 		folio_free(f);
 }
 
+/* Single movable frames that nobody has any more; the array stays half full of the last ones. */
+static void frames_give(struct folio *const *folios, u32 nr)
+{
+	preempt_disable();
+	this_cpu_add(frames_by_kind[FOLIO_ANON], -(s64)nr);
+	this_cpu_add(frames_freed, nr);
+	struct frame_array *a = &(*this_cpu_ptr(frame_arrays))[kind_mobility(FOLIO_ANON)];
+
+	while (nr && a->count < CPU_BATCH)
+		a->frames[a->count++] = folios[--nr];
+	for (u32 i = 0; i < nr;) {
+		u64 frame = frame_number(folios[i]), mask = 0, other = frame;
+
+		do {
+			mask |= 1ull << (other % 64);
+			if (++i == nr)
+				break;
+			other = frame_number(folios[i]);
+		} while (other / 64 == frame / 64);
+		word_free(frame, mask);
+	}
+	preempt_enable();
+}
+
+void folio_put_many(struct folio **folios, u32 nr)
+{
+	u32 n = 0;
+
+	ASSERT(!irq_is_in_handler());
+	for (u32 i = 0; i < nr; i++) {
+		struct folio *f = folios[i];
+
+		if (!ref_put(&f->refs))
+			continue;
+		if (f->kind != FOLIO_ANON || f->order) {
+			folio_free(f);
+			continue;
+		}
+		ASSERT(!f->is_tail && f->map_count == 0);
+		shadow_poison(folio_address(f), PAGE_SIZE, SHADOW_PAGE_FREE);
+		f->kind = FOLIO_FREE;
+		f->flags = 0;
+		folios[n++] = f;
+	}
+	if (n)
+		frames_give(folios, n);
+}
+
 void folio_split(struct folio *f)
 {
 	u32 nr = 1u << f->order;

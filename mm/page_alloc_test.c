@@ -116,3 +116,30 @@ TEST(page_alloc_injected_failure)
 	if (a)
 		folio_put(a);
 }
+
+TEST(many_folios_are_given_back_at_once)
+{
+	static struct folio *f[200], *batch[200];
+	__maybe_unused u64 free_before = page_nr_free();
+	u32 nr = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(f); i++) {
+		f[i] = folio_alloc(i % 50 == 7 ? 2 : 0, i % 3 ? FOLIO_ANON : FOLIO_FILE, 0);
+		EXPECT(f[i]);
+		if (!f[i])
+			return;
+		if (i % 10 == 0)
+			folio_get(f[i]);
+		batch[nr++] = f[i];
+	}
+	folio_put_many(batch, nr);
+	for (u32 i = 0; i < ARRAY_SIZE(f); i += 10)
+		EXPECT_EQ(ref_read(&f[i]->refs), 1);
+	nr = 0;
+	for (u32 i = 0; i < ARRAY_SIZE(f); i += 10)
+		batch[nr++] = f[i];
+	folio_put_many(batch, nr);
+#ifdef NOS_HOST /* nobody else allocates */
+	EXPECT_EQ(page_nr_free(), free_before);
+#endif
+}

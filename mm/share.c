@@ -255,7 +255,7 @@ int tables_own_slow(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling
 {
 	pte_t *entry;
 
-	for (u64 va = start; (entry = leaf_entry_next(a, &va, end));) {
+	for (u64 va = start; va < end && (entry = leaf_entry_next(a, &va, end));) {
 		u64 base = align_down(va, HUGE_SIZE), stop = min(end, base + HUGE_SIZE);
 		bool whole = base >= floor && base + HUGE_SIZE <= ceiling;
 
@@ -275,7 +275,7 @@ void tables_drop(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, s
 {
 	pte_t *entry;
 
-	for (u64 va = start; (entry = leaf_entry_next(a, &va, end));) {
+	for (u64 va = start; va < end && (entry = leaf_entry_next(a, &va, end));) {
 		u64 base = align_down(va, HUGE_SIZE);
 		struct folio *f;
 
@@ -288,12 +288,12 @@ void tables_drop(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, s
 			WRITE_ONCE(*entry, 0);
 			atomic_sub(&a->nr_shared_tables, 1u);
 			atomic_sub(&a->resident_anon, (s64)(f->nr_present - f->nr_special));
-			b->folios[b->nr++] = (struct folio *)((u64)f | TLB_BATCH_TABLE);
+			b->shared[b->nr_tables++] = f;
 			tlb_batch_add_range(b, base, base + HUGE_SIZE);
 		}
 		if (f)
 			table_unlock(f);
-		if (b->nr == TLB_BATCH_FOLIOS)
+		if (b->nr_tables == TLB_BATCH_TABLES)
 			tlb_batch_finish(b);
 	}
 }

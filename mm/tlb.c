@@ -130,14 +130,10 @@ void aspace_unload(struct aspace *a)
 void tlb_batch_finish(struct tlb_batch *b)
 {
 	aspace_flush(b->aspace, b->start, b->end);
-	for (u32 i = 0; i < b->nr; i++) {
-		u64 f = (u64)b->folios[i];
-
-		if (unlikely(f & TLB_BATCH_TABLE))
-			table_leave(b->aspace, (struct folio *)(f & ~TLB_BATCH_TABLE));
-		else
-			folio_put(b->folios[i]);
-	}
+	while (unlikely(b->nr_tables))
+		table_leave(b->aspace, b->shared[--b->nr_tables]);
+	if (b->nr)
+		folio_put_many(b->folios, b->nr);
 	while (b->tables) {
 		struct folio *f = b->tables;
 

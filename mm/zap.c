@@ -11,13 +11,6 @@ void aspace_count_resident(struct aspace *a, const struct folio *f, s64 nr)
 		atomic_add(&a->resident_file, nr);
 }
 
-/* Does the filter leave this page alone? */
-static bool zap_skips(const struct zap_filter *filter, const struct folio *f)
-{
-	return filter && filter->only_cache &&
-	       (f->kind != FOLIO_FILE || f->cache != filter->only_cache);
-}
-
 /* What a pass over a leaf table took out, by sort. */
 struct zap_count {
 	s64 anon, file, shmem;
@@ -37,13 +30,14 @@ static inline void zap_count_apply(struct aspace *a, const struct zap_count *n)
  * Entries [first, last) of one leaf table, its lock held, until the batch is
  * full; returns the index reached.
  */
-static u32 zap_leaf_locked(struct aspace *a, pte_t *table, u32 first, u32 last, u64 base,
-			   const struct zap_filter *filter, struct tlb_batch *b)
+static __always_inline u32 zap_leaf_locked(struct aspace *a, pte_t *table, u32 first, u32 last,
+					   u64 base, const struct page_cache *only_cache,
+					   struct tlb_batch *b)
 {
-	struct folio *tf = table_folio(table);
-	struct folio **to = b->folios + b->nr, **full = b->folios + TLB_BATCH_FOLIOS;
-	struct zap_count n = { 0 };
-	u32 i, left = tf->nr_present, low = last, high = first;
+	struct folio *tf = table_folio(table), **to = b->folios + b->nr;
+	struct folio **const full = b->folios + TLB_BATCH_FOLIOS;
+	u32 i, left = tf->nr_present, nr_special = 0, nr_file = 0, nr_shmem = 0, nr = 0;
+	u32 low = last, high = first;
 
 	for (i = first; i < last && left && to < full; i++) {
 		pte_t e = table[i];
@@ -51,33 +45,38 @@ static u32 zap_leaf_locked(struct aspace *a, pte_t *table, u32 first, u32 last, 
 		if (e == 0)
 			continue;
 		left--;
-		if (!pte_is_special(e)) {
+		if (unlikely(pte_is_special(e))) {
+			if (only_cache)
+				continue;
+			nr_special++;
+		} else {
 			struct folio *f = phys_to_folio(pte_phys(e));
 
-			if (unlikely(filter && zap_skips(filter, f)))
+			if (only_cache && (f->kind != FOLIO_FILE || f->cache != only_cache))
 				continue;
-			if (f->kind == FOLIO_ANON)
-				n.anon++;
-			else if (folio_has_flag(f, FOLIO_UNEVICTABLE))
-				n.shmem++;
-			else
-				n.file++;
+			if (f->kind != FOLIO_ANON) {
+				if (folio_has_flag(f, FOLIO_UNEVICTABLE))
+					nr_shmem++;
+				else
+					nr_file++;
+			}
 			atomic_sub(&f->map_count, 1);
 			*to++ = f;
-		} else if (filter && filter->only_cache) {
-			continue;
-		} else {
-			tf->nr_special--;
 		}
-		/* the processor may set bits in a present entry at any time */
-		atomic_xchg(&table[i], 0);
-		tf->nr_present--;
-		low = min(low, i);
+		/* that the processor may set bits meanwhile does not matter: they are not looked at */
+		WRITE_ONCE(table[i], 0);
+		if (nr++ == 0)
+			low = i;
 		high = i + 1;
 	}
+	tf->nr_present -= (u16)nr;
+	tf->nr_special -= (u16)nr_special;
 	b->nr = (u32)(to - b->folios);
-	if (high > low)
-		tlb_batch_add_range(b, base + (u64)low * PAGE_SIZE, base + (u64)high * PAGE_SIZE);
+	if (nr == 0)
+		return left ? i : last;
+	tlb_batch_add_range(b, base + (u64)low * PAGE_SIZE, base + (u64)high * PAGE_SIZE);
+	struct zap_count n = { (s64)nr - nr_special - nr_file - nr_shmem, nr_file, nr_shmem };
+
 	zap_count_apply(a, &n);
 	return left || to == full ? i : last;
 }
@@ -85,9 +84,10 @@ static u32 zap_leaf_locked(struct aspace *a, pte_t *table, u32 first, u32 last, 
 void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *filter,
 	       struct tlb_batch *b)
 {
+	const struct page_cache *only_cache = filter ? filter->only_cache : NULL;
 	const pte_t *entry;
 
-	for (u64 va = start; (entry = leaf_entry_next(a, &va, end));) {
+	for (u64 va = start; va < end && (entry = leaf_entry_next(a, &va, end));) {
 		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
 		pte_t link = READ_ONCE(*entry);
 
@@ -100,14 +100,21 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 		struct folio *tf = table_folio(table);
 		u32 first = (u32)PTE_INDEX(va, 1);
 		u32 last = first + (u32)((stop - va) >> PAGE_SHIFT);
+		u64 base = align_down(va, HUGE_SIZE);
 
 		spin_lock(&tf->table_lock);
-		u32 reached = zap_leaf_locked(a, table, first, last, align_down(va, HUGE_SIZE),
-					      filter, b);
+		while (first < last && table[first] == 0) /* often all of a small range */
+			first++;
+		u32 reached = last;
 
+		if (first < last)
+			reached = only_cache ?
+					  zap_leaf_locked(a, table, first, last, base, only_cache,
+							  b) :
+					  zap_leaf_locked(a, table, first, last, base, NULL, b);
 		spin_unlock(&tf->table_lock);
-		va += (u64)(reached - first) * PAGE_SIZE;
-		if (b->nr == TLB_BATCH_FOLIOS)
+		va = base + (u64)reached * PAGE_SIZE;
+		if (unlikely(b->nr == TLB_BATCH_FOLIOS))
 			tlb_batch_finish(b);
 	}
 }
@@ -133,7 +140,7 @@ void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, st
 /* How entries change under new rights, but for the write bit when it is to be set. */
 struct protect_change {
 	pte_t clear, set;
-	bool may_write; /* private pages without sharers, and shared mappings, become writable */
+	bool may_write; /* private pages without sharers become writable */
 	bool shared;
 };
 
@@ -151,48 +158,44 @@ static struct protect_change protect_plan(u32 flags)
 	return c;
 }
 
-static inline pte_t pte_protect(pte_t e, const struct protect_change *c)
+/* The write bit for a private page that was written and no fork has given to others since. */
+static inline pte_t pte_write_again(pte_t e)
 {
-	pte_t new = (e & ~c->clear) | c->set;
-
-	if (c->may_write && !(e & PTE_WRITE) && (e & PTE_DIRTY) && !c->shared &&
-	    !pte_is_special(e)) {
-		const struct folio *f = phys_to_folio(pte_phys(e));
-
-		if (f->kind == FOLIO_ANON && ref_read(&f->refs) == 1)
-			new |= PTE_WRITE;
-	}
-	return new;
+	return (e & (PTE_WRITE | PTE_DIRTY | PTE_SOFT_SPECIAL | PTE_SOFT_COW)) == PTE_DIRTY ?
+		       PTE_WRITE :
+		       0;
 }
 
 /* Entries [first, last) of a leaf table, its lock held. */
-static void protect_leaf_locked(pte_t *table, u32 first, u32 last, u64 base,
-				const struct protect_change *c, struct tlb_batch *b)
+static __always_inline void protect_leaf_locked(pte_t *table, u32 first, u32 last, u64 base,
+						const struct protect_change *c, bool write_again,
+						struct tlb_batch *b)
 {
-	u32 left = table_folio(table)->nr_present, low = last, high = first;
+	const pte_t keep = ~c->clear, set = c->set, nx = c->set & PTE_NX;
+	pte_t *low = NULL, *high = NULL;
 
-	for (u32 i = first; i < last && left; i++) {
-		pte_t old = table[i];
+	for (pte_t *p = table + first, *end = table + last; p < end; p++) {
+		pte_t old = *p, new;
 
 		if (old == 0)
 			continue;
-		left--;
-		pte_t new = pte_protect(old, c);
-
-		if (new == old)
-			continue;
-		/* present: the processor may set DIRTY between read and write */
-		while (unlikely(!atomic_cas_update(&table[i], &old, new)))
-			new = pte_protect(old, c);
+		do {
+			new = (old & keep) | set;
+			if (write_again)
+				new |= pte_write_again(old);
+			if (new == old)
+				break;
+			/* present: the processor may set DIRTY between read and write */
+		} while (unlikely(!atomic_cas_update(p, &old, new)));
 		/* rights that others may still use */
-		if ((old & ~new &(PTE_PRESENT | PTE_WRITE)) ||
-		    ((new & ~old &PTE_NX) && (old & PTE_PRESENT))) {
-			low = min(low, i);
-			high = i + 1;
+		if ((old & ~new &(PTE_PRESENT | PTE_WRITE)) | (~old & nx)) {
+			low = low ?: p;
+			high = p + 1;
 		}
 	}
-	if (high > low)
-		tlb_batch_add_range(b, base + (u64)low * PAGE_SIZE, base + (u64)high * PAGE_SIZE);
+	if (low)
+		tlb_batch_add_range(b, base + (u64)(low - table) * PAGE_SIZE,
+				    base + (u64)(high - table) * PAGE_SIZE);
 }
 
 void protect_range(struct aspace *a, u64 start, u64 end, u32 flags, struct tlb_batch *b)
@@ -201,7 +204,7 @@ void protect_range(struct aspace *a, u64 start, u64 end, u32 flags, struct tlb_b
 
 	const pte_t *entry;
 
-	for (u64 va = start; (entry = leaf_entry_next(a, &va, end));) {
+	for (u64 va = start; va < end && (entry = leaf_entry_next(a, &va, end));) {
 		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
 		pte_t link = READ_ONCE(*entry);
 
@@ -214,7 +217,12 @@ void protect_range(struct aspace *a, u64 start, u64 end, u32 flags, struct tlb_b
 		u32 last = first + (u32)((stop - va) >> PAGE_SHIFT);
 
 		spin_lock(&table_folio(table)->table_lock);
-		protect_leaf_locked(table, first, last, align_down(va, HUGE_SIZE), &c, b);
+		u64 base = align_down(va, HUGE_SIZE);
+
+		if (c.may_write && !c.shared)
+			protect_leaf_locked(table, first, last, base, &c, true, b);
+		else
+			protect_leaf_locked(table, first, last, base, &c, false, b);
 		spin_unlock(&table_folio(table)->table_lock);
 		va = stop;
 	}

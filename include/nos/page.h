@@ -133,6 +133,8 @@ struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags);
 void folio_get(struct folio *f);
 bool folio_get_unless_zero(struct folio *f) __must_check;
 void folio_put(struct folio *f); /* frees at zero */
+/* The same for each of them, not in an interrupt handler; the array is changed. */
+void folio_put_many(struct folio **folios, u32 nr);
 /* Kernel's own pages by address: zeroed or not, kind FOLIO_KERNEL. */
 void *page_alloc(unsigned order, u32 flags);
 void page_free(void *address, unsigned order);
