@@ -6,6 +6,7 @@
 #include <nos/assert.h>
 #include <nos/errno.h>
 #include <nos/page_cache.h>
+#include <nos/spread.h>
 #include <nos/vmap.h>
 
 #include <linux/capability.h>
@@ -16,7 +17,7 @@ u64 vm_overcommit_kbytes;
 u32 vm_max_map_count = 65530;
 u64 vm_mmap_min_addr = 65536;
 
-static s64 committed; /* pages promised to accounted mappings */
+DEFINE_SPREAD(committed, 1024); /* pages promised to accounted mappings */
 
 u64 memory_commit_limit(void)
 {
@@ -27,8 +28,7 @@ u64 memory_commit_limit(void)
 
 int memory_commit(u64 nr_pages)
 {
-	s64 now = atomic_add(&committed, (s64)nr_pages);
-
+	spread_add(committed, nr_pages);
 	if (vm_overcommit_memory == 1)
 		return 0;
 	if (vm_overcommit_memory == 0 && nr_pages <= page_nr_total())
@@ -39,7 +39,7 @@ int memory_commit(u64 nr_pages)
 
 		if (!process_has_capability(CAP_SYS_ADMIN))
 			limit -= limit / 32;
-		if (now <= (s64)limit)
+		if (spread_sum(committed) <= (s64)limit)
 			return 0;
 	}
 	memory_uncommit(nr_pages);
@@ -48,12 +48,12 @@ int memory_commit(u64 nr_pages)
 
 void memory_commit_always(u64 nr_pages)
 {
-	atomic_add(&committed, (s64)nr_pages);
+	spread_add(committed, nr_pages);
 }
 
 void memory_uncommit(u64 nr_pages)
 {
-	atomic_sub(&committed, (s64)nr_pages);
+	spread_add(committed, -(s64)nr_pages);
 }
 
 void memory_stats_read(struct memory_stats *s)
@@ -63,7 +63,7 @@ void memory_stats_read(struct memory_stats *s)
 	page_cache_stats_read(s);
 	fault_stats_read(s);
 	vmap_stats_read(&s->kernel_stacks, &s->vmap);
-	s->committed = (u64)max(atomic_load_relaxed(&committed), (s64)0);
+	s->committed = (u64)max(spread_sum(committed), (s64)0);
 	s->commit_limit = memory_commit_limit();
 	s->oom_kills = memory_oom_kills();
 	s->file -= min(s->file, s->shmem); /* counted by kind, memory files included */

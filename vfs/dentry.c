@@ -45,7 +45,10 @@
 #define EVICT_BATCH 64
 
 struct dentry_table dentry_table __ro_after_init;
-static struct spinlock bucket_locks[NR_BUCKET_LOCKS];
+/* Each in a line of its own: neighbours do not wait for each other's. */
+static struct bucket_lock {
+	struct spinlock lock __aligned(64);
+} bucket_locks[NR_BUCKET_LOCKS];
 static struct slab_cache *dentry_cache __ro_after_init;
 static struct wait_queue looking_queue;
 
@@ -101,7 +104,7 @@ static inline bool name_is_equal(const char *stored, const char *name, u32 len)
 
 static inline struct spinlock *bucket_lock_of(size_t bucket)
 {
-	return &bucket_locks[bucket % NR_BUCKET_LOCKS];
+	return &bucket_locks[bucket % NR_BUCKET_LOCKS].lock;
 }
 
 /* ---- finding ---- */
@@ -800,7 +803,7 @@ void dentry_cache_init(void)
 	dentry_table.key[0] = hash_bytes("dentry parent", 13, 1);
 	dentry_table.key[1] = hash_bytes("dentry name", 11, 2) | 1;
 	for (unsigned n = 0; n < NR_BUCKET_LOCKS; n++)
-		spin_init(&bucket_locks[n], RANK_LEAF);
+		spin_init(&bucket_locks[n].lock, RANK_LEAF);
 	wait_queue_init(&looking_queue);
 	dentry_cache = slab_cache_create(&info);
 	VERIFY(dentry_cache);

@@ -13,14 +13,15 @@
 #include <linux/inotify.h>
 #include <nos/aspace.h>
 #include <nos/init.h>
+#include <nos/spread.h>
 
 static struct slab_cache *file_cache __ro_after_init;
-static u64 nr_files;
+DEFINE_SPREAD(nr_files, 32);
 u64 sysctl_file_max = 1 << 20;
 
 u64 file_count(void)
 {
-	return READ_ONCE(nr_files);
+	return (u64)spread_sum(nr_files);
 }
 
 /* Fields that a file of the cache keeps while it is free: its count of zero. */
@@ -35,7 +36,7 @@ static struct file *file_alloc(u32 flags)
 {
 	struct file *f;
 
-	if (unlikely(READ_ONCE(nr_files) >= sysctl_file_max) && !capable(CAP_SYS_ADMIN))
+	if (unlikely(spread_reaches(nr_files, sysctl_file_max)) && !capable(CAP_SYS_ADMIN))
 		return err_ptr(-ENFILE);
 	f = slab_alloc(file_cache, 0);
 	if (!f)
@@ -56,7 +57,7 @@ static struct file *file_alloc(u32 flags)
 	f->owner_type = 0;
 	f->cred = cred_current();
 	cred_get(f->cred);
-	atomic_add(&nr_files, 1);
+	spread_add(nr_files, 1);
 	return f;
 }
 
@@ -65,7 +66,7 @@ static void file_free(struct file *f)
 {
 	cred_put(f->cred);
 	path_put(&f->path);
-	atomic_sub(&nr_files, 1);
+	spread_add(nr_files, -1);
 	slab_free(file_cache, f);
 }
 

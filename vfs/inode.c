@@ -18,7 +18,11 @@
 #include <nos/log.h>
 
 static struct slab_cache *inode_cache __ro_after_init;
-static u64 next_ino = 2;
+
+/* Inode numbers of file systems without their own are given to CPUs by the batch. */
+enum { INO_BATCH = 64 };
+static u64 next_ino_batch = INO_BATCH;
+static DEFINE_PERCPU(u64, next_ino);
 
 /* opt.time_hints: what the inode knows of its times saves to look at them again. */
 static bool time_hints_enabled __ro_after_init;
@@ -35,6 +39,18 @@ struct timestamp timestamp_now(void)
 	return timestamp_of(clock_coarse_realtime_ns());
 }
 
+static u64 ino_allocate(void)
+{
+	preempt_disable();
+	u64 ino = this_cpu_read(next_ino);
+
+	if (!(ino % INO_BATCH))
+		ino = atomic_fetch_add(&next_ino_batch, INO_BATCH);
+	this_cpu_write(next_ino, ino + 1);
+	preempt_enable();
+	return ino;
+}
+
 void inode_init(struct inode *i, struct super_block *sb, u64 ino, u32 mode)
 {
 	static const struct inode_ops no_ops;
@@ -43,7 +59,7 @@ void inode_init(struct inode *i, struct super_block *sb, u64 ino, u32 mode)
 	*i = (struct inode){
 		.mode = mode, .nlink = 1, .ops = &no_ops, .file_ops = &no_file_ops, .sb = sb
 	};
-	i->ino = ino ? ino : atomic_fetch_add(&next_ino, 1);
+	i->ino = ino ? ino : ino_allocate();
 	i->atime = i->mtime = i->ctime = i->btime = timestamp_now();
 	ref_init(&i->refs, 1);
 	spin_init(&i->spin, RANK_INODE_SPIN);
