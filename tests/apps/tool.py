@@ -2,6 +2,7 @@
 """The command-line tool: input, output, statuses, signals, options, errors.
 Usage: tool.py nos|linux [NAME...]"""
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -148,6 +149,58 @@ def test_wrong_arguments():
     for option in (b"--smp", b"--mem", b"--machine", b"--accel", b"--append", b"--gdb", b"--cwd",
                    b"--env", b"--rw", b"--initramfs", b"--kernel", b"--log", b"--timeout"):
         equal((option, option in text), (option, True))
+
+
+def bench(*words, timeout=170):
+    done = subprocess.run(["./nos", "bench", *words], capture_output=True, text=True, cwd=ROOT,
+                          check=False, stdin=subprocess.DEVNULL, timeout=timeout)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_bench_wrong_arguments():
+    for words in (["--suite", "none"], ["--meter", "m9"], ["--meter"], ["--pairs", "0"], ["--nonsense"],
+                  ["--linux", "/no/such"], ["--kernel", "minix"], ["one", "two"],
+                  ["--suite", "apps", "no such row"], ["no such row"], ["--suite", "apps", "--meter", "m1"]):
+        status, out, err = bench(*words)
+        equal((words, status, err.count("\n"), out), (words, 2, 1, ""))
+    status, out, _ = bench("--help")
+    for word in ("--suite", "--meter", "--kernel", "--linux", "--pairs", "--json", "--html",
+                 "--record", "--gate", "io_uring", "m5"):
+        equal((status, word, word in out), (0, word, True))
+
+
+def test_bench_measures():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        words = ["--kernel", KERNEL, "--json", folder + "/json", "--html", folder + "/html", "getpid"]
+        status, out, err = bench(*words)
+        equal((status, "\ngetpid  " in out), (0, True))
+        with open(folder + "/json", encoding="utf-8") as file:
+            rows = json.load(file)["meters"]["m1"]
+        equal([(row["name"], row["suite"], row["budget"]) for row in rows], [("getpid", "calls", 70)])
+        equal(20 < rows[0]["figures"][KERNEL]["value"] < 2000, True)
+        with open(folder + "/html", encoding="utf-8") as file:
+            page = file.read()
+        equal(("getpid" in page, "src=" in page, "href=" in page), (True, False, False))
+
+
+def test_bench_gate():
+    sys.path.insert(0, ROOT + "/tools/nos")
+    from bench import gate
+    from bench.model import Figure, Row
+
+    def row(name, value):
+        return Row(name, "calls", {"nos": Figure(value)})
+    records = {"a": gate.Record(1000), "b": gate.Record(1000), "c": gate.Record(1000, 20, "wide"),
+               "d": gate.Record(1000), "e": gate.Record(1000), "g": gate.Record(10)}
+    rows = [row("a", 1030), row("b", 1031), row("c", 1190), row("d", 960), row("e", None),
+            row("f", 5), row("g", 11)]
+    faults, notes = gate.compare(rows, records)
+    equal([line.split(":")[0] for line in faults], ["b", "e"])
+    equal([line.split(":")[0] for line in notes], ["d", "f"])
+    equal([line.split(":")[0] for line in gate.compare([], {"x": gate.Record(1)})[0]], ["x"])
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        gate.save(records, folder + "/records")
+        equal(gate.load(folder + "/records"), records)
 
 
 def test_works_from_anywhere():

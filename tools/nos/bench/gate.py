@@ -30,6 +30,10 @@ class Record:
     tolerance: float = TOLERANCE
     reason: str = ""
 
+    def is_missed_by(self, value):
+        """More than it by more than the tolerance; one instruction is never a fault."""
+        return 100 * value > self.value * (100 + self.tolerance) and value > self.value + 1
+
 
 def load(path=PATH):
     """{name: Record}"""
@@ -83,9 +87,9 @@ def compare(rows, records):
         else:
             change = 100 * (value / record.value - 1)
             said = f"{row.name}: {record.value:,.0f} -> {value:,.0f} ({change:+.1f} %)"
-            if change > record.tolerance and value > record.value + 1:
+            if record.is_missed_by(value):
                 faults.append(said)
-            elif change < -record.tolerance and value < record.value - 1:
+            elif 100 * value < record.value * (100 - record.tolerance) and value < record.value - 1:
                 notes.append(said)
     faults += [f"{name}: has a record, but there is no such row" for name in records
                if name not in seen]
@@ -114,8 +118,7 @@ def record(rows, reason):
     """Makes the rows' figures the records: lines that say what changed."""
     records = load()
     raised = [row.name for row in rows if row.name in records and row.value("nos") is not None
-              and row.value("nos") > records[row.name].value *
-              (1 + records[row.name].tolerance / 100)]
+              and records[row.name].is_missed_by(row.value("nos"))]
     if raised and not reason:
         raise Failure("this raises records, so it needs --reason TEXT: " + ", ".join(raised), 2)
     said = []

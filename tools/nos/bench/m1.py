@@ -74,6 +74,8 @@ def measure_kernel(column, request, archive, chosen, done, flags=()):
 
 def measure(request, flags=()):
     chosen = programs.wanted(request)
+    if not chosen:
+        return []
     archive = programs.make_archive()
     limits = budgets()
     rows = [Row(name, suite, {}, "instructions", limits.get(name)) for name, suite in chosen]

@@ -48,6 +48,13 @@ def spread(row):
     return ", ".join(widths)
 
 
+def tail(row):
+    """What the slowest hundredth of a distribution takes."""
+    ends = [f"{TITLES.get(name, name)} {number(figure.extra['p99'])}"
+            for name, figure in row.figures.items() if "p99" in figure.extra]
+    return "99 % within " + ", ".join(ends) if ends else ""
+
+
 def lines(title, rows):
     """The table of one meter; suites with other columns get a head of their own."""
     width = max([len(row.name) for row in rows] + [24]) + 1
@@ -82,7 +89,7 @@ def lines_of(title, rows, width):
         ratio = row.ratio()
         text += f"{f'{ratio:.2f}' if ratio else '':>8}"
         text += f"{number(row.budget) if row.budget is not None else '':>11}"
-        yield (text + "  " + (verdict(row) or spread(row))).rstrip()
+        yield (text + "  " + (verdict(row) or spread(row) or tail(row))).rstrip()
 
 
 def worst(rows):
