@@ -285,15 +285,85 @@ static void adjust_capabilities(const struct cred *old, struct cred *new)
 		new->cap_effective = new->cap_permitted;
 }
 
-static int commit_uids(struct cred *new)
-{
-	int err = switch_account(new);
+/* The three numbers of users or of groups, and the rules by which they change: those of both kinds are
+ * the same.  `may`: the capability for any number; KEEP_ID leaves one as it is. */
+#define KEEP_ID ((u32)-1)
+struct ids {
+	u32 real, effective, saved;
+};
 
+static bool is_one_of(u32 id, const struct ids *old)
+{
+	return id == KEEP_ID || id == old->real || id == old->effective || id == old->saved;
+}
+
+static int ids_set(struct ids *ids, u32 id, bool may)
+{
+	if (id == KEEP_ID)
+		return -EINVAL;
+	if (!may && id != ids->real && id != ids->saved)
+		return -EPERM;
+	if (may)
+		ids->real = ids->saved = id;
+	ids->effective = id;
+	return 0;
+}
+
+static int ids_set_two(struct ids *ids, u32 real, u32 effective, bool may)
+{
+	const struct ids old = *ids;
+
+	if (!may && real != KEEP_ID && real != old.real && real != old.effective)
+		return -EPERM;
+	if (!may && !is_one_of(effective, &old))
+		return -EPERM;
+	if (real != KEEP_ID)
+		ids->real = real;
+	if (effective != KEEP_ID)
+		ids->effective = effective;
+	if (real != KEEP_ID || (effective != KEEP_ID && effective != old.real))
+		ids->saved = ids->effective;
+	return 0;
+}
+
+static int ids_set_three(struct ids *ids, u32 real, u32 effective, u32 saved, bool may)
+{
+	if (!may && (!is_one_of(real, ids) || !is_one_of(effective, ids) || !is_one_of(saved, ids)))
+		return -EPERM;
+	if (real != KEEP_ID)
+		ids->real = real;
+	if (effective != KEEP_ID)
+		ids->effective = effective;
+	if (saved != KEEP_ID)
+		ids->saved = saved;
+	return 0;
+}
+
+static struct ids uids_current(void)
+{
+	const struct cred *c = cred_current();
+
+	return (struct ids){ c->uid, c->euid, c->suid };
+}
+
+/* err: of the rules; then nothing changes. */
+static int commit_uids(const struct ids *ids, int err)
+{
+	struct cred *new;
+
+	if (err)
+		return err;
+	new = cred_prepare();
+	if (!new)
+		return -ENOMEM;
+	new->uid = ids->real;
+	new->euid = new->fsuid = ids->effective;
+	new->suid = ids->saved;
+	err = switch_account(new);
 	if (err) {
 		cred_put(new);
 		return err;
 	}
-	new->fsuid = new->euid;
 	adjust_capabilities(cred_current(), new);
 	cred_commit(new);
 	return 0;
@@ -301,150 +371,77 @@ static int commit_uids(struct cred *new)
 
 int cred_set_uid(u32 uid)
 {
-	const struct cred *old = cred_current();
-	struct cred *new;
+	struct ids ids = uids_current();
 
-	if (uid == (u32)-1)
-		return -EINVAL;
-	if (!cred_has(old, CAP_SETUID) && uid != old->uid && uid != old->suid)
-		return -EPERM;
-	new = cred_prepare();
-	if (!new)
-		return -ENOMEM;
-	if (cred_has(old, CAP_SETUID)) {
-		new->uid = uid;
-		new->suid = uid;
-	}
-	new->euid = uid;
-	return commit_uids(new);
+	return commit_uids(&ids, ids_set(&ids, uid, capable(CAP_SETUID)));
 }
 
 int cred_set_reuid(u32 ruid, u32 euid)
 {
-	const struct cred *old = cred_current();
-	bool may = cred_has(old, CAP_SETUID);
-	struct cred *new;
+	struct ids ids = uids_current();
 
-	if (ruid != (u32)-1 && ruid != old->uid && ruid != old->euid && !may)
-		return -EPERM;
-	if (euid != (u32)-1 && euid != old->uid && euid != old->euid && euid != old->suid && !may)
-		return -EPERM;
-	new = cred_prepare();
-	if (!new)
-		return -ENOMEM;
-	if (ruid != (u32)-1)
-		new->uid = ruid;
-	if (euid != (u32)-1)
-		new->euid = euid;
-	if (ruid != (u32)-1 || (euid != (u32)-1 && euid != old->uid))
-		new->suid = new->euid;
-	return commit_uids(new);
-}
-
-static bool is_one_of(u32 id, u32 a, u32 b, u32 c)
-{
-	return id == (u32)-1 || id == a || id == b || id == c;
+	return commit_uids(&ids, ids_set_two(&ids, ruid, euid, capable(CAP_SETUID)));
 }
 
 int cred_set_resuid(u32 ruid, u32 euid, u32 suid)
 {
-	const struct cred *old = cred_current();
+	struct ids ids = uids_current();
+
+	return commit_uids(&ids, ids_set_three(&ids, ruid, euid, suid, capable(CAP_SETUID)));
+}
+
+static struct ids gids_current(void)
+{
+	const struct cred *c = cred_current();
+
+	return (struct ids){ c->gid, c->egid, c->sgid };
+}
+
+static int commit_gids(const struct ids *ids, int err)
+{
 	struct cred *new;
 
-	if (!cred_has(old, CAP_SETUID) && (!is_one_of(ruid, old->uid, old->euid, old->suid) ||
-					   !is_one_of(euid, old->uid, old->euid, old->suid) ||
-					   !is_one_of(suid, old->uid, old->euid, old->suid)))
-		return -EPERM;
+	if (err)
+		return err;
 	new = cred_prepare();
 	if (!new)
 		return -ENOMEM;
-	if (ruid != (u32)-1)
-		new->uid = ruid;
-	if (euid != (u32)-1)
-		new->euid = euid;
-	if (suid != (u32)-1)
-		new->suid = suid;
-	return commit_uids(new);
-}
-
-static int commit_gids(struct cred *new)
-{
-	new->fsgid = new->egid;
+	new->gid = ids->real;
+	new->egid = new->fsgid = ids->effective;
+	new->sgid = ids->saved;
 	cred_commit(new);
 	return 0;
 }
 
 int cred_set_gid(u32 gid)
 {
-	const struct cred *old = cred_current();
-	struct cred *new;
+	struct ids ids = gids_current();
 
-	if (gid == (u32)-1)
-		return -EINVAL;
-	if (!cred_has(old, CAP_SETGID) && gid != old->gid && gid != old->sgid)
-		return -EPERM;
-	new = cred_prepare();
-	if (!new)
-		return -ENOMEM;
-	if (cred_has(old, CAP_SETGID)) {
-		new->gid = gid;
-		new->sgid = gid;
-	}
-	new->egid = gid;
-	return commit_gids(new);
+	return commit_gids(&ids, ids_set(&ids, gid, capable(CAP_SETGID)));
 }
 
 int cred_set_regid(u32 rgid, u32 egid)
 {
-	const struct cred *old = cred_current();
-	bool may = cred_has(old, CAP_SETGID);
-	struct cred *new;
+	struct ids ids = gids_current();
 
-	if (rgid != (u32)-1 && rgid != old->gid && rgid != old->egid && !may)
-		return -EPERM;
-	if (egid != (u32)-1 && egid != old->gid && egid != old->egid && egid != old->sgid && !may)
-		return -EPERM;
-	new = cred_prepare();
-	if (!new)
-		return -ENOMEM;
-	if (rgid != (u32)-1)
-		new->gid = rgid;
-	if (egid != (u32)-1)
-		new->egid = egid;
-	if (rgid != (u32)-1 || (egid != (u32)-1 && egid != old->gid))
-		new->sgid = new->egid;
-	return commit_gids(new);
+	return commit_gids(&ids, ids_set_two(&ids, rgid, egid, capable(CAP_SETGID)));
 }
 
 int cred_set_resgid(u32 rgid, u32 egid, u32 sgid)
 {
-	const struct cred *old = cred_current();
-	struct cred *new;
+	struct ids ids = gids_current();
 
-	if (!cred_has(old, CAP_SETGID) && (!is_one_of(rgid, old->gid, old->egid, old->sgid) ||
-					   !is_one_of(egid, old->gid, old->egid, old->sgid) ||
-					   !is_one_of(sgid, old->gid, old->egid, old->sgid)))
-		return -EPERM;
-	new = cred_prepare();
-	if (!new)
-		return -ENOMEM;
-	if (rgid != (u32)-1)
-		new->gid = rgid;
-	if (egid != (u32)-1)
-		new->egid = egid;
-	if (sgid != (u32)-1)
-		new->sgid = sgid;
-	return commit_gids(new);
+	return commit_gids(&ids, ids_set_three(&ids, rgid, egid, sgid, capable(CAP_SETGID)));
 }
 
 u32 cred_set_fsuid(u32 uid)
 {
 	const struct cred *old = cred_current();
+	const struct ids own = uids_current();
 	u32 was = old->fsuid;
 	struct cred *new;
 
-	if (uid == (u32)-1 || uid == was ||
-	    (!is_one_of(uid, old->uid, old->euid, old->suid) && !cred_has(old, CAP_SETUID)))
+	if (uid == (u32)-1 || uid == was || (!is_one_of(uid, &own) && !cred_has(old, CAP_SETUID)))
 		return was;
 	new = cred_prepare();
 	if (!new)
@@ -463,11 +460,11 @@ u32 cred_set_fsuid(u32 uid)
 u32 cred_set_fsgid(u32 gid)
 {
 	const struct cred *old = cred_current();
+	const struct ids own = gids_current();
 	u32 was = old->fsgid;
 	struct cred *new;
 
-	if (gid == (u32)-1 || gid == was ||
-	    (!is_one_of(gid, old->gid, old->egid, old->sgid) && !cred_has(old, CAP_SETGID)))
+	if (gid == (u32)-1 || gid == was || (!is_one_of(gid, &own) && !cred_has(old, CAP_SETGID)))
 		return was;
 	new = cred_prepare();
 	if (!new)

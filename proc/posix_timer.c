@@ -338,6 +338,16 @@ s32 posix_timer_create(int clock, const struct timer_event *e)
 	return t->id;
 }
 
+/* Those of the current process; the empty list of those that never made one. */
+static struct posix_timers *timers_here(void)
+{
+	static struct posix_timers none = { .lock = MUTEX_INIT(RANK_NONE),
+					    .list = LIST_INIT(none.list) };
+	struct posix_timers *all = process_current()->posix_timers;
+
+	return all ? all : &none;
+}
+
 static struct posix_timer *find_locked(struct posix_timers *all, s32 id)
 {
 	struct posix_timer *t;
@@ -408,11 +418,9 @@ static void arm(struct posix_timer *t, bool absolute, const struct timer_setting
 int posix_timer_set(s32 id, bool absolute, const struct timer_setting *new,
 		    struct timer_setting *old)
 {
-	struct posix_timers *all = process_current()->posix_timers;
+	struct posix_timers *all = timers_here();
 	struct posix_timer *t;
 
-	if (!all)
-		return -EINVAL;
 	scoped_mutex(&all->lock);
 	t = find_locked(all, id);
 	if (!t)
@@ -425,11 +433,9 @@ int posix_timer_set(s32 id, bool absolute, const struct timer_setting *new,
 
 int posix_timer_get(s32 id, struct timer_setting *s)
 {
-	struct posix_timers *all = process_current()->posix_timers;
+	struct posix_timers *all = timers_here();
 	struct posix_timer *t;
 
-	if (!all)
-		return -EINVAL;
 	scoped_mutex(&all->lock);
 	t = find_locked(all, id);
 	if (!t)
@@ -440,11 +446,9 @@ int posix_timer_get(s32 id, struct timer_setting *s)
 
 int posix_timer_overrun(s32 id)
 {
-	struct posix_timers *all = process_current()->posix_timers;
+	struct posix_timers *all = timers_here();
 	struct posix_timer *t;
 
-	if (!all)
-		return -EINVAL;
 	scoped_mutex(&all->lock);
 	t = find_locked(all, id);
 	return t ? t->last_overrun : -EINVAL;
@@ -468,11 +472,9 @@ static void destroy(struct posix_timer *t)
 
 int posix_timer_delete(s32 id)
 {
-	struct posix_timers *all = process_current()->posix_timers;
+	struct posix_timers *all = timers_here();
 	struct posix_timer *t;
 
-	if (!all)
-		return -EINVAL;
 	scoped_mutex(&all->lock);
 	t = find_locked(all, id);
 	if (!t)
