@@ -144,7 +144,7 @@ static __noinline int poll_scan_once(struct poll_item *items, u32 nr, u16 always
 		struct file *f = likely((u32)item->fd < size) ? a->files[item->fd] : NULL;
 		u16 got;
 
-		if (likely(f && !(f->mode & FILE_PATH) && f->ops->poll))
+		if (likely(f && f->ops->poll)) /* an O_PATH file has none */
 			got = (u16)f->ops->poll(f, NULL) & (item->wanted | always);
 		else
 			got = poll_ask_slow(item, always);
