@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`make coverage`: how much of the kernel the tests execute, by line.
 
-Usage: coverage.py [--level N]... [--quick] [--kept] [NAME...]
+Usage: coverage.py [--level N]... [--quick | --add | --kept] [NAME...]
 
 Runs the tests of levels 2 and 3 (or those given; NAMEs as of test.py) with a
 plugin in the emulator that notes which instructions of the kernel were
@@ -11,6 +11,7 @@ A line counts if any copy of its code ran, in any variant of the kernel; lines
 are those of the release kernel.  Prints the figures by folder and in total.
 
   --quick   only the kernel's own tests and one program, half a minute (quick.txt)
+  --add     to what was kept from the last time; of the same kernels
   --kept    runs nothing: the figures of what was kept from the last time
 """
 import bisect
@@ -34,8 +35,7 @@ LEAST, LEAST_ON_HOST = 90, 95  # percent: the aims
 
 def run_tests(runs, levels, names, quick):
     """Runs tests with the plugin; those of test.py show their progress."""
-    shutil.rmtree(runs, ignore_errors=True)
-    os.makedirs(runs)
+    os.makedirs(runs, exist_ok=True)
     words = plugin.arguments("coverage", out=runs)[1]
     env = {**os.environ, "NOS_QEMU_PLUGIN": words}
     if quick:
@@ -183,7 +183,7 @@ def report(runs, index):
 
 
 def parse(words):
-    levels, names, quick, kept = [], [], False, False
+    levels, names, quick, kept, add = [], [], False, False, False
     words = list(words)
     while words:
         word = words.pop(0)
@@ -196,19 +196,23 @@ def parse(words):
             quick = True
         elif word == "--kept":
             kept = True
+        elif word == "--add":
+            add = True
         elif word.startswith("-"):
             sys.exit(f"coverage: unknown argument {word}")
         else:
             names.append(word)
-    return levels or ["2", "3"], names, quick, kept
+    return levels or ["2", "3"], names, quick, kept, add
 
 
 def main():
-    levels, names, quick, kept = parse(sys.argv[1:])
+    levels, names, quick, kept, add = parse(sys.argv[1:])
     os.chdir(ROOT)
     status, name = 0, "quick" if quick else "index"
     runs, index = os.path.join(FOLDER, name + ".runs"), os.path.join(FOLDER, name + ".txt")
     if not kept:
+        if not add:
+            shutil.rmtree(runs, ignore_errors=True)
         subprocess.run(["make", "-s", f"-j{os.cpu_count() or 1}", "all", "debug"], check=True)
         status = run_tests(runs, levels, names, quick)
     if not os.path.isdir(runs) or not os.listdir(runs):
