@@ -93,7 +93,7 @@ static bool is_empty_name(const char __user *path, unsigned int flags)
 
 long sys_newfstatat(int dirfd, const char __user *path, void __user *stat, int flags)
 {
-	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
+	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE))
 		return -EINVAL;
 	if (dirfd >= 0 && is_empty_name(path, (unsigned int)flags))
 		return sys_fstat(dirfd, stat);

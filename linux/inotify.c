@@ -28,6 +28,7 @@ long sys_inotify_init1(int flags)
 
 #define OPTIONS                                                                                    \
 	(IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK | IN_MASK_CREATE | IN_MASK_ADD | IN_ONESHOT)
+#define KNOWN (IN_ALL_EVENTS | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED | IN_ISDIR | OPTIONS)
 
 long sys_inotify_add_watch(int fd, const char __user *path, unsigned int mask)
 {
@@ -38,7 +39,7 @@ long sys_inotify_add_watch(int fd, const char __user *path, unsigned int mask)
 	int err;
 
 	p.large = NULL;
-	if (!(mask & (IN_ALL_EVENTS | OPTIONS)))
+	if (!(mask & KNOWN) || (mask & ~KNOWN))
 		return -EINVAL;
 	if (!r.file)
 		return -EBADF;

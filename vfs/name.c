@@ -517,6 +517,9 @@ static int rename_check(const struct rename *r)
 		return -EINVAL;
 	if (new &&dentry_is_ancestor(r->new, r->old_dir) && is_dir(new))
 		return exchange ? -EINVAL : -ENOTEMPTY;
+	/* Two links of one file: nothing to do, whoever asks (rename(2)). */
+	if (new == old)
+		return 0;
 	if (r->check_permission) {
 		err = may_delete_from(r->old_dir->inode, r->old, is_dir(old));
 		if (!err && new)
@@ -632,8 +635,7 @@ static int rename_locked(struct rename *r, const char *old, u32 old_len, const c
 		return err;
 	}
 	err = rename_check(r);
-	/* Two links of one file: nothing to do (rename(2)). */
-	if (!err && !(r->new->inode == r->old->inode && !(r->flags & RENAME_EXCHANGE)))
+	if (!err && r->new->inode != r->old->inode)
 		err = rename_commit(r, new, new_len);
 	return err;
 }

@@ -534,8 +534,6 @@ ssize_t unix_receive(struct socket *sock, struct socket_message *m, u32 file_fla
 		m->name_len = 0;
 		return unix_is_stream(s) ? unix_receive_urgent(s, m) : -EOPNOTSUPP;
 	}
-	if (m->flags & MSG_ERRQUEUE)
-		return -EAGAIN;
 	if (READ_ONCE(s->state) == UNIX_LISTENING)
 		return unix_is_stream(s) ? -EINVAL : -ENOTCONN;
 	if (!unix_is_stream(s))

@@ -218,3 +218,21 @@ TEST(attributes_of_the_scheduler)
 	}
 	CHECK_EXIT(pid, 0);
 }
+
+TEST(one_file_renamed_to_itself)
+{
+	pid_t pid;
+
+	test_make_file("f", "");
+	CHECK_OK(link("f", "g"));
+	if (geteuid() == 0)
+		CHECK_OK(chmod(".", 0755));
+	CHILD(pid) {
+		if (geteuid() == 0)
+			CHECK_OK(setresuid(65534, 65534, 65534));
+		CHECK_OK(rename("f", "g"));
+		CHECK_OK(access("f", F_OK));
+	}
+	CHECK_EXIT(pid, 0);
+	CHECK_ERR(inotify_add_watch(-1, "f", 1u << 20), EINVAL);
+}
