@@ -148,13 +148,18 @@ static int fork_table(pte_t *entry, struct aspace *to, u64 va, u64 stop, s64 *nr
 		if (table[i] == 0)
 			continue;
 		left--;
-		share_entry(&table[i], &copy[i], nr_anon);
-		nr += copy[i] != 0;
-		nr_special += pte_is_special(copy[i]);
+		pte_t e = share_entry(&table[i]);
+
+		if (e == 0)
+			continue;
+		copy[i] = e;
+		nr++;
+		nr_special += pte_is_special(e);
 	}
 	table_unlock(f);
 	table_folio(copy)->nr_present += (u16)nr;
 	table_folio(copy)->nr_special += (u16)nr_special;
+	*nr_anon += nr - nr_special;
 	return 0;
 }
 

@@ -164,25 +164,25 @@ static inline void table_unlock(struct folio *table) __no_lock_check
 {
 	spin_unlock(&table->table_lock);
 }
-/* One entry of a private page for a second table; both become read-only. */
-static inline void share_entry(pte_t *from, pte_t *to, s64 *nr_anon)
+/* For a second table, the entry of a private page, which becomes read-only in both; 0: a page of a cache,
+ * where it is found again. */
+static inline pte_t share_entry(pte_t *from)
 {
 	pte_t e = *from;
 
-	if (!pte_is_special(e)) {
+	if (likely(!pte_is_special(e))) {
 		struct folio *f = phys_to_folio(pte_phys(e));
 
 		if (f->kind != FOLIO_ANON)
-			return; /* found in the cache again */
+			return 0;
 		atomic_add(&f->refs.count, 1);
 		atomic_add(&f->map_count, 1);
-		++*nr_anon;
 	}
 	if ((e & (PTE_WRITE | PTE_SOFT_COW)) != PTE_SOFT_COW)
 		/* present: the processor may set DIRTY between read and write */
 		while (unlikely(!atomic_cas_update(from, &e, (e & ~PTE_WRITE) | PTE_SOFT_COW)))
 			;
-	*to = (e & ~PTE_WRITE) | PTE_SOFT_COW;
+	return (e & ~PTE_WRITE) | PTE_SOFT_COW;
 }
 /* At fork, for the 2 MiB of va in m, whose level-2 entry is given: 1 when the child has the parent's table, 0 when entries are to be
  * copied, or -ENOMEM. */

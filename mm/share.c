@@ -185,12 +185,12 @@ static void copy_locked(struct folio *from, struct folio *to)
 {
 	pte_t *source = folio_address(from), *copy = folio_address(to);
 	u32 left = from->nr_present;
-	s64 nr_anon = 0;
 
 	for (u32 i = 0; left; i++) {
 		if (source[i] == 0)
 			continue;
-		share_entry(&source[i], &copy[i], &nr_anon);
+		copy[i] = share_entry(&source[i]);
+		ASSERT(copy[i]);
 		left--;
 	}
 	to->nr_present = from->nr_present;
