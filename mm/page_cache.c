@@ -723,10 +723,11 @@ int page_cache_sync(struct page_cache *c, u64 start, u64 end)
 	while (c->ops && c->ops->write_folio) {
 		rcu_read_lock();
 		struct folio *f = radix_find_marked(&c->tree, &index, 0);
-		bool got = f && page_cache_try_get(c, index, f);
+		bool is_inside = f && index << PAGE_SHIFT < end;
+		bool got = is_inside && page_cache_try_get(c, index, f);
 
 		rcu_read_unlock();
-		if (!f || index << PAGE_SHIFT >= end)
+		if (!is_inside)
 			break;
 		if (!got)
 			continue;
@@ -744,10 +745,11 @@ u64 page_cache_invalidate(struct page_cache *c, u64 start, u64 end)
 	while (!page_cache_is_memory(c)) {
 		rcu_read_lock();
 		struct folio *f = radix_find_next(&c->tree, &index);
-		bool got = f && page_cache_try_get(c, index, f);
+		bool is_inside = f && index << PAGE_SHIFT < end;
+		bool got = is_inside && page_cache_try_get(c, index, f);
 
 		rcu_read_unlock();
-		if (!f || index << PAGE_SHIFT >= end)
+		if (!is_inside)
 			break;
 		if (!got)
 			continue;
