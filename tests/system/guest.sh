@@ -8,6 +8,7 @@ if [ "$leaks" ]; then # the shell's own pages are there from now on
 	/bin/true
 	while read -r line; do :; done <"$leaks"
 fi
+worst=0
 for program; do
 	echo "== run $program"
 	[ "$leaks" ] && echo mark >"$leaks"
@@ -20,4 +21,6 @@ for program; do
 		done <"$leaks"
 	fi
 	echo "== status $status"
+	[ $status = 0 ] || worst=1
 done
+exit $worst
