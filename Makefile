@@ -95,7 +95,7 @@ endif
 
 # -------------------------------------------------------------- targets
 
-.PHONY: all debug sanitize run test check bench fuzz docs clean help tests
+.PHONY: all debug sanitize run test check bench fuzz planted docs clean help tests
 all: build/release/nos.elf $(INIT)
 debug: build/debug/nos.elf $(INIT)
 sanitize: build/sanitize/nos.elf $(INIT)
@@ -120,6 +120,9 @@ fuzz: all
 	@for tool in $(wildcard tools/fuzz_parsers.py tools/fuzz_calls.py); do \
 		$(PYTHON) $$tool $(T:%=--seconds %) $(S:%=--seed %) || exit 1; done
 
+planted:
+	$(PYTHON) tools/planted.py
+
 docs: build/release/nos.elf
 	$(PYTHON) tools/syscall_page.py
 
@@ -136,6 +139,7 @@ help:
 	@echo 'make check      warnings, layers, headers, format, lint, size gate'
 	@echo 'make bench      what operations cost, beside Linux'
 	@echo 'make fuzz T=600 S=1   random inputs to parsers and system calls, T seconds each'
+	@echo 'make planted    faults planted on purpose, each of which a check must find'
 	@echo 'make docs       the generated pages: docs/syscalls.md'
 	@echo 'make compile_commands.json   for clangd and clang-tidy'
 	@echo 'make clean      remove build/'

@@ -47,14 +47,15 @@ struct trap_frame *trap_user_frame(void)
 	return (struct trap_frame *)this_cpu_read(kernel_stack_top) - 1;
 }
 
-/* What the registers tell of the two most frequent causes. */
+/* A double fault because the page fault had no stack: the address is near the stack pointer. */
+static __cold bool is_stack_overflow(const struct trap_frame *f, unsigned vector)
+{
+	return vector == VECTOR_DF && f->rsp - cr2_read() + PAGE_SIZE <= 2 * PAGE_SIZE;
+}
+
+/* Checks of a sanitizing kernel fault in a way of their own on user addresses. */
 static __cold void trap_explain(const struct trap_frame *f, unsigned vector)
 {
-	u64 below = f->rsp - cr2_read();
-
-	if (vector == VECTOR_DF && below + PAGE_SIZE <= 2 * PAGE_SIZE)
-		log_write(LOG_EMERG, "kernel stack overflow: the guard page at %#lx was touched",
-			  align_down(cr2_read(), PAGE_SIZE));
 #ifdef SANITIZE
 	const u64 registers[] = { f->rax, f->rbx, f->rcx, f->rdx, f->rsi, f->rdi, f->rbp, f->r8,
 				  f->r9,  f->r10, f->r11, f->r12, f->r13, f->r14, f->r15 };
@@ -84,6 +85,8 @@ static __cold __noreturn void trap_die(const struct trap_frame *f, unsigned vect
 		  cr3_read());
 	trap_explain(f, vector);
 	arch_backtrace(f);
+	if (is_stack_overflow(f, vector))
+		panic("kernel stack overflow");
 	panic("unexpected %s in the kernel", name);
 }
 
