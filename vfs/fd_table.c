@@ -337,14 +337,26 @@ __hot int fd_allocate(u32 first, u32 flags)
 	return (int)fd;
 }
 
-void fd_install(int fd, struct file *f)
+static inline __always_inline void slot_fill(struct fd_table *t, u32 fd, struct file *f)
+{
+	ASSERT(bitmap_test(t->array->used, fd) && !t->array->files[fd]);
+	rcu_store(t->array->files[fd], f);
+}
+
+static __noinline void install_shared(struct fd_table *t, u32 fd, struct file *f)
+{
+	scoped_spin(&t->lock);
+	slot_fill(t, fd, f);
+}
+
+__hot void fd_install(int fd, struct file *f)
 {
 	struct fd_table *t = fd_table_here();
-	bool locked = table_lock(t);
 
-	ASSERT(bitmap_test(t->array->used, (u32)fd) && !t->array->files[fd]);
-	rcu_store(t->array->files[fd], f);
-	table_unlock(t, locked);
+	if (likely(ref_read(&t->refs) == 1))
+		slot_fill(t, (u32)fd, f);
+	else
+		install_shared(t, (u32)fd, f);
 }
 
 void fd_cancel(int fd)
