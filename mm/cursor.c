@@ -12,7 +12,8 @@
  * then takes its lock, finds that tree_sequence has moved, and lets go.  So a
  * table's folio stays a page table until a grace period has passed.  Emptied
  * tables are zero; a few are kept per CPU and used again at once (they stay
- * tables, so the late walker does no harm).
+ * tables, so the late walker does no harm).  Top tables are kept apart, with the
+ * kernel's half filled in.
  *
  * Leaf tables may be shared by address spaces after a fork (share.c); table_get
  * and table_find_own give only those that are not.
@@ -31,6 +32,8 @@ struct table_array {
 	struct folio *tables[CPU_TABLES];
 };
 static DEFINE_PERCPU(struct table_array, cpu_tables);
+/* Top tables: their user half is zero, the kernel's half is the same in all for ever. */
+static DEFINE_PERCPU(struct table_array, cpu_tops);
 
 /* A zeroed table; NULL: no memory. */
 struct folio *table_alloc(struct aspace *a, u32 flags)
@@ -81,7 +84,8 @@ u64 page_tables_in_stock(void)
 {
 	u64 n = 0;
 
-	for_each_cpu(cpu) n += READ_ONCE(per_cpu_ptr(cpu_tables, cpu)->count);
+	for_each_cpu(cpu) n += READ_ONCE(per_cpu_ptr(cpu_tables, cpu)->count) +
+			       READ_ONCE(per_cpu_ptr(cpu_tops, cpu)->count);
 	return n;
 }
 
@@ -239,6 +243,20 @@ void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last)
 	tf->nr_present = (u16)left;
 }
 
+static void table_free_top(struct folio *f)
+{
+	preempt_disable();
+	struct table_array *t = this_cpu_ptr(cpu_tops);
+
+	if (likely(t->count < CPU_TABLES)) {
+		t->tables[t->count++] = f;
+		f = NULL;
+	}
+	preempt_enable();
+	if (f)
+		folio_put(f);
+}
+
 /* The pages of [start, end), and the leaf tables that become empty. */
 static void range_free(struct aspace *a, u64 start, u64 end)
 {
@@ -287,13 +305,22 @@ void table_free_all(struct aspace *a)
 		*f->table_entry = 0;
 		table_free(a, f);
 	}
-	folio_put(phys_to_frame(a->table_phys));
+	table_free_top(phys_to_frame(a->table_phys));
 }
 
 pte_t *table_alloc_top(void)
 {
-	struct folio *f = folio_alloc(0, FOLIO_PAGE_TABLE, 0);
+	struct folio *f = NULL;
 
+	preempt_disable();
+	struct table_array *stock = this_cpu_ptr(cpu_tops);
+
+	if (likely(stock->count))
+		f = stock->tables[--stock->count];
+	preempt_enable();
+	if (f)
+		return folio_address(f);
+	f = folio_alloc(0, FOLIO_PAGE_TABLE, 0);
 	if (!f)
 		return NULL;
 	spin_init(&f->table_lock, RANK_PAGE_TABLE);
