@@ -4,6 +4,7 @@
  */
 #include <nos/arch.h>
 #include <nos/lock.h>
+#include <nos/preempt.h>
 #include <nos/static_key.h>
 
 extern const struct static_key_site __start_static_key_sites[] __weak;
@@ -20,6 +21,11 @@ void static_key_set(struct static_key *k, bool on)
 	WRITE_ONCE(k->on, on);
 	for (const struct static_key_site *s = __start_static_key_sites;
 	     s < __stop_static_key_sites; s++)
-		if (s->key == k && s->at >= (u64)kernel_text_start && s->at < (u64)kernel_text_end)
+		if (s->key == k && s->at >= (u64)kernel_text_start &&
+		    s->at < (u64)kernel_text_end) {
+			/* Calls to other CPUs go through the slot of this one. */
+			preempt_disable();
 			text_patch_jump(s->at, on ? s->target : 0);
+			preempt_enable();
+		}
 }

@@ -53,6 +53,6 @@ void static_key_set(struct static_key *k, bool on);
 
 /*
  * arch: the five bytes at `at` become a jump to `target`, or a no-op if it is 0.  The caller
- * serialises, with preemption on.
+ * serialises, with preemption off and interrupts on.
  */
 void text_patch_jump(u64 at, u64 target);
