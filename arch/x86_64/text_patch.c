@@ -5,10 +5,12 @@
  * first byte.  Between the steps every CPU takes an interrupt, whose return
  * serialises it (SDM vol. 3, 8.1.3: cross-modifying code needs that of each
  * processor that runs it).  Who meets the breakpoint goes on behind the
- * instruction, as if it were the no-op that it is with the key off.
+ * instruction, as if it were the no-op that it is with the key off; if the
+ * instruction is there by now, where that leads.  So an emulator that keeps
+ * the breakpoint it translated for longer than a processor could is right, too.
  *
- * The breakpoint handler runs with interrupts off, so that after the last of
- * those interrupts no CPU is in it for this instruction.
+ * The breakpoint handler runs with interrupts off: a jump that it sees stays
+ * whole until it returns, for the first step of a change waits for it.
  */
 #include <nos/arch.h>
 #include <nos/cpu.h>
@@ -18,17 +20,33 @@
 #include "x86.h"
 
 #define JUMP_LEN 5
+#define JUMP 0xe9
 #define BREAKPOINT 0xcc
 
-static u64 patched_at;
+extern const struct static_key_site __start_static_key_sites[] __weak;
+extern const struct static_key_site __stop_static_key_sites[] __weak;
+
+static bool is_site(u64 at)
+{
+	for (const struct static_key_site *s = __start_static_key_sites;
+	     s < __stop_static_key_sites; s++)
+		if (s->at == at)
+			return true;
+	return false;
+}
 
 bool text_patch_trap(struct trap_frame *frame)
 {
 	u64 at = frame->rip - 1;
+	u32 distance;
 
-	if (at != atomic_load(&patched_at))
+	if (!is_site(at))
 		return false;
 	frame->rip = at + JUMP_LEN;
+	if (READ_ONCE(*(const u8 *)at) == JUMP) {
+		memcpy(&distance, (const void *)(at + 1), sizeof(distance));
+		frame->rip += (u64)(s32)distance;
+	}
 	return true;
 }
 
@@ -54,13 +72,12 @@ void text_patch_jump(u64 at, u64 target)
 {
 	static const u8 no_op[JUMP_LEN] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
 	u32 distance = (u32)(target - (at + JUMP_LEN));
-	u8 code[JUMP_LEN] = { 0xe9 };
+	u8 code[JUMP_LEN] = { JUMP };
 
 	if (target)
 		memcpy(code + 1, &distance, sizeof(distance));
 	else
 		memcpy(code, no_op, JUMP_LEN);
-	atomic_store(&patched_at, at);
 	store_byte(at, BREAKPOINT);
 	serialise_all();
 	for (unsigned i = 1; i < JUMP_LEN; i++)
@@ -68,5 +85,4 @@ void text_patch_jump(u64 at, u64 target)
 	serialise_all();
 	store_byte(at, code[0]);
 	serialise_all();
-	atomic_store(&patched_at, 0ul);
 }
