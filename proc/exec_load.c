@@ -210,7 +210,7 @@ static int load_program(struct loader *l, bool has_interpreter)
 		brk = align_down(DYN_BASE, PAGE_SIZE);
 	if (random_break)
 		brk += align_down(random_below(BREAK_RANDOM), PAGE_SIZE);
-	a->brk_start = a->brk_end = brk;
+	a->brk_start = a->brk_end = min(brk, USER_ADDRESS_END);
 	return 0;
 }
 

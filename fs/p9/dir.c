@@ -73,8 +73,12 @@ static bool revalidate(struct dentry *d)
 /* After something was made in dir under d's name. */
 static int instantiate(struct inode *dir, struct dentry *d)
 {
+	int err;
+
 	p9_inode_refresh(dir);
-	return lookup(dir, d);
+	err = lookup(dir, d);
+	/* The host may have taken it away again. */
+	return err || d->inode ? err : -ENOENT;
 }
 
 static int make_file(struct inode *dir, struct dentry *d, u32 mode)

@@ -423,3 +423,20 @@ TEST(p9_names_are_fetched_ahead)
 	expect_text("m/file-7", "text");
 	umount_server();
 }
+
+/* The host takes away what was just made. */
+static void forget(u8 *reply, u32 *len, u32 room)
+{
+	if (reply[4] == P9_TLCREATE + 1)
+		test_server_put("f", NULL);
+}
+
+TEST(p9_what_was_made_is_gone_at_once)
+{
+	mount_server("cache=none");
+	test_server.tamper = forget;
+	EXPECT_EQ(put_text("m/f", "x", O_CREAT), -ENOENT);
+	test_server.tamper = NULL;
+	EXPECT_EQ(put_text("m/f", "x", O_CREAT), 0);
+	umount_server();
+}
