@@ -52,6 +52,7 @@ TEST(static_key_switches_under_load)
 
 		static_key_set(&key, on);
 		EXPECT_EQ(is_on(), on);
+		thread_yield(); /* one CPU: they get their turn */
 	}
 	WRITE_ONCE(stop, true);
 	for (unsigned i = 0; i < NR_THREADS; i++)

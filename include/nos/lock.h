@@ -68,13 +68,13 @@ struct __capability("rwlock") rwlock
 #define RWLOCK_INIT(r) LOCK_INIT(r)
 #define spin_init(l, r) (*(l) = (struct spinlock)SPINLOCK_INIT(r))
 #define mutex_init(l, r) (*(l) = (struct mutex)MUTEX_INIT(r))
-/* Another rank for a mutex in use: that of a file system which came to lie below another one. */
-static inline void mutex_set_rank(struct mutex *m, enum lock_rank r)
-{
+/* Another rank and class for a mutex in use: that of a file system which came to lie below another
+ * one. */
 #ifdef DEBUG
-	m->rank = (u8)r;
+#define mutex_set_rank(m, r) ((m)->rank = (r), (m)->site = LOCK_SITE)
+#else
+#define mutex_set_rank(m, r) ((void)(m))
 #endif
-}
 #define rwlock_init(l, r) (*(l) = (struct rwlock)RWLOCK_INIT(r))
 
 /*
