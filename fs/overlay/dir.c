@@ -62,19 +62,21 @@ static int make(struct inode *dir, struct dentry *d, u32 mode, u64 dev, const ch
 	bool hidden = remove_whiteout(above, d->name, d->name_len);
 	int err = dentry_make(above, d->name, mode, dev, target, &made);
 
-	if (!err && hidden && (mode & S_IFMT) == S_IFDIR) {
-		err = set_opaque(made);
-		if (err) {
+	if (!err) {
+		bool is_dir = (mode & S_IFMT) == S_IFDIR;
+
+		if (hidden && is_dir)
+			err = set_opaque(made);
+		if (err)
 			dentry_put(made);
-			dentry_remove(above, d->name, true);
-		}
+		else
+			err = instantiate(dir, d, made);
+		if (err)
+			dentry_remove(above, d->name, is_dir);
 	}
-	if (err) {
-		if (hidden)
-			make_whiteout(above, d->name);
-		return err;
-	}
-	return instantiate(dir, d, made);
+	if (err && hidden)
+		make_whiteout(above, d->name);
+	return err;
 }
 
 static int create(struct inode *dir, struct dentry *d, u32 mode)
