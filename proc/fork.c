@@ -54,12 +54,16 @@ static int check_flags(const struct clone_request *r)
 
 static int check_limits(void)
 {
-	const struct cred *c = cred_current();
+	return task_count() >= pid_max - 1 ? -EAGAIN : 0;
+}
 
-	if (task_count() >= pid_max - 1)
-		return -EAGAIN;
-	if (READ_ONCE(c->user->nr_tasks) >= process_rlimit(RLIMIT_NPROC) && c->uid != 0 &&
-	    !cred_has(c, CAP_SYS_RESOURCE) && !cred_has(c, CAP_SYS_ADMIN))
+/* One task more of the user: counted first, so that many forks at once stay below the limit. */
+static int charge_user(const struct cred *c)
+{
+	u32 nr = atomic_fetch_add(&c->user->nr_tasks, 1u) + 1;
+
+	if (nr > process_rlimit(RLIMIT_NPROC) && c->uid != 0 && !cred_has(c, CAP_SYS_RESOURCE) &&
+	    !cred_has(c, CAP_SYS_ADMIN))
 		return -EAGAIN;
 	return 0;
 }
@@ -261,8 +265,9 @@ static int make_parts(struct task *t, const struct clone_request *r)
 
 	cred_get(cred_current());
 	t->cred = cred_current();
-	atomic_add(&t->cred->user->nr_tasks, 1u);
-	err = r->flags & CLONE_THREAD ? join_process(t) : make_process(t, r->flags);
+	err = charge_user(t->cred);
+	if (!err)
+		err = r->flags & CLONE_THREAD ? join_process(t) : make_process(t, r->flags);
 	if (!err)
 		err = copy_files(t, r->flags);
 	if (!err)

@@ -11,9 +11,13 @@ printf '#!%s/loop\n' "$PWD" >loop; chmod +x loop; env ./loop 2>/dev/null; [ $? -
 "$programs"/deep 2>/dev/null; [ $? = 139 ] || { echo "deep: $?"; exit 1; }
 "$programs"/wild 2>/dev/null; [ $? = 139 ] || { echo "wild: $?"; exit 1; }
 # Not as root, whom RLIMIT_NPROC does not bind.
-timeout 5 setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'ulimit -u 60; f() { f | f & }; f; sleep 2' >/dev/null 2>&1
+nobody="setpriv --reuid 65534 --regid 65534 --clear-groups"
+timeout 5 $nobody prlimit --nproc=60 sh -c 'f() { f | f & }; f; sleep 2' >/dev/null 2>&1
+[ "$(ps -u 65534 -o pid= | wc -l)" -le 60 ] || { echo "bomb: $(ps -u 65534 | wc -l)"; exit 1; }
 sleep 1
-pkill -9 -u 65534
+$nobody sh -c 'kill -9 -1'
+sleep 1
+[ -z "$(ps -u 65534 -o pid=)" ] || { echo "bomb: still there"; ps -u 65534; exit 1; }
 "$programs"/eat 2>/dev/null; status=$?
 [ $status = 137 ] || [ $status = 3 ] || { echo "eat: $status"; exit 1; }
 date >/dev/null && echo good
