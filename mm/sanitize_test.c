@@ -6,6 +6,8 @@
 #include <nos/slab.h>
 #include <nos/string.h>
 #include <nos/test.h>
+#include <nos/wait.h>
+#include <nos/thread.h>
 #include <nos/vmap.h>
 
 TEST(shadow_of_slab_objects)
@@ -74,11 +76,24 @@ TEST(shadow_of_areas)
 	vfree(p);
 }
 
+static struct completion traced;
+
+static void trace_main(void *arg)
+{
+	sanitize_trace_here(arg, 0);
+	completion_signal(&traced);
+}
+
+/* In a thread that has a stack of its own, which the one that boots has not. */
 TEST(trace_has_its_caller)
 {
-	struct sanitize_trace t;
+	static struct sanitize_trace t;
+	struct thread *thread = kthread_create(trace_main, &t, "trace");
 
-	sanitize_trace_here(&t, 0);
+	EXPECT(thread != NULL);
+	completion_init(&traced);
+	thread_start(thread);
+	completion_wait(&traced);
 	EXPECT(t.pc[0] > (u32)(u64)unit_test_run_all - (1u << 26));
 	EXPECT(t.pc[0] && t.pc[1]);
 }

@@ -26,7 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCE = os.path.join(ROOT, "tests/fuzz/calls")
 BUILD = os.path.join(ROOT, "build/calls")
 ALL_SECONDS = 60
-TEST_PROGRAMS = 400  # of `make test`
+TEST_PROGRAMS = 600  # of `make test`
 LENGTH = 60
 # A processor as NOS sees it, and no security modules, of which one forgets capabilities.
 REFERENCE = "nopku no5lvl lsm=capability apparmor=0"

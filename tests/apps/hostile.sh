@@ -13,7 +13,8 @@ printf '#!%s/loop\n' "$PWD" >loop; chmod +x loop; env ./loop 2>/dev/null; [ $? -
 # Not as root, whom RLIMIT_NPROC does not bind.
 nobody="setpriv --reuid 65534 --regid 65534 --clear-groups"
 timeout 5 $nobody prlimit --nproc=60 sh -c 'f() { f | f & }; f; sleep 2' >/dev/null 2>&1
-[ "$(ps -u 65534 -o pid= | wc -l)" -le 60 ] || { echo "bomb: $(ps -u 65534 | wc -l)"; exit 1; }
+tasks=$(sed 's#.*/\([0-9]*\) .*#\1#' /proc/loadavg) # at one moment, unlike what ps sees
+[ "$tasks" -le 100 ] || { echo "bomb: $tasks tasks"; exit 1; }
 sleep 1
 $nobody sh -c 'kill -9 -1'
 sleep 1
