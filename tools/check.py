@@ -10,6 +10,10 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "nos"))
+import packages  # noqa: E402
+from report import Options  # noqa: E402
+
 LAYERS = ("lib", "arch", "core", "mm", "vfs", "block", "ipc", "net", "fs", "proc",
           "drivers", "linux", "init")
 JOBS = os.cpu_count() or 1
@@ -19,6 +23,10 @@ LOCKS_CLANG = "clang-22"
 LOCKS_FLAGS = ("-DDEBUG", "-DNOS_CHECK_LOCKS", "-fsyntax-only", "-fexperimental-late-parse-attributes",
                "-Wthread-safety", "-Wthread-safety-beta", "-Wthread-safety-pointer",
                "-Wno-unterminated-string-initialization")
+PACKAGES = {"/usr/bin/git": "git", "/usr/bin/make": "make", "/usr/bin/gcc": "gcc",
+            "/usr/include/stdio.h": "libc6-dev",
+            **{f"/usr/bin/{name}": name
+               for name in ("clang", "clang-format", "clang-tidy", LOCKS_CLANG)}}
 
 FUNCTION_LINES = 100
 FILE_LINES = 1000
@@ -218,27 +226,11 @@ STEPS = {
 }
 
 
-def ensure_tools():
-    needed = {"clang": "clang", "clang-format": "clang-format", "clang-tidy": "clang-tidy",
-              LOCKS_CLANG: LOCKS_CLANG}
-    missing = [package for tool, package in needed.items()
-               if not os.path.exists(f"/usr/bin/{tool}")]
-    if not missing:
-        return
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
-    if os.getuid():
-        sys.exit(f"check: packages are missing; run: sudo {' '.join(install)}")
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command(["apt-get", "update"], env=env)
-    status, output = command(install, env=env)
-    if status:
-        sys.exit(f"check: this failed: {' '.join(install)}\n{output[-2000:]}")
-
-
 def main():
+    options = Options(__doc__, {}, ("--all",)).parse(sys.argv[1:])
+    wanted = options.known_words(STEPS, "step") or list(STEPS)
     os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    ensure_tools()
-    wanted = [name for name in sys.argv[1:] if not name.startswith("-")] or list(STEPS)
+    packages.ensure_or_exit("check", PACKAGES)
     failed = 0
     for name in wanted:
         print(f"check {name}: ", end="", flush=True)

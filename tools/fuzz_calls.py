@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Random system calls on NOS and on Linux, compared call by call.
 
-Usage: fuzz_calls.py [--seconds N] [--seed N] [--length N]   random programs
-       fuzz_calls.py --program "SEED LENGTH [-CALL]..."      one program, both logs
-       fuzz_calls.py --corpus                                the programs of the tree
+Usage: fuzz_calls.py [--seconds N] [--seed N]   random programs
+       fuzz_calls.py --program "SEED LENGTH [-CALL]..."   one program, both logs
+       fuzz_calls.py --corpus                   the programs of the tree
 
 Both kernels boot the same initramfs with the program of tests/fuzz/calls/,
 which draws calls from a seed and prints what each gave.  The first call of a
@@ -23,10 +23,17 @@ import time
 import syscall_page
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools/nos"))
+import guest  # noqa: E402
+import machine  # noqa: E402
+import packages  # noqa: E402
+from report import Options, Report, count  # noqa: E402
+
 SOURCE = os.path.join(ROOT, "tests/fuzz/calls")
 BUILD = os.path.join(ROOT, "build/calls")
-ALL_SECONDS = 60
-TEST_PROGRAMS = 600  # of `make test`
+SECONDS = 60
+TEST_PROGRAMS = 600  # of `make test`, the same ones however slow the machine is
+PACKAGES = {"/usr/bin/gcc": "gcc", "/usr/include/stdio.h": "libc6-dev", **machine.LINUX_PACKAGES}
 LENGTH = 60
 # A processor as NOS sees it, and no security modules, of which one forgets capabilities.
 REFERENCE = "nopku no5lvl lsm=capability apparmor=0"
@@ -52,8 +59,6 @@ def build():
 
 
 def make_archive(programs, path):
-    sys.path.insert(0, os.path.join(ROOT, "tools/nos"))
-    import guest
     archive = guest.Archive()
     archive.add("calls", stat.S_IFREG | 0o755, guest.read(os.path.join(BUILD, "calls")))
     archive.add("programs", stat.S_IFREG | 0o644, "".join(p + "\n" for p in programs).encode())
@@ -61,7 +66,7 @@ def make_archive(programs, path):
         file.write(archive.finish())
 
 
-def run(kernel, programs, timeout=300):
+def run_one(kernel, programs, timeout=300):
     """{program: [line]} of one boot; what is not in it was not reached.  And what went wrong."""
     archive = os.path.join(BUILD, f"{kernel}-{os.getpid()}.cpio")
     make_archive(programs, archive)
@@ -90,8 +95,8 @@ def run(kernel, programs, timeout=300):
 
 def run_both(programs, timeout=300):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        linux = pool.submit(run, "linux", programs, timeout)
-        nos = pool.submit(run, "nos", programs, timeout)
+        linux = pool.submit(run_one, "linux", programs, timeout)
+        nos = pool.submit(run_one, "nos", programs, timeout)
         return linux.result(), nos.result()
 
 
@@ -204,7 +209,7 @@ def shrink(program, found, allowed):
 
 
 def describe(program, allowed):
-    """Both logs of one program as text."""
+    """Both logs of one program as text, and whether they agree."""
     results = run_both([program])
     linux, nos = (side[0].get(program, ["not run"]) for side in results)
     out = []
@@ -216,7 +221,8 @@ def describe(program, allowed):
             out += ["L " + theirs, "N " + ours]
     found = difference_of(results, program, allowed)
     out.append(f"differs in {found[0][1]}" if found else "no difference that is not allowed")
-    return "\n".join(out + [f"{fault}" for _, fault in results if fault])
+    faults = [fault for _, fault in results if fault]
+    return "\n".join(out + faults), not found and not faults
 
 
 # ---- batches
@@ -246,84 +252,56 @@ def read_corpus():
         return [line.strip() for line in file if line.strip() and not line.startswith("#")]
 
 
-def run_all(report, wants=lambda name: True, seconds=0, seed=1, only_corpus=False):
-    """What `make test` and `make fuzz` do; report(name, passed, failed, text, seconds).  Without
-    `seconds` always the same programs, about a minute of them, whatever the machine's speed."""
-    if not wants("fuzz calls"):
-        return
+def run_programs(report, name, allowed, seconds, seed, least=0, only_corpus=False):
+    """The corpus, then random programs until both `seconds` and `least` are reached."""
     start = time.monotonic()
-    try:
-        build()
-        allowed = Allowed()
-    except RuntimeError as error:
-        report("fuzz calls", 0, 1, str(error), None)
-        return
-    todo, count, first = read_corpus(), 0, seed * 1000000
-    limit = seconds or ALL_SECONDS
-
-    def is_enough():
-        if seconds:
-            return time.monotonic() - start >= limit * 0.7
-        return count >= TEST_PROGRAMS
-
-    kinds = {}
-    while todo or not (only_corpus or is_enough()):
-        if not todo:
-            todo = [f"{first + i} {LENGTH}" for i in range(count, count + BATCH)]
-            count += BATCH
+    todo, programs, kinds, fault = read_corpus(), 0, {}, ""
+    while not fault:
         found, fault = check(todo, allowed)
-        if fault:
-            kinds["machine"] = fault
-            break
         for program, seen in found:
             kinds.setdefault((seen[0][1], result_of(seen[1])[:8], result_of(seen[2])[:8]),
                              (program, seen))
-        todo = []
+        if only_corpus or programs >= least and time.monotonic() - start >= seconds:
+            break
+        todo = [f"{seed * 1000000 + i} {LENGTH}" for i in range(programs, programs + BATCH)]
+        programs += BATCH
     text = ""
-    for kind, what in kinds.items():
-        if kind == "machine":
-            text += what
-            continue
-        program, seen = what
-        if time.monotonic() - start < limit * 3:
+    for program, seen in kinds.values():
+        if time.monotonic() - start < 3 * max(seconds, SECONDS):
             program, seen = shrink(program, seen, allowed)
         text += report_text(program, seen)
-    report(f"fuzz calls ({count} programs, seed {seed})", 0 if kinds else 1, len(kinds), text,
-           time.monotonic() - start)
+    failed = len(kinds) + bool(fault)
+    report.add(f"{name} ({programs} programs, seed {seed})", 0 if failed else 1, failed,
+               text + fault, time.monotonic() - start, begun=name)
+
+
+def run(report, seconds=SECONDS, seed=1, least=TEST_PROGRAMS, only_corpus=False):
+    """What `make test` and `make fuzz` do."""
+    name = "fuzz calls"
+    if not report.wants(name):
+        return
+    report.doing(name)
+    try:
+        build()
+        run_programs(report, name, Allowed(), seconds, seed, least, only_corpus)
+    except RuntimeError as error:
+        report.add(name, 0, 1, str(error))
 
 
 def main():
-    seconds, seed, program, only_corpus = ALL_SECONDS, random.getrandbits(31), None, False
-    arguments = sys.argv[1:]
-    while arguments:
-        word = arguments.pop(0)
-        if word in ("--seconds", "--seed", "--program") and arguments:
-            value = arguments.pop(0)
-            if word == "--seconds":
-                seconds = int(value)
-            elif word == "--seed":
-                seed = int(value)
-            else:
-                program = value
-        elif word == "--corpus":
-            only_corpus = True
-        else:
-            print(__doc__.strip())
-            return 0 if word in ("-h", "--help") else 2
-    if program:
+    options = Options(__doc__, {"--seconds": (count, SECONDS),
+                                "--seed": (int, random.getrandbits(31)), "--program": (str, "")},
+                      ("--corpus",)).parse(sys.argv[1:])
+    options.known_words((), "such word")
+    packages.ensure_or_exit("fuzz", PACKAGES)
+    if options["--program"]:
         build()
-        print(describe(program, Allowed()))
-        return 0
-    failures = []
-
-    def report(name, passed, failed, text, took):
-        print(f"{name}: {'FAILED' if failed else 'ok'}" + (f" ({took:.0f} s)" if took else ""))
-        if failed:
-            print(text)
-            failures.append(name)
-
-    run_all(report, seconds=seconds, seed=seed, only_corpus=only_corpus)
-    return 1 if failures else 0
+        text, agree = describe(options["--program"], Allowed())
+        print(text)
+        return 0 if agree else 1
+    report = Report()
+    run(report, options["--seconds"], options["--seed"], 0, options["--corpus"])
+    return report.finish()
 
 
 if __name__ == "__main__":

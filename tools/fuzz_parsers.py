@@ -5,7 +5,8 @@ Usage: fuzz_parsers.py [--seconds N] [--seed N] [--keep] [NAME...]
        fuzz_parsers.py --input FILE NAME     one input again, to see the fault
        fuzz_parsers.py --build               only builds
 
-Without options: every harness, a minute in all.  --seconds is for each harness.
+Every harness, or those named, as many at once as there are processors, each for
+--seconds (60).
 --keep adds inputs that reach new code to tests/fuzz/corpus/NAME, one line of
 hexadecimal for each.  A harness is a C file with LLVMFuzzerTestOneInput; the
 sources that it needs stand in a comment, as in unit tests.
@@ -23,12 +24,19 @@ import time
 import unit
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools/nos"))
+import packages  # noqa: E402
+from report import Options, Report, count  # noqa: E402
+
 TESTS = "tests/fuzz"
 BUILD = "build/fuzz"
-ALL_SECONDS = 60  # of `make test`, for all harnesses together
+SECONDS = 60  # of each harness
 INPUT_LIMIT = 4096  # bytes, of an input and of one that is kept
 KEPT_LIMIT = 24 << 10  # characters of a corpus file
 JOBS = os.cpu_count() or 1
+PACKAGES = {  # clang's run-time library is in a package of its own
+    "/usr/bin/clang": "clang", "/usr/bin/make": "make", "/usr/bin/gcc": "gcc",
+    "/usr/lib/llvm-14/lib/clang/14*/lib/linux/libclang_rt.fuzzer-x86_64.a": "libclang-rt-14-dev"}
 SANITIZE = ["-fno-sanitize=shift,alignment,function", "-fno-sanitize-recover=all", "-O1"]
 
 
@@ -164,92 +172,53 @@ def fuzz(name, program, seconds, seed):
     return runs, text[max(0, start - 200):start + 4000] + again
 
 
-def run(report, wants=lambda name: True, seconds=0, seed=1):
-    """Fuzzes what is wanted; report(name, passed, failed, text, seconds) for each harness."""
-    wanted = [name for name in names() if wants(f"fuzz {name}")]
+def run(report, seconds=SECONDS, seed=1):
+    """Fuzzes what the report wants, each harness for so long; False if one did not build."""
+    wanted = [name for name in names() if report.wants(f"fuzz {name}")]
     if not wanted:
-        return
+        return True
+    report.doing("fuzz build")
     try:
         programs = build(wanted)
     except RuntimeError as error:
-        report("fuzz build", 0, 1, str(error), None)
-        return
-    each = seconds or max(2, ALL_SECONDS * JOBS // len(names()))
+        report.add("fuzz build", 0, 1, str(error))
+        return False
+    report.done("fuzz build")
 
     def one(name):
         start = time.monotonic()
-        runs, fault = fuzz(name, programs[name], each, seed)
-        report(f"fuzz {name} ({runs} inputs)", 0 if fault else 1, 1 if fault else 0, fault,
-               time.monotonic() - start)
+        report.doing(f"fuzz {name}")
+        runs, fault = fuzz(name, programs[name], seconds, seed)
+        report.add(f"fuzz {name} ({runs} inputs)", 0 if fault else 1, 1 if fault else 0, fault,
+                   time.monotonic() - start, begun=f"fuzz {name}")
 
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         list(pool.map(one, wanted))
-
-
-def ensure_packages():
-    """clang's run-time library, which Debian has in a package of its own."""
-    if subprocess.run("ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a",
-                      shell=True, capture_output=True, check=False).returncode == 0:
-        return
-    command = ["apt-get", "install", "-y", "--no-install-recommends", "clang", "libclang-rt-14-dev"]
-    if os.getuid():
-        sys.exit(f"fuzz: packages are missing; run: sudo {' '.join(command)}")
-    print(f"installing {' '.join(command[4:])}", flush=True)
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for step in (["apt-get", "update"], command):
-        done = subprocess.run(step, env=env, stdin=subprocess.DEVNULL, text=True,
-                              capture_output=True, check=False)
-    if done.returncode:
-        sys.exit(f"fuzz: this failed: {' '.join(command)}\n{done.stderr[-2000:]}")
+    return True
 
 
 def main():
-    seconds, seed, keep, only_build, one_input = 0, random.getrandbits(31), False, False, None
-    wanted, arguments = [], sys.argv[1:]
-    while arguments:
-        word = arguments.pop(0)
-        if word in ("--seconds", "--seed", "--input") and arguments:
-            value = arguments.pop(0)
-            if word == "--seconds":
-                seconds = int(value)
-            elif word == "--seed":
-                seed = int(value)
-            else:
-                one_input = os.path.abspath(value)
-        elif word == "--keep":
-            keep = True
-        elif word == "--build":
-            only_build = True
-        elif word.startswith("-"):
-            print(__doc__.strip())
-            return 0 if word in ("-h", "--help") else 2
-        else:
-            wanted.append(word)
+    options = Options(__doc__, {"--seconds": (count, SECONDS),
+                                "--seed": (int, random.getrandbits(31)), "--input": (str, "")},
+                      ("--keep", "--build")).parse(sys.argv[1:])
+    one_input = options["--input"] and os.path.abspath(options["--input"])
     os.chdir(ROOT)
-    ensure_packages()
+    wanted = options.known_words(names(), "harness") or names()
+    if one_input and (len(options.words) != 1 or not os.path.isfile(one_input)):
+        options.fail("--input takes a file, and one harness")
+    packages.ensure_or_exit("fuzz", PACKAGES)
     subprocess.run(["make", "-s", f"-j{JOBS}"], check=True)
-    wanted = wanted or names()
-    unknown = set(wanted) - set(names())
-    if unknown:
-        sys.exit(f"fuzz: no harness {' '.join(sorted(unknown))}; there are: {' '.join(names())}")
-    if only_build or one_input:
-        program = build(wanted)[wanted[0]]
-        return subprocess.run([program, one_input], env=environment(),
+    if options["--build"] or one_input:
+        programs = build(wanted)
+        return subprocess.run([programs[wanted[0]], one_input], env=environment(),
                               check=False).returncode if one_input else 0
-    print(f"seed {seed}", flush=True)
-    failures = []
-
-    def report(name, passed, failed, text, took):
-        print(f"{name}: {'FAILED' if failed else 'ok'} ({took or 0:.0f} s)", flush=True)
-        if failed:
-            failures.append(name)
-            print(text, flush=True)
-
-    run(report, lambda name: name[5:] in wanted, seconds, seed)
-    if keep and not failures:
+    print(f"seed {options['--seed']}", flush=True)
+    report = Report([f"fuzz {name}" for name in wanted])
+    run(report, options["--seconds"], options["--seed"])
+    if options["--keep"] and not report.failed:
         for name, program in build(wanted).items():
             keep_corpus(name, program)
-    return 1 if failures else 0
+    return report.finish()
 
 
 if __name__ == "__main__":

@@ -18,9 +18,14 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools/nos"))
+import packages  # noqa: E402
+from report import Options, Report  # noqa: E402
+
 MODELS = "tests/models"
 BUILD = "build/models"
 JOBS = os.cpu_count() or 1
+PACKAGES = {"/usr/bin/spin": "spin", "/usr/bin/gcc": "gcc"}
 LIMIT = 120  # seconds for one search
 MUTANTS_MIN = 5
 
@@ -75,9 +80,9 @@ def trail(name, mutant):
                            f"{name}.pml"], cwd=folder, check=False).returncode
 
 
-def run(report, wants=lambda name: True):
-    """Checks what is wanted; report(name, passed, failed, text, seconds) for each model."""
-    wanted = [name for name in names() if wants(f"model {name}")]
+def run(report):
+    """Checks what the report wants."""
+    wanted = [name for name in names() if report.wants(f"model {name}")]
 
     def one(job):
         name, mutant, options = job
@@ -87,7 +92,8 @@ def run(report, wants=lambda name: True):
     for name in wanted:
         mutants, options = head(name)
         if len(mutants) < MUTANTS_MIN:
-            report(f"model {name}", 0, 1, f"fewer than {MUTANTS_MIN} mutants", None)
+            report.add(f"model {name}", 0, 1, f"fewer than {MUTANTS_MIN} mutants", None)
+        report.doing(f"model {name}")
         jobs += [(name, mutant, options) for mutant in ("", *mutants)]
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         for (name, mutant, _), result in pool.map(one, jobs):
@@ -107,25 +113,21 @@ def summarise(report, name, results, seconds):
             faults.append(f"the model: {error}")
         else:
             passed += 1
-    report(f"model {name} ({results[''][0]} states)", passed, len(faults), "\n".join(faults),
-           seconds)
+    report.add(f"model {name} ({results[''][0]} states)", passed, len(faults), "\n".join(faults),
+               seconds, begun=f"model {name}")
 
 
 def main():
+    options = Options(__doc__, {}, ("--trail",)).parse(sys.argv[1:])
     os.chdir(ROOT)
-    failures = []
-
-    def report(name, passed, failed, text, _):
-        print(f"{name}: {passed} hold" + (f", {failed} FAILED\n{text}" if failed else ""),
-              flush=True)
-        if failed:
-            failures.append(name)
-
-    wanted = sys.argv[1:]
-    if wanted[:1] == ["--trail"] and len(wanted) in (2, 3):
-        return trail(wanted[1], wanted[2] if len(wanted) == 3 else "")
-    run(report, lambda name: not wanted or name[6:] in wanted)
-    return 1 if failures else 0
+    packages.ensure_or_exit("models", PACKAGES)
+    if options["--trail"]:
+        if len(options.words) not in (1, 2):
+            options.fail("--trail takes a model, and one of its mutants")
+        return trail(*options.words, *[""] * (2 - len(options.words)))
+    report = Report([f"model {name}" for name in options.known_words(names(), "model")])
+    run(report)
+    return report.finish()
 
 
 if __name__ == "__main__":

@@ -19,9 +19,14 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools/nos"))
+import packages  # noqa: E402
+from report import Options, Report  # noqa: E402
+
 PATCHES = os.path.join(ROOT, "tests/planted")
 COPY = os.path.join(ROOT, "build/planted/tree")
 SECONDS = 600
+PACKAGES = {"/usr/bin/patch": "patch", "/usr/bin/git": "git", "/usr/bin/make": "make"}
 
 
 def tracked_files():
@@ -41,9 +46,18 @@ def same(source, target):
         return False
 
 
+def share_linux():
+    """Debian's kernel, which a finder may compare with, need not be fetched twice."""
+    ours, theirs = os.path.join(ROOT, "build/linux"), os.path.join(COPY, "build/linux")
+    if os.path.isdir(ours) and not os.path.lexists(theirs):
+        os.makedirs(os.path.dirname(theirs), exist_ok=True)
+        os.symlink(ours, theirs)
+
+
 def copy_tree():
     """Makes the copy like the tree; files that are alike keep their times."""
     names = set(tracked_files())
+    share_linux()
     for name in names:
         source, target = os.path.join(ROOT, name), os.path.join(COPY, name)
         if not same(source, target):
@@ -99,38 +113,24 @@ def names():
                   if entry.endswith(".patch"))
 
 
-def run(report, wants=lambda name: True):
-    """Tries what is wanted; report(name, passed, failed, text, seconds) for each."""
+def run(report):
+    """Tries what the report wants; what is found passes."""
     for name in names():
-        if not wants(f"planted {name}"):
+        if not report.wants(f"planted {name}"):
             continue
         start = time.monotonic()
+        report.doing(f"planted {name}")
         fault = try_patch(name)
-        report(f"planted {name}", int(not fault), int(bool(fault)), fault or "",
-               time.monotonic() - start)
+        report.add(f"planted {name}", int(not fault), int(bool(fault)), fault or "",
+                   time.monotonic() - start)
 
 
 def main():
-    wanted = sys.argv[1:]
-    if any(word.startswith("-") for word in wanted):
-        print(__doc__.strip())
-        return 0 if wanted[0] in ("-h", "--help") else 2
-    unknown = set(wanted) - set(names())
-    if unknown:
-        print(f"planted: no such patch: {' '.join(sorted(unknown))}")
-        return 2
-    totals = [0, 0]
-
-    def report(name, passed, failed, text, seconds):
-        totals[0] += passed
-        totals[1] += failed
-        print(f"{name}: {'found' if passed else 'NOT FOUND'} ({seconds:.0f} s)", flush=True)
-        if text:
-            print("    " + text.strip().replace("\n", "\n    "))
-
-    run(report, lambda name: not wanted or name.split(" ", 1)[1] in wanted)
-    print(f"{totals[0]} passed, {totals[1]} failed")
-    return 1 if totals[1] else 0
+    options = Options(__doc__, {}).parse(sys.argv[1:])
+    packages.ensure_or_exit("planted", PACKAGES)
+    report = Report([f"planted {name}" for name in options.known_words(names(), "patch")])
+    run(report)
+    return report.finish()
 
 
 if __name__ == "__main__":

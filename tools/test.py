@@ -8,6 +8,8 @@ Usage: test.py [--level N]... [--kernel nos|linux|debug|sanitize] [--smp N] [NAM
   2  unit tests inside the kernel       result, and the command-line tool
   6  models (spin), and libFuzzer   7  the price of operations, beside their records;
        over the parsers, a minute       planted faults, which must be found
+       each; random calls compared
+       with Linux's
 
 With NAMEs, only tests whose name holds one of them.  LEVEL=... and TEST=...
 in the environment do the same for `make test`.
@@ -21,13 +23,19 @@ import subprocess
 import sys
 import time
 
+import check
 import fuzz_calls
 import fuzz_parsers
 import models
 import planted
 import unit
+from report import Options, Report, count
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools/nos"))
+import packages  # noqa: E402
+import panic  # noqa: E402
+
 NOS = os.path.join(ROOT, "nos")
 SILENCE = 60  # a guest that prints nothing for so many seconds hangs
 PACKAGES = {  # a file of each package that the tests need
@@ -40,60 +48,14 @@ PACKAGES = {  # a file of each package that the tests need
     "/usr/bin/taskset": "util-linux", "/usr/bin/strace": "strace",
     "/usr/bin/qemu-system-x86_64": "qemu-system-x86", "/usr/bin/ldd": "libc-bin",
     "/usr/bin/lsblk": "util-linux", "/usr/bin/diff": "diffutils", "/usr/bin/g++": "g++", "/usr/bin/bzip2": "bzip2",
-    "/usr/bin/clang": "clang", "/usr/bin/grub-mkrescue": "grub-common", "/usr/bin/xorriso": "xorriso",
+    "/usr/bin/grub-mkrescue": "grub-common", "/usr/bin/xorriso": "xorriso",
     "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin", "/usr/bin/mformat": "mtools", "/usr/bin/cpio": "cpio",
     "/usr/bin/bochs": "bochs", "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
     "/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so": "bochs-term",
-    "/usr/bin/spin": "spin",
-    "/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a": "libclang-rt-14-dev",
+    "/usr/bin/busybox": "busybox-static",
+    **check.PACKAGES, **models.PACKAGES, **planted.PACKAGES, **fuzz_parsers.PACKAGES,
+    **fuzz_calls.PACKAGES,
 }
-
-
-class Report:
-    """Counts, and says what happens."""
-
-    def __init__(self, names):
-        self.names = names
-        self.passed = 0
-        self.failed = 0
-        self.failures = []
-        self.start = time.monotonic()
-
-    def wants(self, name):
-        return not self.names or any(part in name for part in self.names)
-
-    def add(self, name, passed, failed, text="", seconds=None):
-        self.passed += passed
-        self.failed += failed
-        took = f" ({seconds:.1f} s)" if seconds is not None else ""
-        minutes, rest = divmod(int(time.monotonic() - self.start), 60)
-        verdict = f"FAILED: {failed} of {passed + failed}" if failed else \
-            f"ok, {passed}" if passed != 1 else "ok"
-        print(f"[{minutes:2}:{rest:02}] {name}: {verdict}{took}", flush=True)
-        if failed:
-            self.failures.append(name)
-            for line in text.strip().splitlines()[-40:]:
-                print("        " + line[:200])
-            sys.stdout.flush()
-
-
-def ensure_packages():
-    missing = sorted({package for path, package in PACKAGES.items()
-                      if not os.path.exists(path)})
-    if not os.path.exists("/bin/busybox") and not os.path.exists("/usr/bin/busybox"):
-        missing.append("busybox-static")
-    if not missing:
-        return
-    command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
-    if os.getuid():
-        sys.exit(f"test: packages are missing; run: sudo {' '.join(command)}")
-    print(f"installing {' '.join(missing)}", flush=True)
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for step in (["apt-get", "update"], command):
-        done = subprocess.run(step, env=env, stdin=subprocess.DEVNULL, text=True,
-                              capture_output=True, check=False)
-    if done.returncode:
-        sys.exit(f"test: this failed: {' '.join(command)}\n{done.stderr[-2000:]}")
 
 
 def run_text(command, timeout, **options):
@@ -114,21 +76,18 @@ def totals(text):
 # ---- level 0 and 1
 
 def level_check(report):
-    import check
-    os.chdir(ROOT)
-    check.ensure_tools()
     for name, step in check.STEPS.items():
         if not report.wants("check " + name):
             continue
         start = time.monotonic()
+        report.doing("check " + name)
         faults = step()
         report.add("check " + name, 0 if faults else 1, 1 if faults else 0,
                    "\n".join(faults), time.monotonic() - start)
 
 
 def level_unit(report):
-    unit.run(lambda name, passed, failed, text: report.add(name, passed, failed, text),
-             report.wants)
+    unit.run(report)
 
 
 # ---- level 2
@@ -144,6 +103,7 @@ def level_self(report, kernel):
         if not report.wants(name):
             continue
         start = time.monotonic()
+        report.doing(name)
         _, text = run_text([NOS, "run", "--log", "--timeout", "170", *arguments,
                             "--append", "nos.selftest", "--", "true"], 400, cwd=ROOT)
         match = re.search(r"selftest: (\d+) passed, (\d+) failed", text)
@@ -158,9 +118,11 @@ def level_self(report, kernel):
 
 def system_programs(report):
     """{family: [path]}, built."""
+    report.doing("system build")
     status, text = run_text(["bash", "tests/system/run.sh", "-b"], 900, cwd=ROOT)
     if status:
         report.add("system build", 0, 1, text)
+    report.done("system build")
     families = {}
     for folder, _, names in os.walk(os.path.join(ROOT, "build/system")):
         family = os.path.basename(folder)
@@ -177,6 +139,7 @@ def system_on_host(report, families):
         passed = failed = 0
         bad = ""
         start = time.monotonic()
+        report.doing(f"host {family}")
         for path in paths:
             status, text = run_text([os.path.join(ROOT, path)], 200, cwd=ROOT)
             good, wrong = totals(text)
@@ -191,8 +154,6 @@ def failures_of(text, kernel=None):
     lines = [line for line in text.splitlines() if not line.startswith("ok ")]
     text = "\n".join(lines[-25:]) + "\n"
     if "leak:" in text:  # where it was allocated
-        sys.path.insert(0, os.path.join(ROOT, "tools/nos"))
-        import panic
         text = panic.symbolise(text, os.path.join(ROOT, f"build/{kernel}/nos.elf"))
     return text
 
@@ -249,6 +210,8 @@ def run_in_guest(report, family, smp, kernel, paths):
     bad = ""
     start = time.monotonic()
     boots = 0
+    name = f"{kernel} {family} smp {smp}"
+    report.doing(name)
     while todo and boots < 6:
         boots += 1
         current, text = None, ""
@@ -280,7 +243,7 @@ def run_in_guest(report, family, smp, kernel, paths):
     if todo:
         failed += len(todo)
         bad += f"not run after {boots} boots: {' '.join(todo)}\n"
-    report.add(f"{kernel} {family} smp {smp}", passed, failed, bad, time.monotonic() - start)
+    report.add(name, passed, failed, bad, time.monotonic() - start)
 
 
 def level_system(report, kernel, smp):
@@ -320,6 +283,7 @@ def compare(wanted, got):
 
 def app_script(report, name, path, kernel):
     settings = header(path)
+    report.doing(name)
     limit = float(settings.get("timeout", 60))
     start = time.monotonic()
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -329,7 +293,7 @@ def app_script(report, name, path, kernel):
     if settings.get("host") != "no":
         status, expected = run_text(["sh", relative], limit, cwd=ROOT, env=env)
         if status:
-            report.add(name + " on the host", 0, 1, expected)
+            report.add(name + " on the host", 0, 1, expected, begun=name)
             return
     command = [NOS, "run", *variant(kernel), "--smp", settings.get("smp", "2"),
                "--mem", settings.get("mem", "1G"), "--timeout", str(limit),
@@ -347,6 +311,7 @@ def app_script(report, name, path, kernel):
 def app_program(report, name, path, kernel):
     """A Python script that uses the tool itself, and prints its own totals."""
     start = time.monotonic()
+    report.doing(name)
     status, text = run_text([sys.executable, path, kernel], 300, cwd=ROOT)
     passed, failed = totals(text)
     report.add(name, passed, max(failed, 1 if status else 0), failures_of(text),
@@ -423,9 +388,9 @@ def level_apps(report, kernel):
 # ---- level 6
 
 def level_fuzz(report):
-    models.run(report.add, report.wants)
-    fuzz_parsers.run(report.add, report.wants)
-    fuzz_calls.run_all(report.add, report.wants)
+    models.run(report)
+    fuzz_parsers.run(report)
+    fuzz_calls.run(report)
 
 
 # ---- level 7
@@ -436,6 +401,7 @@ def level_speed(report, kernel):
         return
     if report.wants("speed"):
         start = time.monotonic()
+        report.doing("speed")
         status, text = run_text([NOS, "bench", "--gate"], 600, cwd=ROOT)
         match = re.search(r"^(\d+) rows hold their records, (\d+) do not", text, re.M)
         held, missed = (int(match[1]), int(match[2])) if match else (0, 1)
@@ -443,40 +409,43 @@ def level_speed(report, kernel):
                    time.monotonic() - start)
         if match and not missed and "record to be written" in text:
             print("        " + text.strip().replace("\n", "\n        "), flush=True)
-    planted.run(report.add, report.wants)
+    planted.run(report)
+
+
+def kernel_of(text):
+    if text not in ("nos", "linux", "debug", "sanitize"):
+        raise ValueError(text)
+    return text
+
+
+def level_of(text):
+    if int(text) not in (0, 1, 2, 3, 5, 6, 7):
+        raise ValueError(text)
+    return int(text)
 
 
 def parse(arguments):
-    levels = [int(word) for word in os.environ.get("LEVEL", "").split()]
-    names = os.environ.get("TEST", "").split()
-    kernel, smp = "nos", None
-    arguments = list(arguments)
-    while arguments:
-        word = arguments.pop(0)
-        if word in ("--level", "--kernel", "--smp") and arguments:
-            value = arguments.pop(0)
-            if word == "--level":
-                levels.append(int(value))
-            elif word == "--kernel":
-                kernel = value
-            else:
-                smp = int(value)
-        elif word.startswith("-"):
-            print(__doc__.strip())
-            sys.exit(0 if word in ("-h", "--help") else 2)
-        else:
-            names.append(word)
-    return levels or [0, 1, 2, 3, 5, 6, 7], names, kernel, smp
+    """(levels, names, kernel, processors)"""
+    levels = []
+    options = Options(__doc__, {"--level": (lambda text: levels.append(level_of(text)), None),
+                                "--kernel": (kernel_of, "nos"), "--smp": (count, None)})
+    for word in os.environ.get("LEVEL", "").split():
+        options.convert("--level", word)
+    options.parse(arguments)
+    return (levels or [0, 1, 2, 3, 5, 6, 7], os.environ.get("TEST", "").split() + options.words,
+            options["--kernel"], options["--smp"])
 
 
 def main():
     levels, names, kernel, smp = parse(sys.argv[1:])
     os.chdir(ROOT)
+    packages.ensure_or_exit("test", PACKAGES)
     report = Report(names)
-    ensure_packages()
+    report.doing("build")
     status, text = run_text(["make", "-s", f"-j{os.cpu_count()}"], 900, cwd=ROOT)
     if status:
         report.add("build", 0, 1, text)
+    report.done("build")
     steps = {0: lambda: level_check(report), 1: lambda: level_unit(report),
              2: lambda: level_self(report, kernel),
              3: lambda: level_system(report, kernel, smp),
@@ -484,10 +453,7 @@ def main():
              6: lambda: level_fuzz(report), 7: lambda: level_speed(report, kernel)}
     for level in levels:
         steps[level]()
-    if report.failures:
-        print("failed: " + ", ".join(report.failures))
-    print(f"{report.passed} passed, {report.failed} failed")
-    return 1 if report.failed else 0
+    return report.finish()
 
 
 if __name__ == "__main__":

@@ -147,20 +147,21 @@ def coverage(layer, modules):
     return executed, total, rows
 
 
-def run(report, wants=lambda name: True):
-    """Runs what is wanted; report(name, passed, failed, text) for each program."""
+def run(report):
+    """Builds and runs what the report wants: a program of each layer and variant."""
     executed = total = 0
     rows = []
     for layer in LAYERS:
         tests, modules, others = parts(layer)
-        if not tests or not wants(f"unit {layer}"):
+        if not tests or not report.wants(f"unit {layer}"):
             continue
         files = ["tests/host/shim.c", *tests, *modules, *others]
         for variant in VARIANTS:
             name = f"unit {layer} {variant}"
+            report.doing(name)
             program, errors = compile_variant(layer, variant, files)
             if not program:
-                report(name, 0, 1, errors)
+                report.add(name, 0, 1, errors)
                 continue
             if variant == "gcov":
                 for entry in os.listdir(f"build/unit/gcov/{layer}"):
@@ -175,7 +176,7 @@ def run(report, wants=lambda name: True):
                 failed = max(failed, 1 if done.returncode else 0)
             except subprocess.TimeoutExpired:
                 passed, failed, text = 0, 1, "time is up"
-            report(name, passed, failed, text if failed else "")
+            report.add(name, passed, failed, text if failed else "")
         more = coverage(layer, modules)
         executed, total, rows = executed + more[0], total + more[1], rows + more[2]
     for module, hit, lines in rows:

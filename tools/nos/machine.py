@@ -3,10 +3,13 @@ import glob
 import os
 
 import cli
+import packages
 from cli import ROOT, Failure
 
 QEMU = "/usr/bin/qemu-system-x86_64"
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
+DEPMOD = "/sbin/depmod"
+LINUX_PACKAGES = {DEPMOD: "kmod", VIRTIOFSD: "qemu-system-common"}  # of --kernel linux
 
 # The names of the ports, by number; port 0 is the console.
 PORTS = ("console", "control", "stdin", "stdout", "stderr")
@@ -89,10 +92,9 @@ def find_linux():
 
 def make_modules_dep(prefix, version):
     import subprocess
-    depmod = "/sbin/depmod"
-    if not os.path.exists(depmod):
-        raise Failure("packages are missing; run: apt-get install -y kmod")
-    subprocess.run([depmod, "-b", prefix or "/", version], check=True)
+    packages.ensure({DEPMOD: "kmod"})
+    if subprocess.run([DEPMOD, "-b", prefix or "/", version], check=False).returncode:
+        raise Failure(f"depmod failed for {prefix or '/'}lib/modules/{version}")
 
 
 def fetch_linux():
@@ -101,17 +103,24 @@ def fetch_linux():
     import sys
     where = os.path.join(ROOT, "build/linux")
     os.makedirs(where, exist_ok=True)
-    if sys.stderr.isatty():
-        sys.stderr.write("nos: fetching Debian's cloud kernel\n")
+    sys.stderr.write("fetching Debian's cloud kernel\n")
     script = ("set -e; name=$(apt-cache depends linux-image-cloud-amd64 | "
               "sed -n 's/.*Depends: \\(linux-image-.*cloud-amd64\\)/\\1/p' | head -1); "
               "[ -n \"$name\" ]; apt-get download -q \"$name\"; dpkg-deb -x \"$name\"_*.deb .; "
               "rm -f *.deb")
-    if subprocess.run(["sh", "-c", script], cwd=where, check=False,
-                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                      stderr=subprocess.DEVNULL).returncode:
-        raise Failure("could not fetch Debian's cloud kernel; "
-                      "run: apt-get install -y linux-image-cloud-amd64")
+
+    def attempt():
+        return subprocess.run(["sh", "-c", script], cwd=where, check=False, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+
+    done = attempt()
+    # The lists of packages may be absent, or older than what is there to be had.
+    if done.returncode and not packages.update():
+        done = attempt()
+    if done.returncode:
+        raise Failure("could not fetch Debian's cloud kernel; run: sudo apt-get install -y "
+                      f"linux-image-cloud-amd64\n{done.stdout[-1000:]}".rstrip(), 2)
 
 
 class Machine:
@@ -210,8 +219,7 @@ class Machine:
         import socket
         if os.getuid():
             raise Failure("--kernel linux needs root, for virtiofsd does")
-        if not os.path.exists(VIRTIOFSD):
-            raise Failure("packages are missing; run: apt-get install -y qemu-system-common")
+        packages.ensure({VIRTIOFSD: "qemu-system-common"})
         # An abstract address: no file to leave behind.
         address = f"\0nos-{os.getpid()}-{tag}"
         listener = socket.socket(socket.AF_UNIX)

@@ -9,7 +9,7 @@ import json
 import sys
 
 import cli
-from bench import gate, history, markdown, model, table
+from bench import boot, gate, history, markdown, model, table
 
 HELP = """\
 Usage: ./nos bench [OPTIONS] [NAME]
@@ -188,6 +188,8 @@ def measure(arguments, meter, suites):
         if suite not in module.SUITES:
             raise usage(f"--meter {meter} measures {', '.join(module.SUITES)}, not {suite}")
     request = request_of(arguments, suites)
+    if meter != "m4":
+        boot.ensure(request)
     try:
         rows = module.measure(request)
     finally:

@@ -3,6 +3,7 @@ import os
 import sys
 
 import cli
+import machine
 import run
 from cli import Failure
 
@@ -12,6 +13,12 @@ LEAN = ("lsm=capability", "apparmor=0", "init_on_alloc=0", "mitigations=off", "a
 COUNTING = ("-accel", "tcg", "-icount", "shift=0,sleep=off", "-seed", "1",
             "-rtc", "clock=vm,base=2026-01-01T00:00:00")
 CPU = "max,-erms,-fsrm,-pku"
+
+
+def ensure(request):
+    """Fetches what Linux's side needs, which else would only be missed in the middle."""
+    if "linux" in request.kernels and request.linux in ("lean", "default"):
+        machine.find_linux()
 
 
 def kernel_options(options, column, request):

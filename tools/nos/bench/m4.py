@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 
+import packages
 from bench.model import Figure, Row
 from bench.programs import SOURCE, compile_program
 from cli import ROOT, Failure
@@ -65,8 +66,7 @@ def link(name, source, define, objects, libraries=()):
 
 def alloc_programs():
     """{column: program}"""
-    if not os.path.exists(MIMALLOC):
-        raise Failure("packages are missing; run: apt-get install -y libmimalloc2.0")
+    packages.ensure({MIMALLOC: "libmimalloc2.0"})
     return {"glibc": link("alloc-glibc", "alloc.c", (), ()),
             "mimalloc": link("alloc-mimalloc", "alloc.c", ("-DMIMALLOC",), (), (MIMALLOC,)),
             "nos": link("alloc-nos", "alloc.c", ("-DNOS",),

@@ -75,6 +75,12 @@ def read(path):
 
 def measure(kernel, only, append):
     """(name, Profile, Names, empty loop's turn, what the benchmark itself said)"""
+    known = [name for name, _ in programs.rows() if only in name]
+    if not known:
+        raise cli.usage(f"no benchmark's name holds '{only}'")
+    if len(known) > 1 and only not in known:
+        raise cli.usage(f"'{only}' is in several names: " + "; ".join(known))
+    boot.ensure(model.Request([], kernels=(kernel,)))
     archive = programs.make_archive()
     names = plugin.Names(kernel, os.path.join(model.FOLDER, "bench"))
     out = os.path.join(plugin.FOLDER, f"profile-{kernel}.{os.getpid()}")
@@ -89,15 +95,12 @@ def measure(kernel, only, append):
         for path in (out, out + ".functions"):
             if os.path.exists(path):
                 os.unlink(path)
-    if not rows:
-        raise cli.usage(f"no benchmark's name holds '{only}'")
-    found = [i for i, row in enumerate(rows) if row[0] == only] or list(range(len(rows)))
-    if len(found) > 1:
-        raise cli.usage(f"'{only}' is in several names: " + "; ".join(row[0] for row in rows))
-    name, ticks, reason = rows[found[0]][:3]
-    if found[0] not in profiles:
+    name = only if only in known else known[0]
+    number = next((i for i, row in enumerate(rows) if row[0] == name), None)
+    if number not in profiles:
+        reason = rows[number][2] if number is not None else "it printed nothing"
         raise Failure(f"{name} did not run on {kernel}: {reason}")
-    return name, profiles[found[0]], names, empty, ticks
+    return name, profiles[number], names, empty, rows[number][1]
 
 
 def without_loop(costs, empty):
@@ -130,11 +133,11 @@ def print_table(costs, everything):
 def main(arguments):
     kernel, only, svg, json_file, everything, append = "nos", None, None, None, False, []
     words = list(arguments)
+    if "-h" in words or "--help" in words:
+        sys.stdout.write(HELP)
+        return 0
     while words:
         word = words.pop(0)
-        if word in ("-h", "--help"):
-            sys.stdout.write(HELP)
-            return 0
         if word == "--all":
             everything = True
             continue

@@ -6,6 +6,7 @@ import stat
 import subprocess
 
 import guest
+import packages
 from bench.model import FOLDER
 from bench.programs import SOURCE, compile_program, libraries
 from cli import Failure
@@ -167,15 +168,9 @@ def make_tree(folder):
         pass
 
 
-def ensure_packages():
-    missing = sorted({package for path, package in PACKAGES.items() if not os.path.exists(path)})
-    if missing:
-        raise Failure(f"packages are missing; run: apt-get install -y {' '.join(missing)}")
-
-
 def make_archive():
     """build/bench/apps.cpio, packed anew if what it is made from changed: its path."""
-    ensure_packages()
+    packages.ensure(PACKAGES)
     sources = [os.path.join(APPS, name) for name in os.listdir(APPS)] + [os.path.abspath(__file__)]
     runner = compile_program("runner", ["gcc", "-O2", "-Wall", "-static",
                                         os.path.join(APPS, "runner.c")], sources)

@@ -98,8 +98,21 @@ def worst(rows):
     return max(with_ratio, key=lambda row: row.ratio()) if with_ratio else None
 
 
+def missing(rows):
+    """Lines about the columns beside ours that have no figures, and why."""
+    reasons = {}
+    for row in rows:
+        for name, figure in row.figures.items():
+            if name != "nos" and figure.value is None and figure.why:
+                reasons.setdefault((name, figure.why), []).append(row.name)
+    for (name, why), names in reasons.items():
+        yield (f"{TITLES.get(name, name)} HAS NO FIGURE in {len(names)} of {len(rows)} rows: {why}"
+               + (f" ({names[0]})" if len(names) == 1 else ""))
+
+
 def summary(rows, before, meter):
-    """Lines after the table: mean, worst row, budgets, what got slower."""
+    """Lines after the table: what is missing, mean, worst row, budgets, what got slower."""
+    yield from missing(rows)
     ratios = [row.ratio() for row in rows if row.ratio()]
     if ratios:
         last = worst(rows)
