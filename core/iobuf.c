@@ -111,6 +111,29 @@ __hot size_t iobuf_put(struct iobuf *to, const void *from, size_t len)
 	return len;
 }
 
+static __noinline bool put_pair_any(struct iobuf *to, u32 first, u64 second)
+{
+	u8 bytes[sizeof(first) + sizeof(second)];
+
+	memcpy(bytes, &first, sizeof(first));
+	memcpy(bytes + sizeof(first), &second, sizeof(second));
+	return iobuf_put(to, bytes, sizeof(bytes)) == sizeof(bytes);
+}
+
+__hot bool iobuf_put_pair(struct iobuf *to, u32 first, u64 second)
+{
+	const u64 len = sizeof(first) + sizeof(second);
+	u64 at = to->segment->base + to->segment_offset;
+
+	if (unlikely(to->kind != IOBUF_USER || to->nr_segments != 1 || to->remaining < len))
+		return put_pair_any(to, first, second);
+	if (unlikely(user_store_u32_u64((void __user *)at, first, second)))
+		return false;
+	to->segment_offset += len;
+	to->remaining -= len;
+	return true;
+}
+
 /* Kernel memory, or several segments. */
 static __noinline size_t get_any(struct iobuf *from, void *to, size_t len)
 {

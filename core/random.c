@@ -5,16 +5,20 @@
  * a ChaCha20 key and a buffer of key stream that its key made.  A request
  * copies bytes out of the buffer and zeroes them there.
  *
- * How it works.  A refill runs the block function with the stream's key; the
- * first 32 bytes of the result become the next key at once ("fast key
- * erasure", Bernstein 2017), so that a later look at memory does not show what
- * was given out.  Noise is absorbed by xor into the pool's key followed by
- * the block function, whose first half is the new pool key.  A reseed of the
- * pool raises `generation`; a stream that sees it changed draws a new key from
- * the pool before its next refill.
+ * How it works.  A refill fills the buffer with 16 blocks of the stream's key;
+ * the first 32 bytes become the next key at once ("fast key erasure",
+ * Bernstein 2017), so that a later look at memory does not show what was given
+ * out.  Noise is absorbed by xor into the pool's key followed by the block
+ * function, whose first half is the new pool key.  A reseed of the pool raises
+ * `generation`; a stream that sees it changed draws a new key from the pool
+ * and refills before it gives anything.
+ *
+ * A refill is made in vector registers where the processor has them
+ * (docs/decisions/random.md); opt.random_vectors=off leaves them alone.
  *
  * Invariants.
- *   (1) bytes that were returned are no longer in memory of the generator;
+ *   (1) bytes that were returned are no longer in memory of the generator,
+ *       nor in registers;
  *   (2) no two streams ever have one key: the pool's key changes at each draw.
  *
  * Locking.  A stream belongs to its CPU and is used with interrupts off.  The
@@ -30,24 +34,26 @@
 #include <nos/assert.h>
 #include <nos/cpu.h>
 #include <nos/lock.h>
+#include <nos/log.h>
 #include <nos/random.h>
 #include <nos/string.h>
 
 #define KEY_WORDS 8
 #define BLOCK_BYTES 64
 #define STREAM_BLOCKS 16
-#define STREAM_BYTES (STREAM_BLOCKS * BLOCK_BYTES)
+#define STREAM_WORDS (STREAM_BLOCKS * BLOCK_BYTES / 8)
 #define KEY_BYTES (KEY_WORDS * 4)
 #define SEEDED_BITS 256
 
 struct stream {
 	u32 key[KEY_WORDS];
 	u64 generation; /* of the pool when the key was drawn; 0 = never */
-	u32 used; /* bytes of `data` that are gone */
-	u8 data[STREAM_BYTES] __aligned(8);
+	u32 used; /* words that are gone, the key's own included */
+	u64 words[STREAM_WORDS];
 };
 
 static DEFINE_PERCPU(struct stream, random_stream);
+static bool vectors_enabled __ro_after_init;
 
 static struct {
 	struct spinlock lock;
@@ -117,56 +123,62 @@ static void pool_turn_locked(u32 out[KEY_WORDS])
 	barrier();
 }
 
-static void stream_refill(struct stream *s)
+static __noinline void stream_refill(struct stream *s)
 {
-	u8 block[BLOCK_BYTES] __aligned(8);
-
 	if (unlikely(s->generation != READ_ONCE(pool.generation))) {
 		scoped_spin_irq(&pool.lock);
 		pool_turn_locked(s->key);
 		s->generation = pool.generation;
 	}
-	chacha20_block(s->key, 0, 0, block);
-	for (u32 i = 0; i < STREAM_BLOCKS; i++)
-		chacha20_block(s->key, i + 1, 0, s->data + i * BLOCK_BYTES);
-	memcpy(s->key, block, KEY_BYTES);
-	memset(block, 0, sizeof(block));
-	barrier();
-	s->used = 0;
+	if (!vectors_enabled || !arch_chacha20_stream(s->key, s->words, sizeof(s->words))) {
+		for (u32 i = 0; i < STREAM_BLOCKS; i++)
+			chacha20_block(s->key, i, 0, (u8 *)s->words + i * BLOCK_BYTES);
+	}
+	memcpy(s->key, s->words, KEY_BYTES);
+	memset(s->words, 0, KEY_BYTES);
+	s->used = KEY_BYTES / 8;
 }
 
-void random_take(void *to, size_t n)
+__hot void random_take(u64 *to, u32 nr)
 {
 	u64 flags = irq_save();
 	struct stream *s = this_cpu_ptr(random_stream);
+	u64 *from;
 
-	ASSERT(n <= STREAM_BYTES);
-	if (unlikely(s->generation != READ_ONCE(pool.generation) || STREAM_BYTES - s->used < n))
+	ASSERT(nr <= STREAM_WORDS - KEY_BYTES / 8);
+	if (unlikely(s->generation != READ_ONCE(pool.generation) || STREAM_WORDS - s->used < nr))
 		stream_refill(s);
-	memcpy(to, s->data + s->used, n);
-	memset(s->data + s->used, 0, n);
-	s->used += (u32)n;
+	from = s->words + s->used;
+	s->used += nr;
+	for (u64 *end = from + nr; from < end; from++) {
+		*to++ = *from;
+		WRITE_ONCE(*from, 0);
+	}
 	irq_restore(flags);
 }
 
 void random_bytes(void *to, size_t len)
 {
+	u64 words[32];
 	u8 *p = to;
 
 	while (len > 0) {
-		size_t n = min(len, (size_t)256);
+		size_t n = min(len, sizeof(words));
 
-		random_take(p, n);
+		random_take(words, (u32)div_round_up(n, 8ul));
+		memcpy(p, words, n);
 		p += n;
 		len -= n;
 	}
+	memset(words, 0, sizeof(words));
+	barrier();
 }
 
 u64 random_u64(void)
 {
 	u64 v;
 
-	random_take(&v, sizeof(v));
+	random_take(&v, 1);
 	return v;
 }
 
@@ -228,6 +240,7 @@ void random_init(void)
 	u64 words[8], wall = arch_wall_clock_ns();
 	unsigned good = 0;
 
+	vectors_enabled = boot_opt_enabled("random_vectors");
 	for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
 		if (cpu_random_u64(&words[i]))
 			good++;

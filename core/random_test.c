@@ -1,4 +1,6 @@
 /* Tests of the random number generator: the RFC's vectors, erasure, spread. */
+#include <nos/arch.h>
+#include <nos/cpu.h>
 #include <nos/random.h>
 #include <nos/string.h>
 #include <nos/test.h>
@@ -21,6 +23,26 @@ TEST(chacha20_block_of_the_rfc)
 	memcpy(key, bytes, sizeof(key));
 	chacha20_block(key, 1ull | 0x09000000ull << 32, 0x4a000000ull, out);
 	EXPECT_EQ(memcmp(out, expected, 64), 0);
+}
+
+TEST(chacha20_stream_is_that_of_the_blocks)
+{
+	static u8 stream[1024];
+	u8 block[64];
+	u32 key[8];
+	bool made;
+
+	for (unsigned round = 0; round < 8; round++) {
+		random_bytes(key, sizeof(key));
+		memset(stream, 0, sizeof(stream));
+		u64 flags = irq_save();
+		made = arch_chacha20_stream(key, stream, sizeof(stream));
+		irq_restore(flags);
+		for (unsigned i = 0; made && i < sizeof(stream) / 64; i++) {
+			chacha20_block(key, i, 0, block);
+			EXPECT_EQ(memcmp(stream + i * 64, block, 64), 0);
+		}
+	}
 }
 
 TEST(random_bytes_differ)

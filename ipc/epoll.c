@@ -289,9 +289,10 @@ static void epoll_remove_locked(struct epoll *ep, struct epoll_item *item) __mus
 static u32 epoll_ask(struct epoll_item *item, struct poll_table *t)
 {
 	struct file *f = item->file;
-
 	/* What has no poll was refused when it was to be added. */
-	return f->ops->poll(f, t) & READ_ONCE(item->events) & ~EPOLL_PRIVATE;
+	u32 mask = likely(!t && f->ops->ready) ? f->ops->ready(f) : f->ops->poll(f, t);
+
+	return mask & READ_ONCE(item->events) & ~EPOLL_PRIVATE;
 }
 
 /* ---- epolls that watch epolls ---- */
@@ -450,7 +451,8 @@ static inline __always_inline int epoll_report(struct epoll_item *item, struct i
 {
 	bool stays = !(item->events & (EPOLLET | EPOLLONESHOT));
 	u32 events = stays ? epoll_ask(item, NULL) : 0;
-	struct epoll_event e;
+
+	static_assert(sizeof(struct epoll_event) == sizeof(u32) + sizeof(u64));
 
 	if (!events) {
 		epoll_take_off(item);
@@ -460,9 +462,7 @@ static inline __always_inline int epoll_report(struct epoll_item *item, struct i
 		if (stays)
 			epoll_make_ready(item);
 	}
-	e.events = events;
-	e.data = item->data;
-	if (iobuf_put(to, &e, sizeof(e)) != sizeof(e)) {
+	if (!iobuf_put_pair(to, events, item->data)) {
 		epoll_push_front(item);
 		return -EFAULT;
 	}
@@ -498,7 +498,7 @@ static inline __always_inline int epoll_scan_list(struct epoll *ep, struct iobuf
 	/* Wake-ups append behind `last`; only the mutex's holder takes items off. */
 	next = READ_ONCE(ep->ready.next);
 	last = READ_ONCE(ep->ready.prev);
-	if (next == &ep->ready || last == &ep->ready)
+	if (unlikely(next == &ep->ready) || unlikely(last == &ep->ready))
 		return 0;
 	for (;;) {
 		item = list_entry(next, struct epoll_item, ready);
@@ -562,13 +562,16 @@ static __noinline int epoll_wait_long(struct epoll *ep, struct iobuf *to, int ma
 __hot int epoll_wait_events(struct file *epoll, struct iobuf *to, int max, u64 deadline_ns)
 {
 	struct epoll *ep = epoll_of(epoll);
-	int n = 0;
 
 	if (unlikely(!ep || max <= 0))
 		return -EINVAL;
-	if (!list_is_empty(&ep->ready))
-		n = epoll_scan_list(ep, to, max);
-	return n || !deadline_ns ? n : epoll_wait_long(ep, to, max, deadline_ns);
+	if (!list_is_empty(&ep->ready)) {
+		int n = epoll_scan_list(ep, to, max);
+
+		if (likely(n))
+			return n;
+	}
+	return deadline_ns ? epoll_wait_long(ep, to, max, deadline_ns) : 0;
 }
 
 /* ---- the file ---- */

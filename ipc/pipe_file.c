@@ -35,9 +35,9 @@ static ssize_t pipe_file_write(struct file *f, struct iobuf *from, u64 *pos)
  * POLLHUP for a reader only if a writer was there since its open: f->position,
  * unused in a stream, holds how many had come by then.
  */
-static __noinline u32 pipe_poll_slow(struct file *f, struct pipe *p,
-				     struct poll_table *t) __no_lock_check
+static __noinline u32 pipe_file_poll(struct file *f, struct poll_table *t) __no_lock_check
 {
+	struct pipe *p = f->private;
 	u32 mask = 0;
 
 	if (f->mode & FILE_READ) {
@@ -57,15 +57,17 @@ static __noinline u32 pipe_poll_slow(struct file *f, struct pipe *p,
 	return mask;
 }
 
-static __hot u32 pipe_file_poll(struct file *f, struct poll_table *t) __no_lock_check
+/* The usual question: has this read end, whose writers live, something? */
+static __hot u32 pipe_reader_ready(struct file *f) __no_lock_check
 {
 	struct pipe *p = f->private;
 
-	/* The usual question: has this read end, whose writers live, something? */
-	if (likely(!t && (f->mode & (FILE_READ | FILE_WRITE)) == FILE_READ &&
-		   READ_ONCE(p->writers)))
-		return pipe_is_empty(p) ? 0 : EPOLLIN | EPOLLRDNORM;
-	return pipe_poll_slow(f, p, t);
+	if (unlikely(!READ_ONCE(p->writers)))
+		return pipe_file_poll(f, NULL);
+	if (likely(pipe_is_empty(p)))
+		return 0;
+	barrier(); /* a branch, not a choice between two constants */
+	return EPOLLIN | EPOLLRDNORM;
 }
 
 static long pipe_file_ioctl(struct file *f, u32 cmd, struct user_arg arg)
@@ -195,6 +197,8 @@ static int fifo_open_locked(struct pipe *p, struct file *f) __must_hold(&p->lock
 	return 0;
 }
 
+static const struct file_ops pipe_reader_ops;
+
 static int fifo_open(struct inode *i, struct file *f)
 {
 	struct pipe *p = fifo_get_pipe(i);
@@ -203,6 +207,8 @@ static int fifo_open(struct inode *i, struct file *f)
 	if (!p)
 		return -ENOMEM;
 	f->private = p;
+	if (!(f->mode & FILE_WRITE))
+		f->ops = &pipe_reader_ops;
 	f->position = U64_MAX;
 	f->mode |= FILE_STREAM;
 	mutex_lock(&p->lock);
@@ -215,20 +221,19 @@ static int fifo_open(struct inode *i, struct file *f)
 	return err;
 }
 
-const struct file_ops fifo_file_ops = {
-	.read = pipe_file_read,
-	.write = pipe_file_write,
-	.open = fifo_open,
-	.release = pipe_file_release,
-	.poll = pipe_file_poll,
-	.ioctl = pipe_file_ioctl,
-	.splice_read = pipe_splice_read,
-	.flags = FILE_OPS_STREAM | FILE_OPS_NOWAIT,
-};
+#define PIPE_FILE_OPS                                                                              \
+	.read = pipe_file_read, .write = pipe_file_write, .open = fifo_open,                       \
+	.release = pipe_file_release, .poll = pipe_file_poll, .ioctl = pipe_file_ioctl,            \
+	.splice_read = pipe_splice_read, .flags = FILE_OPS_STREAM | FILE_OPS_NOWAIT
+
+const struct file_ops fifo_file_ops = { PIPE_FILE_OPS };
+
+/* A file that only reads becomes one of these as it is opened. */
+static const struct file_ops pipe_reader_ops = { PIPE_FILE_OPS, .ready = pipe_reader_ready };
 
 struct pipe *pipe_of_file(struct file *f)
 {
-	return f->ops == &fifo_file_ops ? f->private : NULL;
+	return f->ops == &pipe_reader_ops || f->ops == &fifo_file_ops ? f->private : NULL;
 }
 
 int pipe_create_files(struct file *ends[2], u32 flags) __no_lock_check
@@ -238,7 +243,7 @@ int pipe_create_files(struct file *ends[2], u32 flags) __no_lock_check
 
 	if (!p)
 		return -ENOMEM;
-	in = file_create_pseudo(S_IFIFO | 0600, &fifo_file_ops, NULL,
+	in = file_create_pseudo(S_IFIFO | 0600, &pipe_reader_ops, NULL,
 				O_RDONLY | (flags & O_NONBLOCK));
 	if (is_err(in)) {
 		pipe_destroy(p);

@@ -132,25 +132,40 @@ static __noinline u16 poll_ask_slow(const struct poll_item *item, u16 always)
 	return got;
 }
 
-/* Asks every file, without waiting: items that have something. */
+static u32 poll_ready_general(struct file *f)
+{
+	return f->ops->poll(f, NULL);
+}
+
+/* Asks every file, without waiting: items that have something.  Neighbours are often of one kind. */
 static __noinline int poll_scan_once(struct poll_item *items, u32 nr, u16 always)
 {
 	const struct fd_table *t = fd_table_here();
 	const struct fd_array *a = t->array;
 	u32 size = ref_read(&t->refs) == 1 ? a->size : 0; /* one thread's own: no references */
+	struct file *const *files = a->files;
+	const struct file_ops *ops = NULL;
+	u32 (*ready)(struct file * f) = NULL;
 	int count = 0;
 
 	for (struct poll_item *item = items, *end = items + nr; item < end; item++) {
-		struct file *f = likely((u32)item->fd < size) ? a->files[item->fd] : NULL;
-		u16 got;
+		struct file *f = likely((u32)item->fd < size) ? files[(u32)item->fd] : NULL;
+		u32 mask;
 
-		if (likely(f && f->ops->poll)) /* an O_PATH file has none */
-			got = (u16)f->ops->poll(f, NULL) & (item->wanted | always);
-		else
-			got = poll_ask_slow(item, always);
-		item->got = got;
-		if (unlikely(got))
-			count++;
+		if (unlikely(!f || READ_ONCE(f->ops) != ops)) {
+			if (!f || !f->ops->poll) { /* an O_PATH file has none */
+				item->got = poll_ask_slow(item, always);
+				count += item->got != 0;
+				continue;
+			}
+			ops = f->ops;
+			ready = ops->ready ?: poll_ready_general;
+		}
+		mask = ready(f);
+		if (unlikely(mask)) {
+			item->got = (u16)mask & (item->wanted | always);
+			count += item->got != 0;
+		}
 	}
 	return count;
 }
@@ -163,7 +178,6 @@ static int poll_scan_first(struct poll_session *s, struct poll_item *items, u32 
 	for (u32 i = 0; i < nr; i++) {
 		struct poll_item *item = &items[i];
 
-		item->got = 0;
 		s->refs[i] = item->fd < 0 ? (struct fd_ref){} : fd_lookup(item->fd);
 		if (s->refs[i].file) {
 			s->table.key = (u32)(item->wanted | always);
@@ -211,14 +225,12 @@ static int poll_sleep(struct poll_session *s, u64 deadline_ns, bool *late)
 	return 0;
 }
 
-int poll_items(struct poll_item *items, u32 nr, u16 always, u64 deadline_ns)
+static __noinline int poll_items_long(struct poll_item *items, u32 nr, u16 always, u64 deadline_ns)
 {
 	struct poll_session s;
 	bool late = false;
 	int count;
 
-	if (deadline_ns == 0)
-		return poll_scan_once(items, nr, always);
 	s.table = (struct poll_table){ .add = poll_session_add };
 	s.thread = current_thread;
 	s.triggered = 0;
@@ -241,4 +253,11 @@ int poll_items(struct poll_item *items, u32 nr, u16 always, u64 deadline_ns)
 	}
 	poll_session_end(&s, nr);
 	return count;
+}
+
+int poll_items(struct poll_item *items, u32 nr, u16 always, u64 deadline_ns)
+{
+	if (deadline_ns == 0)
+		return poll_scan_once(items, nr, always);
+	return poll_items_long(items, nr, always, deadline_ns);
 }

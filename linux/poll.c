@@ -46,8 +46,11 @@ static long poll_until(struct pollfd __user *fds, u32 nr, u64 deadline_ns)
 	}
 	if (copy_from_user(items, fds, nr * sizeof(*items)))
 		return -EFAULT;
+#pragma GCC unroll 8
 	for (u32 i = 0; i < nr; i++)
 		before |= *(const u64 *)&items[i];
+	for (u32 i = 0; i < nr && unlikely(before >> 48); i++)
+		items[i].got = 0;
 
 	count = poll_items(items, nr, POLLERR | POLLHUP, deadline_ns);
 	/* Only `revents` is the kernel's to write.  Mostly none was set, and few are now. */

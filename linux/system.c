@@ -199,10 +199,23 @@ long sys_prlimit64(int pid, unsigned int resource, const void __user *new, void 
 
 /* ---- random bytes ---- */
 
-long sys_getrandom(void __user *buf, size_t len, unsigned int flags)
+#define GETRANDOM_WORDS 8u /* on the stack at once */
+
+/* Up to GETRANDOM_WORDS words: bytes given, 0 if none could be copied. */
+static __always_inline size_t getrandom_few(char __user *to, size_t len)
 {
-	char __user *to = buf;
-	u8 bytes[64];
+	u64 words[GETRANDOM_WORDS];
+	size_t left;
+
+	random_take(words, (u32)(len + 7) / 8);
+	left = copy_to_user(to, words, len);
+	for (u32 i = 0; i < GETRANDOM_WORDS; i++)
+		WRITE_ONCE(words[i], 0);
+	return len - left;
+}
+
+static __noinline long getrandom_many(char __user *to, size_t len, u32 flags)
+{
 	size_t done = 0;
 
 	if (flags & ~(unsigned)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
@@ -212,19 +225,26 @@ long sys_getrandom(void __user *buf, size_t len, unsigned int flags)
 		return -EAGAIN;
 	len = min(len, (size_t)INT32_MAX);
 	while (done < len) {
-		size_t n = min(len - done, sizeof(bytes)), left;
+		size_t want = min(len - done, sizeof(u64) * GETRANDOM_WORDS);
+		size_t n = getrandom_few(to + done, want);
 
-		random_take(bytes, n);
-		left = copy_to_user(to + done, bytes, n);
-		memset(bytes, 0, n);
-		barrier();
-		done += n - left;
-		if (left)
+		done += n;
+		if (n < want)
 			return done ? (long)done : -EFAULT;
 		if (done < len && signal_is_pending())
-			return (long)done;
+			break;
 	}
 	return (long)done;
+}
+
+__hot long sys_getrandom(void __user *buf, size_t len, unsigned int flags)
+{
+	size_t n;
+
+	if (unlikely(flags || len - 1 >= sizeof(u64) * GETRANDOM_WORDS))
+		return getrandom_many(buf, len, flags);
+	n = getrandom_few(buf, len);
+	return likely(n) ? (long)n : -EFAULT;
 }
 
 /* ---- power ---- */

@@ -496,8 +496,7 @@ static void start_registers(const struct exec_start *s)
 				      .rflags = 0x202,
 				      .orig_rax = (u64)-1 };
 	VERIFY(arch_set_fs_base(0) == 0 && arch_set_gs_base(0) == 0);
-	fpu_state_init(current_thread->arch.fpu);
-	fpu_state_load_current();
+	fpu_state_reset_current();
 }
 
 /* Nothing here fails. */

@@ -28,6 +28,7 @@ static const struct feature_bit feature_bits[] = {
 	{ CPU_RDRAND, ECX, 30, 1, 0 },
 	{ CPU_HYPERVISOR, ECX, 31, 1, 0 },
 	{ CPU_FSGSBASE, EBX, 0, 7, 0 },
+	{ CPU_AVX2, EBX, 5, 7, 0 },
 	{ CPU_SMEP, EBX, 7, 7, 0 },
 	{ CPU_ERMS, EBX, 9, 7, 0 },
 	{ CPU_INVPCID, EBX, 10, 7, 0 },
@@ -70,7 +71,8 @@ void cpu_detect_features(void)
 			map |= bit(f->feature);
 	}
 	if (!(map & bit(CPU_XSAVE)))
-		map &= ~(bit(CPU_XSAVEOPT) | bit(CPU_XSAVEC) | bit(CPU_AVX) | bit(CPU_AVX512));
+		map &= ~(bit(CPU_XSAVEOPT) | bit(CPU_XSAVEC) | bit(CPU_AVX) | bit(CPU_AVX2) |
+			 bit(CPU_AVX512));
 	if (map & bit(CPU_HYPERVISOR)) {
 		struct cpuid h = cpuid(0x40000000, 0);
 

@@ -1,10 +1,11 @@
 /*
  * x87, SSE, AVX and AVX-512 state of user threads.
  *
- * Concepts.  The kernel itself uses no vector registers, so they always hold
- * some user thread's state.  It is saved when that thread is switched out
- * (eagerly: it may run elsewhere next) and loaded when a user thread is
- * switched in, unless this CPU's registers still hold it.
+ * Concepts.  The kernel itself uses no vector registers but in a section of
+ * fpu_kernel_begin and _end, so they always hold some user thread's state.  It
+ * is saved when that thread is switched out (eagerly: it may run elsewhere next)
+ * and loaded when a user thread is switched in, unless this CPU's registers
+ * still hold it.
  *
  * Invariants.
  *   (1) fpu_owner is the state whose image was last saved from or loaded into
@@ -14,7 +15,8 @@
  *       XSAVEOPT (SDM vol. 1, 13.9) sees a stale image.
  *   (3) Images have the standard format, which is what signal frames need.
  *
- * Locking.  Interrupts are off in fpu_switch; others turn them off.
+ * Locking.  Interrupts are off in fpu_switch and in a section of the kernel's
+ * own, which may be in an interrupt handler; others turn them off.
  */
 #include <nos/arch.h>
 #include <nos/cpu.h>
@@ -150,11 +152,14 @@ void fpu_state_copy_current(struct fpu_state *to)
 	to->last_cpu = NO_CPU;
 }
 
-void fpu_state_load_current(void)
+void fpu_state_reset_current(void)
 {
 	u64 flags = irq_save();
+	struct fpu_state *s = thread_arch(this_cpu_read(this_thread))->fpu;
 
-	state_load(thread_arch(this_cpu_read(this_thread))->fpu);
+	/* In one step: a switch between the two would save the old registers into the image. */
+	fpu_state_init(s);
+	state_load(s);
 	irq_restore(flags);
 }
 
@@ -165,6 +170,41 @@ void fpu_reset_registers(void)
 	image_load(initial_image);
 	irq_restore(flags);
 }
+
+/* ---- the kernel's own use ---- */
+
+/* What runs here keeps its registers in its image meanwhile; interrupts are off until the end. */
+static struct fpu_state *fpu_kernel_begin(void)
+{
+	struct fpu_state *mine = thread_arch(this_cpu_read(this_thread))->fpu;
+
+	if (mine)
+		image_save(mine->image);
+	this_cpu_write(fpu_owner, NULL);
+	return mine;
+}
+
+static void fpu_kernel_end(struct fpu_state *mine)
+{
+	if (mine)
+		state_load(mine);
+}
+
+void chacha20_stream_avx2(const u32 key[8], void *to, u64 len);
+
+bool arch_chacha20_stream(const u32 key[8], void *to, size_t len)
+{
+	struct fpu_state *mine;
+
+	if (!cpu_has(CPU_AVX2) || !(features & FEATURE_AVX))
+		return false;
+	mine = fpu_kernel_begin();
+	chacha20_stream_avx2(key, to, len);
+	fpu_kernel_end(mine);
+	return true;
+}
+
+/* ---- signal frames ---- */
 
 int fpu_save_to_user(u64 area)
 {

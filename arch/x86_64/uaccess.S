@@ -291,6 +291,19 @@ FUNCTION user_store_pair
 	FAULT 2b, user_fault
 END user_store_pair
 
+/* int user_store_u32_u64(void *to, u32 first, u64 second): 0 or −EFAULT */
+FUNCTION user_store_u32_u64
+	MASK %rdi, %rax
+	USER_OPEN
+1:	mov %esi, (%rdi)
+2:	mov %rdx, 4(%rdi)
+	USER_CLOSE
+	xor %eax, %eax
+	ret
+	FAULT 1b, user_fault
+	FAULT 2b, user_fault
+END user_store_u32_u64
+
 FUNCTION user_fault
 	USER_CLOSE
 	mov $-14, %eax

@@ -113,8 +113,11 @@ size_t fpu_state_size(void); /* bytes for kmalloc, 64-byte aligned */
 void fpu_state_init(struct fpu_state *s); /* the state at exec */
 /* Copies the current thread's live state (fork). */
 void fpu_state_copy_current(struct fpu_state *to);
-/* Loads `s` (current's own) into the registers, after exec or sigreturn changed it. */
-void fpu_state_load_current(void);
+/* The current thread's state, in its image and in the registers, becomes that at exec. */
+void fpu_state_reset_current(void);
+/* ChaCha20's key stream from block 0, nonce 0, by vector registers; len is a multiple of 256.  Interrupts
+ * are off.  False: there are none, nothing was written. */
+bool arch_chacha20_stream(const u32 key[8], void *to, size_t len);
 /* After #MF or #XF (vector 16, 19) of the current thread: the si_code FPE_*. */
 int fpu_exception_code(unsigned vector);
 

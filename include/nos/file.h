@@ -26,6 +26,7 @@ struct file_ops {
 	void (*release)(struct file *f); /* last reference gone */
 	int (*flush)(struct file *f); /* each close of a descriptor */
 	u32 (*poll)(struct file *f, struct poll_table *t); /* EPOLL* mask; NULL: always ready */
+	u32 (*ready)(struct file *f); /* poll without a table, where that is shorter; or NULL */
 	long (*ioctl)(struct file *f, u32 cmd, struct user_arg arg); /* NULL: -ENOTTY */
 	/* Checks and completes an mmap: sets r->cache (and may set special); NULL: -ENODEV. */
 	int (*map)(struct file *f, struct map_request *r);
@@ -129,8 +130,7 @@ int vfs_fsync(struct file *f, u64 start, u64 end, bool data_only);
 ssize_t vfs_sendfile(struct file *out, struct file *in, u64 *in_pos, size_t len);
 ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
 			    size_t len, u32 flags);
-/* Memory as a file: memfd_create, shared anonymous mappings, SysV segments (fs/tmpfs).  seals: F_SEAL_*
- * in force.  ERR. */
+/* Memory as a file (fs/tmpfs): memfd_create, shared anonymous mappings, SysV segments.  F_SEAL_*; ERR. */
 struct file *shmem_file_create(const char *name, u64 size, u32 seals, u32 flags);
 int file_get_seals(struct file *f); /* F_GET_SEALS; -EINVAL */
 int file_add_seals(struct file *f, u32 seals);

@@ -59,6 +59,8 @@ void iobuf_init_segments(struct iobuf *b, enum iobuf_kind kind, const struct iob
 size_t iobuf_put(struct iobuf *to, const void *from, size_t len) __must_check;
 size_t iobuf_get(struct iobuf *from, void *to, size_t len) __must_check;
 size_t iobuf_put_zero(struct iobuf *to, size_t len) __must_check;
+/* Two numbers side by side, 12 bytes: whether both fitted and were copied. */
+bool iobuf_put_pair(struct iobuf *to, u32 first, u64 second) __must_check;
 /* Goes forward without copying, or back by what was consumed. */
 void iobuf_advance(struct iobuf *b, size_t len);
 void iobuf_revert(struct iobuf *b, size_t len);

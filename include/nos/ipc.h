@@ -32,7 +32,7 @@ struct poll_item { /* the layout of struct pollfd */
 	s32 fd; /* negative: skipped */
 	u16 wanted, got; /* POLL* bits */
 };
-/* Waits until some item has a bit of wanted | always; fills got (POLLNVAL: not open).  deadline 0: does not wait; TIME_NEVER.  How many
+/* Waits until some item has a bit of wanted | always; fills got, which was 0 (POLLNVAL: not open).  deadline 0: does not wait; TIME_NEVER.  How many
  * items have got != 0; 0 at the deadline; -ERESTARTNOHAND on a signal; -ENOMEM. */
 int poll_items(struct poll_item *items, u32 nr, u16 always, u64 deadline_ns);
 

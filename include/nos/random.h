@@ -17,8 +17,8 @@ void random_add_entropy(const void *data, size_t len, unsigned bits);
 bool random_is_seeded(void);
 /* Boot: first seed; before the first process. */
 void random_init(void);
-/* Bytes that getrandom gives at once from this CPU's buffer (n ≤ 64); each is erased as it is taken. */
-void random_take(void *to, size_t n);
+/* nr (at most 124) words of this CPU's buffer; each is erased there as it is taken. */
+void random_take(u64 *to, u32 nr);
 
 /* The block function, for tests: 64 bytes of key stream. */
 void chacha20_block(const u32 key[8], u64 counter, u64 nonce, u8 out[64]);

@@ -48,6 +48,8 @@ bool user_fault_is_disabled(void);
 
 /* Sixteen bytes as two words. */
 int user_store_pair(void __user *to, u64 first, u64 second) __must_check;
+/* Twelve bytes. */
+int user_store_u32_u64(void __user *to, u32 first, u64 second) __must_check;
 
 /* One object: 0 or -EFAULT.  The sizes that calls use most take one step. */
 static __always_inline int user_get_object(void *to, const void __user *from, size_t n)

@@ -453,6 +453,11 @@ __weak bool cpu_random_u64(u64 *value)
 	return getrandom(value, sizeof(*value), 0) == sizeof(*value);
 }
 
+__weak bool arch_chacha20_stream(const u32 key[8], void *to, size_t len)
+{
+	return false;
+}
+
 /* ---- the tests ---- */
 
 extern const struct unit_test __start_unit_tests[], __stop_unit_tests[];

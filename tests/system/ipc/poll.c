@@ -184,3 +184,44 @@ TEST(many_descriptors)
 	CHECK_EQ(poll(p, 200, 0), 101);
 	CHECK_EQ(p[100].revents, POLLIN);
 }
+
+/* Files of several kinds in turn, by a call that does not wait and by one that could. */
+TEST(kinds_beside_each_other)
+{
+	int a[2], b[2], sv[2], fifo, sender;
+	struct pollfd p[9];
+	short want[9] = { 0, POLLIN, POLLNVAL, POLLIN | POLLOUT, POLLNVAL,
+			  POLLOUT, POLLIN, POLLIN, 0 };
+
+	CHECK_OK(pipe(a));
+	CHECK_OK(pipe(b));
+	CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
+	CHECK_OK(mkfifo("fifo", 0600));
+	fifo = CHECK_OK(open("fifo", O_RDONLY | O_NONBLOCK));
+	sender = CHECK_OK(open("fifo", O_WRONLY));
+	CHECK_EQ(write(b[1], "x", 1), 1);
+	CHECK_EQ(write(sender, "x", 1), 1);
+	p[0].fd = a[0];
+	p[1].fd = b[0];
+	p[2].fd = CHECK_OK(open("/", O_PATH));
+	p[3].fd = CHECK_OK(open("file", O_CREAT | O_RDWR, 0600));
+	p[4].fd = 999;
+	p[5].fd = sv[0];
+	p[6].fd = CHECK_OK(open("fifo", O_RDONLY | O_NONBLOCK));
+	p[7].fd = fifo;
+	p[8].fd = -1;
+	for (int wait = 0; wait < 2; wait++) {
+		for (int i = 0; i < 9; i++) {
+			p[i].events = POLLIN | POLLOUT;
+			p[i].revents = wait ? 0 : -1;
+		}
+		CHECK_EQ(poll(p, 9, wait ? 1000 : 0), 7);
+		for (int i = 0; i < 9; i++)
+			CHECK_EQ(p[i].revents, want[i]);
+	}
+	CHECK_EQ(read(fifo, sv, 1), 1);
+	CHECK_OK(close(sender));
+	CHECK_EQ(poll(p, 9, 0), 7);
+	CHECK_EQ(p[6].revents, POLLHUP);
+	CHECK_EQ(p[7].revents, POLLHUP);
+}

@@ -82,6 +82,45 @@ TEST(avx_registers_survive)
 	CHECK(!memcmp(in, out, 32));
 }
 
+/* Sixteen different registers over a call that may use them itself. */
+__attribute__((target("avx"), noinline))
+static void random_with_avx(const char *in, char *out, void *to)
+{
+	long number = SYS_getrandom;
+
+	__asm__ volatile(".irp i, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n"
+			 "vmovdqu 32*\\i(%1), %%ymm\\i\n.endr\n syscall\n"
+			 ".irp i, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n"
+			 "vmovdqu %%ymm\\i, 32*\\i(%2)\n.endr\n vzeroupper"
+			 : "+a"(number)
+			 : "r"(in), "r"(out), "D"(to), "S"(61), "d"(0)
+			 : "rcx", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
+			   "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+			   "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory");
+	CHECK_EQ(number, 61);
+}
+
+TEST(avx_registers_survive_random_numbers)
+{
+	pid_t pid[4];
+
+	if (!has_avx())
+		SKIP("this processor has no AVX");
+	for (int i = 0; i < 4; i++)
+		CHILD(pid[i]) {
+			char in[512], out[512], bytes[64];
+
+			for (int j = 0; j < 2000; j++) {
+				for (int k = 0; k < 512; k++)
+					in[k] = (char)(k * 7 + i * 31 + j);
+				random_with_avx(in, out, bytes);
+				CHECK(!memcmp(in, out, 512));
+			}
+		}
+	for (int i = 0; i < 4; i++)
+		CHECK_EXIT(pid[i], 0);
+}
+
 TEST(avx_across_switches)
 {
 	char in[32], out[32];
