@@ -444,3 +444,11 @@ s64 aspace_find_gap(struct aspace *a, u64 hint, u64 length, bool below_2g)
 		at = gap_search_up(a, a->mmap_base, USER_ADDRESS_END, length);
 	return at ? (s64)at : -ENOMEM;
 }
+
+s64 aspace_find_room(struct aspace *a, u64 length)
+{
+	s64 at = aspace_find_gap(a, 0, length, false);
+
+	a->gap_from = 0; /* who maps only a part of it leaves a gap above */
+	return at;
+}

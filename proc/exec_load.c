@@ -87,18 +87,11 @@ static u32 segment_prot(const Elf64_Phdr *p)
 	       (p->p_flags & PF_X ? PROT_EXEC : 0);
 }
 
+/* Less than a page of zeros. */
 static int zero_tail(struct loader *l, u64 from, u64 to)
 {
-	static const u8 zeroes[256];
-
-	while (from < to) {
-		size_t n = min(to - from, sizeof(zeroes));
-
-		if (put_bytes(l, from, zeroes, n))
-			return -EFAULT;
-		from += n;
-	}
-	return 0;
+	ASSERT(from <= to && to - from <= PAGE_SIZE);
+	return from == to ? 0 : put_bytes(l, from, folio_address(zero_folio), to - from);
 }
 
 static int map_segment(struct loader *l, struct file *f, const Elf64_Phdr *p, u64 bias)
@@ -161,17 +154,9 @@ static int map_image(struct loader *l, struct elf_image *e, struct file *f, u64 
 /* A free place in the mapping area for a whole image. */
 static s64 find_place(struct loader *l, const struct elf_image *e)
 {
-	u64 length = e->high - e->low + (e->align > PAGE_SIZE ? e->align : 0);
-	struct map_request m = { .length = length,
-				 .prot = PROT_NONE,
-				 .map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
-	s64 at = aspace_map(l->a, &m);
-	int err;
+	s64 at = aspace_find_room(l->a, e->high - e->low + (e->align > PAGE_SIZE ? e->align : 0));
 
-	if (at < 0)
-		return at;
-	err = aspace_unmap(l->a, (u64)at, length);
-	return err ? err : (s64)align_up((u64)at, e->align);
+	return at < 0 ? at : (s64)align_up((u64)at, e->align);
 }
 
 static int load_program(struct loader *l, bool has_interpreter)

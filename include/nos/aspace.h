@@ -130,6 +130,8 @@ struct map_request {
 	const char *name;
 };
 s64 aspace_map(struct aspace *a, const struct map_request *r);
+/* Where mmap(2) would put `length` bytes, or -ENOMEM; `a` is seen by the caller alone. */
+s64 aspace_find_room(struct aspace *a, u64 length);
 int aspace_unmap(struct aspace *a, u64 address, u64 length);
 int aspace_protect(struct aspace *a, u64 address, u64 length, u32 prot);
 s64 aspace_remap(struct aspace *a, u64 old, u64 old_len, u64 new_len, u32 flags, u64 new_address);
