@@ -125,41 +125,57 @@ void aspace_put(struct aspace *a)
 
 /* ---- fork ---- */
 
+struct fork_count {
+	u32 nr, nr_special; /* entries of the child; of them, those without a folio */
+};
+
+/* Entries [*from, end) of a locked table, of which at most `left` are occupied, for the child's from *to on. */
+static struct fork_count fork_entries(pte_t *from, const pte_t *end, u32 left, pte_t *to)
+{
+	struct fork_count n = { 0 };
+
+	for (; from < end && left; from++, to++) {
+		if (*from == 0)
+			continue;
+		left--;
+		pte_t e = share_entry(from);
+
+		if (e == 0)
+			continue;
+		*to = e;
+		n.nr++;
+		if (unlikely(pte_is_special(e)))
+			n.nr_special++;
+	}
+	return n;
+}
+
 /* Copies the private pages of [va, stop), in one leaf table. */
 static int fork_table(pte_t *entry, struct aspace *to, u64 va, u64 stop, s64 *nr_anon)
 {
-	struct folio *f = table_lock(entry);
-	bool empty = f->nr_present == 0;
+	pte_t e = READ_ONCE(*entry);
+	u32 first = (u32)PTE_INDEX(va, 1);
 
-	table_unlock(f);
-	if (empty)
+	/* what other threads add from here on, they add after the fork */
+	if (!pte_is_present(e) || READ_ONCE(phys_to_frame(pte_phys(e))->nr_present) == 0)
 		return 0;
 	pte_t *copy = table_get(to, va, ALLOC_USER);
 
 	if (!copy)
 		return -ENOMEM;
-	u32 i = (u32)PTE_INDEX(va, 1), last = i + (u32)((stop - va) >> PAGE_SHIFT);
-	u32 nr = 0, nr_special = 0;
+	struct folio *f = table_lock(entry);
 
-	f = table_lock(entry);
+	if (!f)
+		return 0;
 	pte_t *table = folio_address(f);
+	struct fork_count n =
+		fork_entries(table + first, table + first + ((stop - va) >> PAGE_SHIFT),
+			     f->nr_present, copy + first);
 
-	for (u32 left = f->nr_present; i < last && left; i++) {
-		if (table[i] == 0)
-			continue;
-		left--;
-		pte_t e = share_entry(&table[i]);
-
-		if (e == 0)
-			continue;
-		copy[i] = e;
-		nr++;
-		nr_special += pte_is_special(e);
-	}
 	table_unlock(f);
-	table_folio(copy)->nr_present += (u16)nr;
-	table_folio(copy)->nr_special += (u16)nr_special;
-	*nr_anon += nr - nr_special;
+	table_folio(copy)->nr_present += (u16)n.nr;
+	table_folio(copy)->nr_special += (u16)n.nr_special;
+	*nr_anon += n.nr - n.nr_special;
 	return 0;
 }
 
@@ -170,9 +186,15 @@ static int fork_pages(struct aspace *from, struct aspace *to, const struct mappi
 	pte_t *entry;
 
 	for (u64 va = m->start; va < m->end && (entry = leaf_entry_next(from, &va, m->end));) {
-		u64 stop = min(m->end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
-		int result = table_share(from, entry, to, m, va);
+		int result = tables_share(from, entry, to, m, &va);
 
+		if (result < 0)
+			return result;
+		if (result)
+			continue;
+		u64 stop = min(m->end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
+
+		result = table_share(from, entry, to, m, va);
 		if (result == 0)
 			result = fork_table(entry, to, va, stop, &nr_anon);
 		if (result < 0)

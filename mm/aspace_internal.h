@@ -130,8 +130,8 @@ pte_t *leaf_entry_next(const struct aspace *a, u64 *va, u64 end);
 struct folio *table_detach(struct aspace *a, u64 va);
 struct folio *table_alloc(struct aspace *a, u32 flags);
 void table_free(struct aspace *a, struct folio *table);
-/* Drops the pages of entries [first, last) of a leaf table that nobody else uses any more. */
-void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last);
+/* Drops all pages of a leaf table that nobody else uses any more. */
+void leaf_free(struct folio *tf);
 /* Everything, at the end of the address space; no CPU uses it. */
 void table_free_all(struct aspace *a);
 pte_t *table_alloc_top(void);
@@ -164,6 +164,13 @@ static inline void table_unlock(struct folio *table) __no_lock_check
 {
 	spin_unlock(&table->table_lock);
 }
+/* n more (or fewer) entries map f and hold a reference each: both counts at once. */
+static inline void folio_add_mapped(struct folio *f, s32 n)
+{
+	static_assert(offsetof(struct folio, map_count) == offsetof(struct folio, refs) + 4 &&
+		      offsetof(struct folio, refs) % 8 == 0 && sizeof(f->refs) == 4);
+	atomic_add((u64 *)&f->refs, (u64)n * ((1ull << 32) + 1));
+}
 /* For a second table, the entry of a private page, which becomes read-only in both; 0: a page of a cache,
  * where it is found again. */
 static inline pte_t share_entry(pte_t *from)
@@ -175,8 +182,7 @@ static inline pte_t share_entry(pte_t *from)
 
 		if (f->kind != FOLIO_ANON)
 			return 0;
-		atomic_add(&f->refs.count, 1);
-		atomic_add(&f->map_count, 1);
+		folio_add_mapped(f, 1);
 	}
 	if ((e & (PTE_WRITE | PTE_SOFT_COW)) != PTE_SOFT_COW)
 		/* present: the processor may set DIRTY between read and write */
@@ -188,6 +194,9 @@ static inline pte_t share_entry(pte_t *from)
  * copied, or -ENOMEM. */
 int table_share(struct aspace *from, pte_t *entry, struct aspace *to, const struct mapping *m,
 		u64 va);
+/* The same for as many tables from *va on as lie wholly in m, one after the other; moves *va behind them. */
+int tables_share(struct aspace *from, pte_t *entry, struct aspace *to, const struct mapping *m,
+		 u64 *va);
 /* The table behind a level-2 entry becomes this address space's own: 0 or -ENOMEM. */
 int table_unshare(struct aspace *a, pte_t *entry, u64 va, u32 flags);
 /*

@@ -25,7 +25,7 @@
 #include <nos/string.h>
 #include <nos/thread.h>
 
-#define CPU_TABLES 16u
+#define CPU_TABLES 64u /* what a fork of 64 MiB needs, and the end of its child gives back */
 
 struct table_array {
 	u32 count;
@@ -213,25 +213,53 @@ struct folio *table_detach(struct aspace *a, u64 va)
 
 /* ---- the end of an address space ---- */
 
-void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last)
+/* The first occupied entry from p on: there is one. */
+static inline pte_t *entry_next(pte_t *p)
 {
+	while (*p == 0) {
+		p++;
+		while ((u64)p % (4 * sizeof(*p)) == 0 && (p[0] | p[1] | p[2] | p[3]) == 0)
+			p += 4;
+	}
+	return p;
+}
+
+/* How many entries from p on, at most `max`, map page after page of the folio `f`. */
+static inline u32 folio_run(const pte_t *p, const struct folio *f, u32 max)
+{
+	const u64 mask = PTE_ADDRESS | PTE_SOFT_SPECIAL;
+	u64 left = folio_nr_pages(f) - ((pte_phys(*p) - folio_to_phys(f)) >> PAGE_SHIFT);
+	u32 n = 1;
+
+	max = (u32)min(left, (u64)max);
+	while (n < max && ((p[n] ^ (p[0] + n * PAGE_SIZE)) & mask) == 0)
+		n++;
+	return n;
+}
+
+void leaf_free(struct folio *tf)
+{
+	pte_t *table = folio_address(tf), *end = table + PAGE_SIZE / sizeof(pte_t);
 	struct folio *pages[64];
-	u32 left = tf->nr_present, nr = 0;
+	u32 left = tf->nr_present, nr = 0, n;
 
-	for (u32 i = first; i < last && left; i++) {
-		pte_t e = table[i];
-
-		if (e == 0)
-			continue;
-		left--;
-		table[i] = 0;
-		if (pte_is_special(e)) {
-			tf->nr_special--;
+	for (pte_t *p = table; left; left -= n) {
+		p = entry_next(p);
+		n = 1;
+		if (unlikely(pte_is_special(*p))) {
+			*p++ = 0;
 			continue;
 		}
-		struct folio *page = phys_to_folio(pte_phys(e));
+		struct folio *page = phys_to_frame(pte_phys(*p));
 
-		atomic_sub(&page->map_count, 1);
+		if (page->is_tail || page->order) {
+			page = page->is_tail ? page->head : page;
+			n = folio_run(p, page, (u32)(end - p));
+			atomic_sub(&page->refs.count, n - 1);
+		}
+		for (u32 i = 0; i < n; i++)
+			*p++ = 0;
+		atomic_sub(&page->map_count, n);
 		pages[nr++] = page;
 		if (nr == ARRAY_SIZE(pages)) {
 			folio_put_many(pages, nr);
@@ -240,7 +268,7 @@ void leaf_free_range(pte_t *table, struct folio *tf, u32 first, u32 last)
 	}
 	if (nr)
 		folio_put_many(pages, nr);
-	tf->nr_present = (u16)left;
+	tf->nr_present = tf->nr_special = 0;
 }
 
 static void table_free_top(struct folio *f)
@@ -257,47 +285,43 @@ static void table_free_top(struct folio *f)
 		folio_put(f);
 }
 
-/* The pages of [start, end), and the leaf tables that become empty. */
-static void range_free(struct aspace *a, u64 start, u64 end)
+/* The leaf tables that have a part of [start, end), with all their pages; returns where the last of them ends. */
+static u64 tables_free(struct aspace *a, u64 start, u64 end)
 {
+	u64 va = start;
 	pte_t *e;
 
-	for (u64 va = start; va < end && (e = leaf_entry_next(a, &va, end));) {
-		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
+	while (va < end && (e = leaf_entry_next(a, &va, end))) {
 		struct folio *tf = phys_to_frame(pte_phys(*e));
+		bool shared = table_entry_is_shared(*e);
 
-		if (unlikely(table_entry_is_shared(*e))) { /* with all that it maps here */
-			*e = 0;
+		*e = 0;
+		if (unlikely(shared)) {
 			table_leave(a, tf);
-			va = stop;
-			continue;
-		}
-		u32 first = (u32)PTE_INDEX(va, 1);
-
-		leaf_free_range(phys_to_virt(pte_phys(*e)), tf, first,
-				first + (u32)((stop - va) >> PAGE_SHIFT));
-		if (tf->nr_present == 0) {
-			*e = 0;
+		} else {
+			leaf_free(tf);
 			table_free(a, tf);
 		}
-		va = stop;
+		va = align_down(va, HUGE_SIZE) + HUGE_SIZE;
 	}
+	return va;
 }
 
 void table_free_all(struct aspace *a)
 {
-	u64 upper_bytes = 0;
+	u64 upper_bytes = 0, done = 0;
 
 	for (struct rb_node *n = rb_first(&a->mappings); n; n = rb_next(n)) {
 		const struct mapping *m = rb_entry(n, struct mapping, node);
 
-		range_free(a, m->start, m->end);
+		if (m->end > done)
+			done = tables_free(a, max(m->start, done), m->end);
 	}
 	for (struct folio *f = a->upper_tables; f; f = f->table_next)
 		upper_bytes += PAGE_SIZE;
 	/* a fault that came too late may have left an empty leaf table anywhere */
 	if (a->page_table_bytes != upper_bytes + PAGE_SIZE)
-		range_free(a, 0, USER_ADDRESS_END);
+		tables_free(a, 0, USER_ADDRESS_END);
 	while (a->upper_tables) {
 		struct folio *f = a->upper_tables;
 

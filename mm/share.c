@@ -58,10 +58,9 @@ void share_init(void)
 	fork_share = boot_opt_enabled("fork_share");
 }
 
-/* The table that *entry points to, locked; NULL: none. */
-__no_lock_check struct folio *table_lock(pte_t *entry)
+/* The table that *entry points to, locked; NULL: none.  Under RCU. */
+static inline __no_lock_check struct folio *table_lock_rcu(pte_t *entry)
 {
-	scoped_rcu();
 	for (;;) {
 		pte_t e = READ_ONCE(*entry);
 
@@ -74,6 +73,13 @@ __no_lock_check struct folio *table_lock(pte_t *entry)
 			return f;
 		spin_unlock(&f->table_lock);
 	}
+}
+
+struct folio *table_lock(pte_t *entry)
+{
+	scoped_rcu();
+
+	return table_lock_rcu(entry);
 }
 
 /* ---- fork ---- */
@@ -110,9 +116,14 @@ static bool span_is_shareable(const struct mapping *m, u64 base)
 	return true;
 }
 
-/* The parent's table becomes the child's too, unless it has too few pages by now. */
-static bool share_locked(struct aspace *from, pte_t *entry, struct aspace *to, pte_t *child,
-			 struct folio *f)
+/* What a fork has shared, to be counted at once. */
+struct share_count {
+	u32 nr, nr_marked; /* tables; of them, those that the parent had alone */
+	s64 nr_anon; /* pages in them */
+};
+
+/* The parent's table, locked, becomes the child's too, unless it has too few pages. */
+static inline bool share_locked(pte_t *entry, pte_t *child, struct folio *f, struct share_count *n)
 {
 	if (f->nr_present < SHARE_MIN_PAGES)
 		return false;
@@ -121,14 +132,55 @@ static bool share_locked(struct aspace *from, pte_t *entry, struct aspace *to, p
 	if (!table_entry_is_shared(*entry)) {
 		ASSERT(f->table_refs == 1);
 		WRITE_ONCE(*entry, e);
-		atomic_add(&from->nr_shared_tables, 1u);
+		n->nr_marked++;
 	}
 	f->table_refs++;
 	*child = e;
-	to->nr_shared_tables++;
-	to->resident_anon += f->nr_present - f->nr_special;
-	to->page_table_bytes += PAGE_SIZE;
+	n->nr++;
+	n->nr_anon += f->nr_present - f->nr_special;
 	return true;
+}
+
+static void share_count_apply(struct aspace *from, struct aspace *to, const struct share_count *n)
+{
+	if (n->nr_marked)
+		atomic_add(&from->nr_shared_tables, n->nr_marked);
+	to->nr_shared_tables += n->nr;
+	to->resident_anon += n->nr_anon;
+	to->page_table_bytes += n->nr * PAGE_SIZE;
+	counter_add(tables_shared, n->nr);
+}
+
+int tables_share(struct aspace *from, pte_t *entry, struct aspace *to, const struct mapping *m,
+		 u64 *va)
+{
+	u64 at = *va, stop = min(m->end, align_down(at, PTE_SPAN(3)) + PTE_SPAN(3));
+	struct share_count n = { 0 };
+
+	if (at % HUGE_SIZE || at + HUGE_SIZE > stop || !fork_share || !mapping_is_shareable(m))
+		return 0;
+	pte_t *child = leaf_entry_get(to, at, ALLOC_USER);
+
+	if (!child)
+		return -ENOMEM;
+	rcu_read_lock();
+	seq_write_begin(&from->tree_sequence);
+	for (; at + HUGE_SIZE <= stop; at += HUGE_SIZE, entry++, child++) {
+		struct folio *f = table_lock_rcu(entry);
+
+		if (!f)
+			continue;
+		bool shared = share_locked(entry, child, f, &n);
+
+		table_unlock(f);
+		if (!shared)
+			break;
+	}
+	seq_write_end(&from->tree_sequence);
+	rcu_read_unlock();
+	share_count_apply(from, to, &n);
+	*va = at;
+	return n.nr > 0;
 }
 
 int table_share(struct aspace *from, pte_t *entry, struct aspace *to, const struct mapping *m,
@@ -151,13 +203,13 @@ int table_share(struct aspace *from, pte_t *entry, struct aspace *to, const stru
 	if (!child)
 		return -ENOMEM;
 	seq_write_begin(&from->tree_sequence);
+	struct share_count n = { 0 };
 	struct folio *f = table_lock(entry);
-	bool shared = share_locked(from, entry, to, child, f);
+	bool shared = share_locked(entry, child, f, &n);
 
 	table_unlock(f);
 	seq_write_end(&from->tree_sequence);
-	if (shared)
-		counter_inc(tables_shared);
+	share_count_apply(from, to, &n);
 	return shared;
 }
 
@@ -176,7 +228,7 @@ void table_leave(struct aspace *a, struct folio *f)
 		atomic_sub(&a->page_table_bytes, PAGE_SIZE);
 		return;
 	}
-	leaf_free_range(folio_address(f), f, 0, PTE_INDEX(~0ul, 1) + 1);
+	leaf_free(f);
 	table_free(a, f);
 }
 
