@@ -43,8 +43,22 @@ void mapping_free(struct mapping *m);
 struct mapping *mapping_find(struct aspace *a, u64 address);
 struct mapping *mapping_find_below(struct aspace *a, u64 address);
 struct mapping *mapping_prev(const struct mapping *m);
+/* The hint, if it holds the address. */
+static inline struct mapping *mapping_hint(const struct aspace *a, u64 address)
+{
+	struct mapping *m = READ_ONCE(a->hint);
+
+	if (m && READ_ONCE(m->start) <= address && address < READ_ONCE(m->end) &&
+	    READ_ONCE(m->aspace) == a)
+		return m;
+	return NULL;
+}
 /* The same as mapping_find without any lock, under RCU: to be verified by tree_sequence. */
-struct mapping *mapping_find_rcu(struct aspace *a, u64 address);
+struct mapping *mapping_find_rcu_slow(struct aspace *a, u64 address);
+static inline struct mapping *mapping_find_rcu(struct aspace *a, u64 address)
+{
+	return mapping_hint(a, address) ?: mapping_find_rcu_slow(a, address);
+}
 /* Into and out of the tree and the cache's list. */
 void mapping_insert(struct aspace *a, struct mapping *m);
 /* The same between its neighbours (NULL: none on that side). */
@@ -101,7 +115,7 @@ static inline pte_t *table_find(const struct aspace *a, u64 va)
 }
 static inline struct folio *table_folio(const pte_t *table)
 {
-	return phys_to_frame(virt_to_phys(table));
+	return phys_to_frame(direct_to_phys(table));
 }
 /* The same if this address space alone has it, so that entries may be changed; NULL: shared too. */
 static inline pte_t *table_find_own(const struct aspace *a, u64 va)

@@ -21,8 +21,9 @@
  * Private pages: a store to a page that is not writable copies it, unless it is
  * an anonymous page whose only reference is this entry.
  *
- * File pages: up to 16 neighbours that are in the cache are mapped with the one
- * asked for (opt.fault_around).
+ * File pages: all of the folio, and around a small one up to 16 pages that are in
+ * the cache, are mapped with the one asked for; a scan gets 64 and then the rest of
+ * the leaf table (opt.fault_around).
  */
 #include "aspace_internal.h"
 #include "page_internal.h"
@@ -49,7 +50,8 @@ DEFINE_COUNTER(around, "fault.mapped_around");
 DEFINE_COUNTER(slow, "fault.slow");
 DEFINE_COUNTER(spurious, "fault.spurious");
 
-#define AROUND_PAGES 16u
+#define AROUND_ORDER 4u
+#define AROUND_PAGES (1u << AROUND_ORDER)
 #define AROUND_SCAN_PAGES 64u
 
 static bool fault_around __ro_after_init = true;
@@ -60,6 +62,7 @@ static DEFINE_PERCPU(u64, faults_major);
 #define TRY_AGAIN 64
 #define TRY_SLOW 65
 #define TRY_MEMORY 66
+#define TRY_COPY 67 /* within fault_copy */
 
 /* What an earlier try or the slow path has made ready. */
 struct supply {
@@ -76,12 +79,14 @@ struct site {
 	u32 access;
 	u32 sequence;
 	u32 flags; /* the mapping's */
-	u64 start, end; /* its bounds */
-	u64 index; /* of the page in the cache */
-	struct page_cache *cache;
-	pte_t *table, *entry;
+	struct folio *table; /* the leaf table's */
+	pte_t *entry;
 	pte_t seen;
-	struct supply *supply;
+	struct supply *supply; /* NULL: nothing is ready */
+	/* where there is a cache: */
+	struct page_cache *cache;
+	u64 start, end; /* the mapping's bounds */
+	u64 index; /* of the page in the cache */
 };
 
 void fault_init(void)
@@ -96,16 +101,16 @@ static inline bool access_is_allowed(u32 flags, u32 access)
 			       (flags & MAPPING_MAY_WRITE) &&
 				       !((flags & MAPPING_SHARED) && !(flags & MAPPING_WRITE)) :
 			       (flags & MAPPING_MAY_READ) != 0;
-	if (access & ACCESS_WRITE)
-		return flags & MAPPING_WRITE;
-	if (access & ACCESS_EXEC)
-		return flags & MAPPING_EXEC;
-	return flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC);
+	u32 enough = access & ACCESS_WRITE ? MAPPING_WRITE :
+		     access & ACCESS_EXEC  ? MAPPING_EXEC :
+					     MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC;
+
+	return flags & enough;
 }
 
 static inline struct spinlock *site_lock_of(const struct site *s)
 {
-	return &table_folio(s->table)->table_lock;
+	return &s->table->table_lock;
 }
 
 /* Takes the leaf lock if nothing has changed. */
@@ -124,19 +129,30 @@ static inline void site_unlock(const struct site *s) __releases(site_lock_of(s))
 	spin_unlock(site_lock_of(s));
 }
 
-/* A page of our own in *supply, zeroed if `zero`; false: memory has to be waited for. */
-static inline bool supply_anon(struct supply *s, bool zero)
+/* A page for this mapping alone, zeroed if `zero`; NULL: memory has to be waited for. */
+static inline struct folio *page_take(struct supply *s, bool zero)
 {
-	if (!s->anon) {
-		s->anon = folio_alloc(0, FOLIO_ANON,
-				      ALLOC_NOWAIT | ALLOC_MOVABLE | (zero ? ALLOC_ZERO : 0));
-		if (unlikely(!s->anon))
-			return false;
-	} else if (zero && !s->anon_is_zero) {
-		page_clear(folio_address(s->anon));
+	struct folio *f = s ? s->anon : NULL;
+
+	if (likely(!f))
+		return folio_alloc(0, FOLIO_ANON,
+				   ALLOC_NOWAIT | ALLOC_MOVABLE | (zero ? ALLOC_ZERO : 0));
+	if (zero && !s->anon_is_zero)
+		page_clear(folio_address(f));
+	s->anon = NULL;
+	return f;
+}
+
+/* A page that was not used after all: for the next try. */
+static __noinline __cold int page_keep(struct supply *s, struct folio *f, bool zero)
+{
+	if (s) {
+		s->anon = f;
+		s->anon_is_zero = zero;
+	} else {
+		folio_put(f);
 	}
-	s->anon_is_zero = zero;
-	return true;
+	return TRY_AGAIN;
 }
 
 /* Entry for a private page that belongs to this mapping alone. */
@@ -146,83 +162,102 @@ static inline pte_t own_page_entry(const struct site *s, const struct folio *f)
 	       (s->flags & MAPPING_WRITE ? PTE_WRITE : 0);
 }
 
-/* Store to untouched anonymous memory. */
-static int fault_anon_write(struct site *s)
+/* After an entry of the address space lost a page or rights; preemption is off. */
+static inline void flush_entry(struct aspace *a, u64 address)
 {
-	struct supply *sup = s->supply;
+	memory_fence();
+	if (likely(READ_ONCE(a->cpus) == bit(cpu_id())))
+		tlb_flush_page(address);
+	else
+		aspace_flush(a, address, address + PAGE_SIZE);
+}
 
-	if (!supply_anon(sup, true))
+/* Store to untouched anonymous memory. */
+static __always_inline int fault_anon_write(struct site *s)
+{
+	struct folio *f = page_take(s->supply, true);
+
+	if (unlikely(!f))
 		return TRY_MEMORY;
-	if (!site_lock(s))
-		return TRY_AGAIN;
-	struct folio *f = sup->anon;
-
+	if (unlikely(!site_lock(s)))
+		return page_keep(s->supply, f, true);
 	f->map_count = 1;
 	WRITE_ONCE(*s->entry, own_page_entry(s, f));
-	table_folio(s->table)->nr_present++;
+	s->table->nr_present++;
 	site_unlock(s);
-	sup->anon = NULL;
 	atomic_add(&s->a->resident_anon, 1);
 	counter_inc(anon);
 	return FAULT_DONE;
 }
 
 /* Load from untouched anonymous memory: the shared page of zeros. */
-static int fault_zero_page(struct site *s)
+static __noinline int fault_zero_page(struct site *s)
 {
 	if (!site_lock(s))
 		return TRY_AGAIN;
 	WRITE_ONCE(*s->entry, folio_to_phys(zero_folio) | mapping_pte_bits(s->flags) |
 				      PTE_SOFT_SPECIAL | PTE_SOFT_COW);
-	table_folio(s->table)->nr_present++;
-	table_folio(s->table)->nr_special++;
+	s->table->nr_present++;
+	s->table->nr_special++;
 	site_unlock(s);
 	counter_inc(zero);
 	return FAULT_DONE;
 }
 
-/* Store to a private page that is present but not writable. */
-static int fault_copy(struct site *s)
+/* A private page that may be the only entry's: 0, or what became of the try. */
+static inline int fault_reuse(struct site *s, struct folio *old)
 {
-	struct supply *sup = s->supply;
+	bool exclusive;
+
+	if (!site_lock(s))
+		return TRY_AGAIN;
+	exclusive = ref_read(&old->refs) == 1; /* only this entry */
+	if (exclusive)
+		WRITE_ONCE(*s->entry, own_page_entry(s, old));
+	site_unlock(s);
+	if (!exclusive)
+		return TRY_COPY;
+	tlb_flush_page(s->address);
+	counter_inc(reuse);
+	return FAULT_DONE;
+}
+
+/* Store to a private page that is present but not writable. */
+static __noinline int fault_copy(struct site *s)
+{
 	bool zero_page = pte_is_special(s->seen);
 	struct folio *old = zero_page ? NULL : phys_to_folio(pte_phys(s->seen));
+	bool anon_page;
 
 	if (old && old->kind == FOLIO_ANON && ref_read(&old->refs) == 1) {
-		if (!site_lock(s))
-			return TRY_AGAIN;
-		if (ref_read(&old->refs) == 1) { /* only this entry */
-			WRITE_ONCE(*s->entry, own_page_entry(s, old));
-			site_unlock(s);
-			tlb_flush_page(s->address);
-			counter_inc(reuse);
-			return FAULT_DONE;
-		}
-		site_unlock(s);
+		int result = fault_reuse(s, old);
+
+		if (result != TRY_COPY)
+			return result;
 	}
-	if (!supply_anon(sup, zero_page))
+	struct folio *f = page_take(s->supply, zero_page);
+
+	if (!f)
 		return TRY_MEMORY;
 	/* The old page may go away meanwhile; then the entry has changed and this copy is not used. */
 	if (!zero_page)
-		page_copy(folio_address(sup->anon), phys_to_virt(pte_phys(s->seen)));
+		page_copy(folio_address(f), phys_to_virt(pte_phys(s->seen)));
 	if (!site_lock(s))
-		return TRY_AGAIN;
-	struct folio *f = sup->anon;
-
+		return page_keep(s->supply, f, zero_page);
 	f->map_count = 1;
 	WRITE_ONCE(*s->entry, own_page_entry(s, f));
+	anon_page = old && old->kind == FOLIO_ANON; /* for certain: the entry holds it */
 	if (old)
 		atomic_sub(&old->map_count, 1);
 	else
-		table_folio(s->table)->nr_special--;
+		s->table->nr_special--;
 	site_unlock(s);
-	sup->anon = NULL;
-	if (!old || old->kind != FOLIO_ANON)
+	if (!anon_page)
 		atomic_add(&s->a->resident_anon, 1);
-	if (old && old->kind != FOLIO_ANON)
-		aspace_count_resident(s->a, old, -1);
 	if (pte_is_present(s->seen))
-		aspace_flush(s->a, s->address, s->address + PAGE_SIZE);
+		flush_entry(s->a, s->address);
+	if (old && !anon_page)
+		aspace_count_resident(s->a, old, -1);
 	if (old)
 		folio_put(old);
 	counter_inc(copy);
@@ -259,69 +294,85 @@ static inline pte_t file_page_entry(const struct site *s, const struct folio *f,
 	       (site_is_private(s) ? PTE_SOFT_COW : 0);
 }
 
-/* n more entries map f: their references and the count. */
-static inline void folio_add_entries(struct folio *f, u32 nr_refs, u32 n)
+/* Pages to map at once, counted from the one asked for: [low, high), of them [from, to) of its folio. */
+struct around {
+	s64 low, high, from, to;
+};
+
+/*
+ * All of a large folio, else 16 pages.  Where all before it is mapped a scan may
+ * be under way, and the stretch grows with what lies behind: 64 pages, then all
+ * of the leaf table.
+ */
+static inline void around_range(const struct site *s, const struct folio *f, u64 size_pages,
+				struct around *r)
 {
-	if (nr_refs)
-		atomic_add(&f->refs.count, nr_refs);
-	atomic_add(&f->map_count, n);
-}
+	s64 i = (s64)PTE_INDEX(s->address, 1);
+	s64 first = -min(i, (s64)((s->address - s->start) >> PAGE_SHIFT));
+	s64 last = (s64)min(min(512 - (u64)i, (s->end - s->address) >> PAGE_SHIFT),
+			    size_pages - s->index);
+	s64 low = -(s64)(s->index % AROUND_PAGES), high = low + AROUND_PAGES;
 
-static void count_mapped(struct site *s, struct folio *f, u32 nr)
-{
-	aspace_count_resident(s->a, f, nr);
-	table_folio(s->table)->nr_present += (u16)nr;
-	if (!folio_has_flag(f, FOLIO_REFERENCED))
-		folio_set_flag(f, FOLIO_REFERENCED);
-}
-
-/* The stretch to map at once: 16 pages, 64 where a scan comes from the stretch before. */
-static void around_range(const struct site *s, u64 size_pages, u64 *start, u64 *stop)
-{
-	u64 window = AROUND_PAGES * PAGE_SIZE;
-	u64 va = align_down(s->address, window);
-
-	if (va % HUGE_SIZE && s->address == va && s->entry[-1])
-		window = AROUND_SCAN_PAGES * PAGE_SIZE;
-	*start = max(va, s->start);
-	*stop = min(min(va + window, s->end), align_down(va, HUGE_SIZE) + HUGE_SIZE);
-	/* not past the end of the file */
-	u64 last = s->address + ((size_pages - s->index) << PAGE_SHIFT);
-
-	*stop = min(*stop, last);
+	r->from = max(first, (s64)(f->index - s->index));
+	r->to = min(last, (s64)(f->index + folio_nr_pages(f) - s->index));
+	low = max(low, first);
+	if (i && max(low, r->from) == 0 && s->entry[-1]) {
+		high = AROUND_SCAN_PAGES;
+		if (i >= AROUND_SCAN_PAGES && s->entry[-(s64)AROUND_SCAN_PAGES])
+			high = last;
+	} else if (f->order >= AROUND_ORDER) {
+		low = high = 0;
+	}
+	r->low = min(low, r->from);
+	r->high = max(min(high, last), r->to);
 }
 
 /* Fills the empty ones of `span` entries with neighbouring pages from `pte` on; how many. */
 static inline u32 fill_entries(pte_t *entry, pte_t pte, u64 span)
 {
-	u32 n = 0;
+	const pte_t *const end = entry + span, *const last_four = end - 4;
+	u32 occupied = 0;
 
-	for (u64 i = 0; i < span; i++, pte += PAGE_SIZE) {
-		if (entry[i] == 0) {
-			WRITE_ONCE(entry[i], pte);
-			n++;
+	while (entry < end) {
+		if (entry <= last_four && (entry[0] | entry[1] | entry[2] | entry[3]) == 0) {
+			WRITE_ONCE(entry[0], pte);
+			WRITE_ONCE(entry[1], pte + PAGE_SIZE);
+			WRITE_ONCE(entry[2], pte + 2 * PAGE_SIZE);
+			WRITE_ONCE(entry[3], pte + 3 * PAGE_SIZE);
+			entry += 4;
+			pte += 4 * PAGE_SIZE;
+			continue;
 		}
+		if (*entry == 0)
+			WRITE_ONCE(*entry, pte);
+		else
+			occupied++;
+		entry++;
+		pte += PAGE_SIZE;
 	}
-	return n;
+	return (u32)span - occupied;
+}
+
+/* What `nr` new entries of a folio make of its counts; it comes with one reference. */
+static inline void folio_add_entries(struct folio *f, u32 nr)
+{
+	if (nr > 1)
+		atomic_add(&f->refs.count, nr - 1);
+	if (nr)
+		atomic_add(&f->map_count, nr);
+	else
+		folio_put(f);
 }
 
 /*
- * Maps what is in the cache around the page asked for, which `f` holds (its
- * entry, reference and count are set); the leaf lock is held.
+ * Entries [entry, entry + nr) for pages from `index` on, as far as the cache has
+ * them; the leaf lock is held.  How many were empty and are filled.
  */
-static void map_around_locked(struct site *s, struct folio *f, u64 size_pages)
+static u32 map_cached_locked(struct site *s, pte_t *entry, u64 index, u64 nr)
 {
 	void *const *slot = NULL;
+	u64 span, left = 0;
 	u32 mapped = 0;
-	u64 va, stop, span, left = 0;
-
-	around_range(s, size_pages, &va, &stop);
-	u64 index = s->index - ((s->address - va) >> PAGE_SHIFT);
-	pte_t *entry = &s->table[PTE_INDEX(va, 1)];
-	u64 nr = (stop - va) >> PAGE_SHIFT;
-	bool tracked = cache_tracks_stores(s->cache);
-	pte_t bits = mapping_pte_bits(s->flags) | (site_is_private(s) ? PTE_SOFT_COW : 0) |
-		     (tracked ? 0 : shared_write_bit(s, f));
 
 	for (u64 i = 0; i < nr; i += span, slot += span, left -= span) {
 		span = 1;
@@ -333,90 +384,123 @@ static void map_around_locked(struct site *s, struct folio *f, u64 size_pages)
 				break;
 			left = in_node;
 		}
-		struct folio *next = READ_ONCE(*slot);
+		struct folio *f = READ_ONCE(*slot);
 
-		if (!next ||
-		    (next != f && (entry[i] || !page_cache_try_get(s->cache, index + i, next))))
+		if (!f || entry[i] || !page_cache_try_get(s->cache, index + i, f))
 			continue;
-		bool ready = folio_has_flag(next, FOLIO_UPTODATE);
-
-		if (next->order == 0) {
-			if (next == f)
-				continue;
-			if (ready) {
-				WRITE_ONCE(entry[i],
-					   folio_to_phys(next) | bits |
-						   (tracked ? shared_write_bit(s, next) : 0));
-				atomic_add(&next->map_count, 1);
-				mapped++;
-			} else {
-				folio_put(next);
-			}
-			continue;
-		}
-		span = min(min(next->index + folio_nr_pages(next) - (index + i), nr - i), left);
+		span = min(min(f->index + folio_nr_pages(f) - (index + i), nr - i), left);
 		u32 n = 0;
 
-		if (ready)
-			n = fill_entries(entry + i, file_page_entry(s, next, index + i), span);
+		if (folio_has_flag(f, FOLIO_UPTODATE))
+			n = fill_entries(entry + i, file_page_entry(s, f, index + i), span);
+		folio_add_entries(f, n);
 		mapped += n;
-		if (next == f)
-			folio_add_entries(f, n, n);
-		else if (n)
-			folio_add_entries(next, n - 1, n);
-		else
-			folio_put(next);
 	}
-	count_mapped(s, f, mapped);
-	counter_add(around, mapped);
+	return mapped;
+}
+
+/*
+ * Maps f, which the caller has a reference on and which goes with it, at the page
+ * asked for, and what is in the cache around that; the leaf lock is held.
+ */
+static u32 map_around_locked(struct site *s, struct folio *f, u64 size_pages)
+{
+	struct around r = { 0, 1, 0, 1 };
+
+	if (fault_around)
+		around_range(s, f, size_pages, &r);
+	u32 n = fill_entries(s->entry + r.from, file_page_entry(s, f, s->index + (u64)r.from),
+			     (u64)(r.to - r.from));
+
+	folio_add_entries(f, n);
+	if (unlikely(r.low < r.from))
+		n += map_cached_locked(s, s->entry + r.low, s->index + (u64)r.low,
+				       (u64)(r.from - r.low));
+	if (unlikely(r.to < r.high))
+		n += map_cached_locked(s, s->entry + r.to, s->index + (u64)r.to,
+				       (u64)(r.high - r.to));
+	return n;
+}
+
+/* f's sort stands for all: they are pages of one file. */
+static inline void count_mapped(struct site *s, struct folio *f, u32 nr)
+{
+	s->table->nr_present += (u16)nr;
+	if (folio_has_flag(f, FOLIO_UNEVICTABLE))
+		atomic_add(&s->a->resident_shmem, nr);
+	else
+		atomic_add(&s->a->resident_file, nr);
+	if (!folio_has_flag(f, FOLIO_REFERENCED))
+		folio_set_flag(f, FOLIO_REFERENCED);
+	counter_add(around, nr - 1);
 }
 
 /* A private store to a page of the cache: straight to a copy. */
-static int fault_file_copy(struct site *s, struct folio *f, u32 invalidate)
+static __noinline int fault_file_copy(struct site *s, struct folio *old, u32 invalidate)
 {
-	struct supply *sup = s->supply;
+	struct folio *f = page_take(s->supply, false);
 
-	if (!supply_anon(sup, false)) {
-		folio_put(f);
+	if (!f) {
+		folio_put(old);
 		return TRY_MEMORY;
 	}
-	page_copy(folio_address(sup->anon),
-		  (char *)folio_address(f) + ((s->index - f->index) << PAGE_SHIFT));
-	folio_put(f);
+	page_copy(folio_address(f),
+		  (char *)folio_address(old) + ((s->index - old->index) << PAGE_SHIFT));
+	folio_put(old);
 	if (!site_lock(s))
-		return TRY_AGAIN;
+		return page_keep(s->supply, f, false);
 	if (atomic_load(&s->cache->invalidate_sequence) != invalidate) {
 		site_unlock(s);
-		return TRY_AGAIN;
+		return page_keep(s->supply, f, false);
 	}
-	sup->anon->map_count = 1;
-	WRITE_ONCE(*s->entry, own_page_entry(s, sup->anon));
-	table_folio(s->table)->nr_present++;
+	f->map_count = 1;
+	WRITE_ONCE(*s->entry, own_page_entry(s, f));
+	s->table->nr_present++;
 	site_unlock(s);
-	sup->anon = NULL;
 	atomic_add(&s->a->resident_anon, 1);
 	counter_inc(copy);
 	return FAULT_DONE;
 }
 
+/* The folio of a page, referenced, if it is in the cache and ready. */
+static inline struct folio *folio_find_ready(struct page_cache *c, u64 index)
+{
+	for (;;) {
+		struct folio *f = radix_find(&c->tree, index);
+
+		if (!f)
+			return NULL;
+		if (unlikely(!page_cache_try_get(c, index, f)))
+			continue;
+		if (likely(folio_has_flag(f, FOLIO_UPTODATE)))
+			return f;
+		folio_put(f);
+		return NULL;
+	}
+}
+
 /* No entry yet, and the mapping is of a cache. */
-static int fault_file(struct site *s)
+static __noinline int fault_file(struct site *s, const struct mapping *m)
 {
 	struct page_cache *c = s->cache;
+
+	s->start = READ_ONCE(m->start);
+	s->end = READ_ONCE(m->end);
+	s->index = READ_ONCE(m->page_offset) + ((s->address - s->start) >> PAGE_SHIFT);
+	/* what was read is one state of the mapping only if nothing has moved so far */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (unlikely(READ_ONCE(s->a->tree_sequence.sequence) != s->sequence))
+		return TRY_AGAIN;
 	u32 invalidate = atomic_load(&c->invalidate_sequence);
 	u64 size_pages = div_round_up(READ_ONCE(*c->size), PAGE_SIZE);
 	bool write = s->access & ACCESS_WRITE;
 
 	if ((invalidate & 1) || s->index >= size_pages)
 		return TRY_SLOW;
-	struct folio *f = page_cache_find(c, s->index);
+	struct folio *f = folio_find_ready(c, s->index);
 
 	if (!f)
 		return TRY_SLOW;
-	if (!folio_has_flag(f, FOLIO_UPTODATE)) {
-		folio_put(f);
-		return TRY_SLOW;
-	}
 	if (write && site_is_private(s))
 		return fault_file_copy(s, f, invalidate);
 	if (!site_lock(s)) {
@@ -430,18 +514,14 @@ static int fault_file(struct site *s)
 		folio_put(f);
 		return clean ? TRY_SLOW : TRY_AGAIN;
 	}
-	WRITE_ONCE(*s->entry, file_page_entry(s, f, s->index));
-	folio_add_entries(f, 0, 1);
-	count_mapped(s, f, 1);
-	if (fault_around)
-		map_around_locked(s, f, size_pages);
+	count_mapped(s, f, map_around_locked(s, f, size_pages));
 	site_unlock(s);
 	counter_inc(file);
 	return FAULT_DONE;
 }
 
 /* A page is there, but its entry lacks the right that the mapping gives. */
-static int fault_present(struct site *s)
+static __noinline int fault_present(struct site *s)
 {
 	bool write = s->access & ACCESS_WRITE;
 
@@ -472,7 +552,9 @@ static int fault_present(struct site *s)
 
 /* ---- one try ---- */
 
-static int fault_try(struct aspace *a, u64 address, u32 access, struct supply *supply)
+/* Inlined twice: without a supply it is the straight way, on which hardly anything is kept in memory. */
+static __always_inline int fault_try(struct aspace *a, u64 address, u32 access,
+				     struct supply *supply)
 {
 	struct site s;
 
@@ -488,29 +570,25 @@ static int fault_try(struct aspace *a, u64 address, u32 access, struct supply *s
 	s.address = address;
 	s.access = access;
 	s.flags = READ_ONCE(m->flags);
-	s.start = READ_ONCE(m->start);
-	s.end = READ_ONCE(m->end);
 	s.cache = READ_ONCE(m->cache);
-	s.index = READ_ONCE(m->page_offset) + ((address - s.start) >> PAGE_SHIFT);
 	s.supply = supply;
-	/* what was read is one state of the mapping only if nothing has moved so far */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (unlikely(READ_ONCE(a->tree_sequence.sequence) != s.sequence))
-		return TRY_AGAIN;
+	/* flags of a mapping that is changing do no harm: site_lock looks at the sequence */
 	if (unlikely((s.flags & MAPPING_SPECIAL) || !access_is_allowed(s.flags, access)))
 		return TRY_SLOW;
-	s.table = table_find_own(a, address);
-	if (unlikely(!s.table)) {
-		s.table = table_get(a, address, ALLOC_NOWAIT);
-		if (!s.table)
+	pte_t *table = table_find_own(a, address);
+
+	if (unlikely(!table)) {
+		table = table_get(a, address, ALLOC_NOWAIT);
+		if (!table)
 			return TRY_MEMORY;
 	}
-	s.entry = &s.table[PTE_INDEX(address, 1)];
+	s.table = table_folio(table);
+	s.entry = &table[PTE_INDEX(address, 1)];
 	s.seen = READ_ONCE(*s.entry);
 	if (s.seen)
 		return fault_present(&s);
 	if (s.cache)
-		return fault_file(&s);
+		return fault_file(&s, m);
 	return access & ACCESS_WRITE ? fault_anon_write(&s) : fault_zero_page(&s);
 }
 
@@ -677,16 +755,13 @@ static int fault_wait_memory(struct aspace *a, u64 address, struct supply *s)
 	return ok ? TRY_AGAIN : FAULT_NO_MEMORY;
 }
 
-enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access)
+/* What the first try, with `result`, has left to do. */
+static __noinline enum fault_result fault_resolve_slow(struct aspace *a, u64 address, u32 access,
+						       int result)
 {
 	struct supply s = { 0 };
-	int result;
 
-	address &= PAGE_MASK;
 	for (;;) {
-		result = fault_try(a, address, access, &s);
-		if (likely(result == FAULT_DONE))
-			break;
 		if (result == TRY_SLOW)
 			result = fault_slow(a, address, access, &s);
 		else if (result == TRY_MEMORY)
@@ -697,10 +772,11 @@ enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access)
 			result = FAULT_KILLED;
 			break;
 		}
+		result = fault_try(a, address, access, &s);
 	}
-	if (unlikely(s.anon))
+	if (s.anon)
 		folio_put(s.anon);
-	if (unlikely(s.file))
+	if (s.file)
 		folio_put(s.file);
 	this_cpu_add(faults_all, 1);
 	if (unlikely(s.is_major)) {
@@ -710,6 +786,19 @@ enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access)
 		current_thread->faults_minor++;
 	}
 	return (enum fault_result)result;
+}
+
+__hot enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access)
+{
+	int result;
+
+	address &= PAGE_MASK;
+	result = fault_try(a, address, access, NULL);
+	if (unlikely(result != FAULT_DONE))
+		return fault_resolve_slow(a, address, access, result);
+	this_cpu_add(faults_all, 1);
+	current_thread->faults_minor++;
+	return FAULT_DONE;
 }
 
 static void fault_report(enum fault_result result, u64 address, u64 code)

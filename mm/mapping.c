@@ -78,21 +78,10 @@ static inline struct mapping *node_mapping(const struct rb_node *n)
 	return n ? rb_entry(n, struct mapping, node) : NULL;
 }
 
-/* The hint, if it holds the address. */
-static inline struct mapping *hint_find(struct aspace *a, u64 address)
-{
-	struct mapping *m = READ_ONCE(a->hint);
-
-	if (m && READ_ONCE(m->start) <= address && address < READ_ONCE(m->end) &&
-	    READ_ONCE(m->aspace) == a)
-		return m;
-	return NULL;
-}
-
 struct mapping *mapping_find(struct aspace *a, u64 address)
 {
 	struct rb_node *n = a->mappings.node;
-	struct mapping *best = hint_find(a, address);
+	struct mapping *best = mapping_hint(a, address);
 
 	if (best)
 		return best;
@@ -111,12 +100,8 @@ struct mapping *mapping_find(struct aspace *a, u64 address)
 	return best;
 }
 
-struct mapping *mapping_find_rcu(struct aspace *a, u64 address)
+struct mapping *mapping_find_rcu_slow(struct aspace *a, u64 address)
 {
-	struct mapping *found = hint_find(a, address);
-
-	if (likely(found))
-		return found;
 	struct rb_node *n = READ_ONCE(a->mappings.node);
 
 	for (unsigned steps = 0; n && steps < MAX_STEPS; steps++) {

@@ -54,6 +54,7 @@ extern const char kernel_start[], kernel_end[];
 #ifdef NOS_HOST
 void *phys_to_virt(phys_t p);
 phys_t virt_to_phys(const void *v);
+#define direct_to_phys virt_to_phys
 #else
 static inline void *phys_to_virt(phys_t p)
 {
@@ -65,6 +66,11 @@ static inline phys_t virt_to_phys(const void *v)
 	uintptr_t a = (uintptr_t)v;
 
 	return a >= KERNEL_IMAGE_BASE ? a - KERNEL_IMAGE_BASE : a - DIRECT_MAP_BASE;
+}
+/* Where it is known not to be in the image. */
+static inline phys_t direct_to_phys(const void *v)
+{
+	return (uintptr_t)v - DIRECT_MAP_BASE;
 }
 #endif
 
