@@ -3,6 +3,7 @@
 #include "bench.h"
 
 #include <linux/futex.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -49,7 +50,7 @@ BENCH("unix stream 1 B send+recv", 300, 31)
 }
 
 /* Answers each byte until the other side is gone. */
-static void echo_until_end(int from, int to)
+static _Noreturn void echo_until_end(int from, int to)
 {
 	char byte;
 
@@ -77,6 +78,51 @@ BENCH("pipe ping-pong round trip", 200, 15)
 	close(back[1]);
 	bench_write_read(n, there[1], back[0]);
 	waitpid((pid_t)child, NULL, 0);
+}
+
+BENCH("unix stream ping-pong round trip", 200, 15)
+{
+	int ends[2];
+
+	NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	long child = fork();
+
+	NEED(child);
+	if (!child) {
+		close(ends[0]);
+		echo_until_end(ends[1], ends[1]);
+	}
+	close(ends[1]);
+	bench_write_read(n, ends[0], ends[0]);
+	waitpid((pid_t)child, NULL, 0);
+}
+
+BENCH("eventfd ping-pong round trip", 200, 15)
+{
+	long there = eventfd(0, 0), back = eventfd(0, 0);
+	uint64_t count = 1;
+
+	NEED(there);
+	NEED(back);
+	long child = fork();
+
+	NEED(child);
+	if (!child) {
+		for (unsigned i = 0; i < n; i++) {
+			raw_syscall(__NR_read, there, (long)&count, sizeof(count));
+			raw_syscall(__NR_write, back, (long)&count, sizeof(count));
+		}
+		_exit(0);
+	}
+	bench_start();
+	for (unsigned i = 0; i < n; i++) {
+		raw_syscall(__NR_write, there, (long)&count, sizeof(count));
+		raw_syscall(__NR_read, back, (long)&count, sizeof(count));
+	}
+	bench_stop();
+	waitpid((pid_t)child, NULL, 0);
+	close((int)there);
+	close((int)back);
 }
 
 static void futex_wait_while(volatile uint32_t *word, uint32_t value)

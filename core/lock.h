@@ -73,6 +73,32 @@ static inline void lock_irq_exit(u8 saved)
 }
 #endif
 
+/*
+ * Where interrupts are off: nothing can preempt, so there is nothing to count.  Whoever turns them
+ * on again looks whether a reschedule became due (preempt_check, or an unlock that counts).
+ */
+#if defined(DEBUG) || defined(NOS_HOST)
+static inline void spin_lock_atomic(struct spinlock *l) __acquires(l)
+{
+	spin_lock(l);
+}
+
+static inline void spin_unlock_atomic(struct spinlock *l) __releases(l)
+{
+	spin_unlock(l);
+}
+#else
+static inline void spin_lock_atomic(struct spinlock *l)
+{
+	raw_spin_lock(l);
+}
+
+static inline void spin_unlock_atomic(struct spinlock *l)
+{
+	raw_spin_unlock(l);
+}
+#endif
+
 /* The rank of a lock, which only debug kernels store. */
 #ifdef DEBUG
 #define rank_of(l) ((l)->rank)

@@ -14,15 +14,18 @@
  *
  * Direct hand-off.  thread_wake_sync is for a waker that is about to block: the
  * woken thread waits in the slot `handoff` of the waker's CPU, and the next
- * switch goes straight to it, in what is left of the slice.  Whether wakers keep
- * that promise is learnt per thread (handoff_score); after a slice, or when the
- * waker runs on until the tick, the woken thread is placed as any other.
- * Boot switch: opt.handoff.
+ * switch goes straight to it, in what is left of the slice.  In the slot it is
+ * not yet part of the queue's sums: when the waker blocks it takes the place of
+ * that one in them.  Whether wakers keep their promise is learnt per thread
+ * (handoff_score); after a slice, or when the waker runs on until the tick, the
+ * woken thread is placed as any other.  Boot switch: opt.handoff.
  *
  * Invariants.
  *   (1) `queued` is true exactly while a thread is runnable on the run queue of
  *       t->cpu: running, on a level, or in the hand-off slot; it changes under
- *       that queue's lock.
+ *       that queue's lock.  Only the way into the slot needs none: the CPU itself
+ *       fills it, with interrupts off and the thread's wake_lock held; others
+ *       empty it under both locks.
  *   (2) a thread that is not on_cpu has its whole context in memory; on_cpu is
  *       cleared with release order after the switch away from it.
  *   (3) every thread switches with a preemption count of one, so that the
@@ -70,10 +73,9 @@ DEFINE_STATIC_KEY(sched_latency_key);
 DEFINE_HISTOGRAM(run_delay, "sched.run_delay_ns");
 
 const struct sched_policy *sched_policy __ro_after_init = &sched_policy_fair;
-static bool handoff_enabled __ro_after_init;
 
 /* handoff_score: from this on a synchronous wake-up is believed; no more than that is kept. */
-#define HANDOFF_TRUSTED 2
+static u8 handoff_trusted __ro_after_init = SCHED_HANDOFF_INITIAL;
 #define HANDOFF_BEST 3
 #define HANDOFF_SOON_NS ((u64)(100 * NSEC_PER_USEC))
 
@@ -81,10 +83,6 @@ static bool handoff_enabled __ro_after_init;
 
 static void run_queue_remove(struct run_queue *rq, struct thread *t)
 {
-	if (rq->handoff == t) {
-		rq->handoff = NULL;
-		return;
-	}
 	level_remove(rq, t);
 	if (t->sched.level >= FIRST_FAIR_LEVEL)
 		rq->nr_fair--;
@@ -127,6 +125,11 @@ void run_queue_add(struct run_queue *rq, struct thread *t, u64 now_ns)
 
 void run_queue_take(struct run_queue *rq, struct thread *t, u64 now_ns)
 {
+	if (rq->handoff == t) {
+		WRITE_ONCE(rq->handoff, NULL);
+		atomic_store(&t->sched.queued, false);
+		return;
+	}
 	run_queue_remove(rq, t);
 	deactivate(rq, t, now_ns);
 }
@@ -134,8 +137,9 @@ void run_queue_take(struct run_queue *rq, struct thread *t, u64 now_ns)
 void run_queue_leave(struct run_queue *rq, struct thread *t, u64 now_ns)
 {
 	if (rq->current != t)
-		run_queue_remove(rq, t);
-	deactivate(rq, t, now_ns);
+		run_queue_take(rq, t, now_ns);
+	else
+		deactivate(rq, t, now_ns);
 }
 
 void run_queue_join(struct run_queue *rq, struct thread *t, u64 now_ns)
@@ -201,12 +205,13 @@ void run_queue_check_preempt(struct run_queue *rq, struct thread *t)
 /* ---- the switch ---- */
 
 /* The woken thread in the slot joins the levels after all. */
-static void handoff_cancel(struct run_queue *rq)
+static void handoff_cancel(struct run_queue *rq, u64 now_ns)
 {
 	struct thread *t = rq->handoff;
 
 	rq->handoff = NULL;
-	run_queue_insert(rq, t, INSERT_WAKE);
+	run_queue_add(rq, t, now_ns);
+	t->wait_start_ns = clock_cycles_to_ns(rq->handoff_cycles);
 }
 
 static struct thread *pick_next(struct run_queue *rq, u64 now_ns, bool blocked)
@@ -217,9 +222,11 @@ static struct thread *pick_next(struct run_queue *rq, u64 now_ns, bool blocked)
 	if (t) {
 		if (likely(blocked && !realtime && now_ns - rq->slice_start_ns < SLICE_NS)) {
 			rq->handoff = NULL;
+			activate(rq, t, now_ns);
+			t->wait_start_ns = now_ns;
 			return t;
 		}
-		handoff_cancel(rq);
+		handoff_cancel(rq, now_ns);
 	}
 	rq->slice_start_ns = now_ns;
 	if (unlikely(realtime)) {
@@ -334,12 +341,16 @@ static void note_idle(struct run_queue *rq, struct thread *prev, struct thread *
 	}
 }
 
+static inline void note_delay(struct thread *next, u64 delay_ns)
+{
+	next->run_delay_ns += delay_ns;
+	if (static_key_is_on(&sched_latency_key) && !next->is_idle)
+		histogram_add(run_delay, delay_ns);
+}
+
 static void switch_to(struct run_queue *rq, struct thread *prev, struct thread *next, u64 now_ns)
 {
 	next->sched.exec_start_ns = now_ns;
-	next->run_delay_ns += now_ns - next->wait_start_ns;
-	if (static_key_is_on(&sched_latency_key) && !next->is_idle)
-		histogram_add(run_delay, now_ns - next->wait_start_ns);
 	rq->nr_switches++;
 	rq->current = next;
 	next->on_cpu = true;
@@ -382,6 +393,7 @@ static void schedule(bool may_sleep, enum insert_reason why)
 	} else {
 		if (next == rq->idle || prev == rq->idle)
 			note_idle(rq, prev, next, now);
+		note_delay(next, now - next->wait_start_ns);
 		switch_to(rq, prev, next, now);
 	}
 }
@@ -413,6 +425,7 @@ static bool yield_within_level(void)
 	preempt_clear_due();
 	prev->wait_start_ns = now;
 	rq->slice_start_ns = now;
+	note_delay(next, now - next->wait_start_ns);
 	switch_to(rq, prev, next, now);
 	return true;
 }
@@ -426,21 +439,70 @@ static void schedule_now(bool may_sleep, enum insert_reason why)
 	irq_enable();
 }
 
+/*
+ * The running thread sleeps, and the one in the slot goes on in its place.  False: it is not so simple.
+ * Preemption and interrupts are off.
+ */
+static bool block_to_handoff(struct run_queue *rq)
+{
+	struct thread *prev = rq->current, *next;
+
+	rcu_note_switch();
+	raw_spin_lock(&rq->lock);
+	next = rq->handoff;
+
+	u64 now = clock_monotonic_ns();
+
+	if (unlikely(!next || prev->state == THREAD_RUNNABLE ||
+		     (rq->levels_map[0] | rq->levels_map[1]) ||
+		     (prev->sched.special & (u8)~SPECIAL_EXPIRED) ||
+		     now - rq->slice_start_ns >= SLICE_NS)) {
+		raw_spin_unlock(&rq->lock);
+		return false;
+	}
+
+	u64 delta = now - prev->sched.exec_start_ns;
+
+	prev->sched.exec_start_ns = now;
+	prev->sched.sum_exec_ns += delta;
+	sched_policy->hand_over(rq, prev, next, delta, now);
+	if (unlikely(READ_ONCE(prev->work) & WORK_RESCHEDULE))
+		atomic_and(&prev->work, ~WORK_RESCHEDULE);
+	preempt_clear_due();
+	prev->sched.special = 0;
+	if (prev->state == THREAD_UNINTERRUPTIBLE)
+		rq->nr_uninterruptible++;
+	atomic_store(&prev->sched.queued, false);
+	prev->nr_switches_voluntary++;
+	if (prev->sched.handoff_score < HANDOFF_BEST)
+		prev->sched.handoff_score++;
+	rq->handoff = NULL;
+	note_delay(next, 0);
+	switch_to(rq, prev, next, now);
+	return true;
+}
+
 void thread_block(void)
 {
+	struct run_queue *rq;
+
 	if (READ_ONCE(current_thread->state) == THREAD_RUNNABLE)
 		return;
 	ASSERT(preempt_count() == 0 && irq_is_enabled());
-	schedule_now(true, INSERT_PREEMPTED);
+	preempt_disable();
+	irq_disable();
+	rq = this_cpu_ptr(run_queue);
+	if (!(READ_ONCE(rq->handoff) && block_to_handoff(rq)))
+		schedule(true, INSERT_PREEMPTED);
+	irq_enable();
 	preempt_enable();
 }
 
 void thread_yield(void)
 {
-	struct run_queue *rq = this_cpu_ptr(run_queue);
-
 	/* Read without the lock: who becomes runnable just now was not there to yield to. */
-	if (READ_ONCE(rq->nr_running) == 1 && !(READ_ONCE(current_thread->work) & WORK_RESCHEDULE))
+	if (this_cpu_read(run_queue.nr_running) == 1 && !this_cpu_read(run_queue.handoff) &&
+	    !(READ_ONCE(current_thread->work) & WORK_RESCHEDULE))
 		return;
 	preempt_disable();
 	irq_disable();
@@ -513,10 +575,12 @@ static bool handoff_is_promising(struct run_queue *rq, struct thread *t)
 {
 	struct thread *waker = rq->current;
 
-	if (!handoff_enabled || rq->handoff || waker == rq->idle || irq_is_in_handler() ||
-	    !(t->affinity & bit(rq->cpu)) || thread_is_realtime(t) || thread_is_realtime(waker))
+	if (unlikely(READ_ONCE(rq->handoff) || irq_is_in_handler() ||
+		     ((waker->sched.special | t->sched.special) &
+		      (SPECIAL_REALTIME | SPECIAL_IDLE)) ||
+		     !(t->affinity & bit(rq->cpu))))
 		return false;
-	if (waker->sched.handoff_score >= HANDOFF_TRUSTED)
+	if (likely(waker->sched.handoff_score >= handoff_trusted))
 		return true;
 	waker->sched.sync_wake_ns = clock_monotonic_ns();
 	return false;
@@ -534,25 +598,22 @@ void thread_place(struct thread *t)
 	irq_restore(flags);
 }
 
+/* Interrupts off, t's wake_lock held. */
 static bool handoff_place(struct thread *t)
 {
 	struct run_queue *rq = this_cpu_ptr(run_queue);
 
 	if (!handoff_is_promising(rq, t))
 		return false;
-	raw_spin_lock(&rq->lock);
-
-	u64 now = clock_monotonic_ns();
-
-	activate(rq, t, now);
-	t->wait_start_ns = now;
-	rq->handoff = t;
-	raw_spin_unlock(&rq->lock);
+	t->cpu = rq->cpu;
+	rq->handoff_cycles = cpu_cycles();
+	atomic_store(&t->sched.queued, true);
+	WRITE_ONCE(rq->handoff, t);
 	return true;
 }
 
 /* t is runnable again without having left its run queue; true if so. */
-static bool wake_queued(struct thread *t)
+static __noinline bool wake_queued(struct thread *t)
 {
 	u64 flags;
 	struct run_queue *rq = run_queue_lock_of(t, &flags);
@@ -565,39 +626,50 @@ static bool wake_queued(struct thread *t)
 	return queued;
 }
 
-static bool wake(struct thread *t, u32 mask, bool sync)
+/* Taking wake_lock is the full barrier that pairs with thread_set_state. */
+bool thread_wake_atomic(struct thread *t, u32 mask, bool sync)
 {
-	/* Taking the lock is the full barrier that pairs with thread_set_state. */
-	u64 flags = spin_lock_irq(&t->wake_lock);
-	u8 state = READ_ONCE(t->state);
+	u8 state;
 
+	spin_lock_atomic(&t->wake_lock);
+	state = READ_ONCE(t->state);
 	if (!(bit(state) & mask)) {
-		spin_unlock_irq(&t->wake_lock, flags);
+		spin_unlock_atomic(&t->wake_lock);
 		return false;
 	}
-	if (!(atomic_load(&t->sched.queued) && wake_queued(t))) {
+	if (likely(!(atomic_load(&t->sched.queued) && wake_queued(t)))) {
 		if (state == THREAD_UNINTERRUPTIBLE)
 			this_cpu_ptr(run_queue)->nr_uninterruptible--;
 		WRITE_ONCE(t->state, THREAD_RUNNABLE);
 		t->sched.pushed_by = 0;
 		/* Its CPU is still in the switch away from it: a few instructions. */
-		while (atomic_load(&t->on_cpu))
+		while (unlikely(atomic_load(&t->on_cpu)))
 			cpu_relax();
 		if (!(sync && handoff_place(t)))
 			thread_place(t);
 	}
-	spin_unlock_irq(&t->wake_lock, flags);
+	spin_unlock_atomic(&t->wake_lock);
 	return true;
 }
 
 bool thread_wake_mask(struct thread *t, u32 mask)
 {
-	return wake(t, mask, false);
+	u64 flags = irq_save();
+	bool woken = thread_wake_atomic(t, mask, false);
+
+	irq_restore(flags);
+	preempt_check();
+	return woken;
 }
 
 bool thread_wake_sync(struct thread *t)
 {
-	return wake(t, WAKE_NORMAL, true);
+	u64 flags = irq_save();
+	bool woken = thread_wake_atomic(t, WAKE_NORMAL, true);
+
+	irq_restore(flags);
+	preempt_check();
+	return woken;
 }
 
 void thread_start(struct thread *t)
@@ -722,7 +794,8 @@ void __init sched_init(void)
 	lock_init();
 	if (policy && !strcmp(policy, sched_policy_round_robin.name))
 		sched_policy = &sched_policy_round_robin;
-	handoff_enabled = boot_opt_enabled("handoff");
+	if (!boot_opt_enabled("handoff"))
+		handoff_trusted = HANDOFF_BEST + 1;
 	run_queue_init(rq, 0, &boot_thread);
 	idle->stack = boot_idle_stack;
 	idle->arch.stack_top = (u64)boot_idle_stack + KERNEL_STACK_SIZE;

@@ -38,6 +38,7 @@ struct run_queue {
 	u32 nr_fair; /* on fair levels */
 	struct thread *current, *idle;
 	struct thread *handoff; /* woken by a thread about to block: runs next, on no level */
+	u64 handoff_cycles; /* when it was woken */
 	struct thread *push; /* leaves this CPU when its context is saved (affinity) */
 	u64 slice_start_ns; /* when the CPU was last given by the order of levels */
 	u64 levels_map[NR_LEVELS / 64];
@@ -70,6 +71,10 @@ struct sched_policy {
 	struct thread *(*rotate)(struct run_queue *rq, struct thread *t);
 	/* t has run for delta_ns. */
 	void (*charge)(struct run_queue *rq, struct thread *t, u64 delta_ns);
+	/* prev has run for delta_ns and sleeps, the woken next is runnable in its place: charge,
+	 * deactivate and activate in one. */
+	void (*hand_over)(struct run_queue *rq, struct thread *prev, struct thread *next,
+			  u64 delta_ns, u64 now_ns);
 	/* At the tick: is the running thread's slice over? */
 	bool (*slice_is_over)(struct run_queue *rq, struct thread *t);
 	/* Does the woken t go before the running one? */
@@ -151,6 +156,8 @@ void run_queue_insert(struct run_queue *rq, struct thread *t, enum insert_reason
 /* Marks the running thread of rq (locked) for rescheduling. */
 void run_queue_mark(struct run_queue *rq);
 void run_queue_check_preempt(struct run_queue *rq, struct thread *t);
+/* thread_wake_mask and thread_wake_sync where interrupts are off. */
+bool thread_wake_atomic(struct thread *t, u32 mask, bool sync);
 /* t is runnable and on no queue, its context saved. */
 void thread_place(struct thread *t);
 

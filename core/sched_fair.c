@@ -69,7 +69,8 @@ static u64 to_virtual(const struct thread *t, u64 ns)
 	return (u64)(((unsigned __int128)ns * t->sched.inverse_weight) >> (INVERSE_SHIFT - 10));
 }
 
-static void fair_activate(struct run_queue *rq, struct thread *t, u64 now_ns)
+/* The vruntime and deadline that t starts with, by what it was owed or had overdrawn. */
+static inline void join_virtual_time(struct run_queue *rq, struct thread *t, u64 now_ns)
 {
 	struct sched_entity *e = &t->sched;
 	u64 slice = to_virtual(t, SLICE_NS);
@@ -82,16 +83,24 @@ static void fair_activate(struct run_queue *rq, struct thread *t, u64 now_ns)
 	}
 	e->vruntime = rq->virtual_time - (u64)e->lag;
 	e->deadline = e->vruntime + slice;
-	rq->total_weight += e->weight;
+}
+
+static void fair_activate(struct run_queue *rq, struct thread *t, u64 now_ns)
+{
+	join_virtual_time(rq, t, now_ns);
+	rq->total_weight += t->sched.weight;
+}
+
+static inline s64 lag_of(const struct run_queue *rq, const struct thread *t)
+{
+	return clamp((s64)(rq->virtual_time - t->sched.vruntime), -OVERDRAFT_NS, OVERDRAFT_NS);
 }
 
 static void fair_deactivate(struct run_queue *rq, struct thread *t, u64 now_ns)
 {
-	struct sched_entity *e = &t->sched;
-
-	rq->total_weight -= e->weight;
-	e->lag = clamp((s64)(rq->virtual_time - e->vruntime), -OVERDRAFT_NS, OVERDRAFT_NS);
-	e->sleep_start_ns = t->state == THREAD_RUNNABLE ? 0 : now_ns;
+	rq->total_weight -= t->sched.weight;
+	t->sched.lag = lag_of(rq, t);
+	t->sched.sleep_start_ns = t->state == THREAD_RUNNABLE ? 0 : now_ns;
 }
 
 /* Bits of the fair levels, rotated so that bit 0 is the cursor's. */
@@ -209,13 +218,23 @@ static struct thread *fair_rotate(struct run_queue *rq, struct thread *t)
 	return next;
 }
 
-static void fair_charge(struct run_queue *rq, struct thread *t, u64 delta_ns)
+static inline void fair_charge(struct run_queue *rq, struct thread *t, u64 delta_ns)
 {
 	t->sched.vruntime += to_virtual(t, delta_ns);
 	if (rq->total_weight == NICE_0_WEIGHT)
 		rq->virtual_time += delta_ns;
 	else if (rq->total_weight)
 		rq->virtual_time += delta_ns * NICE_0_WEIGHT / rq->total_weight;
+}
+
+static void fair_hand_over(struct run_queue *rq, struct thread *prev, struct thread *next,
+			   u64 delta_ns, u64 now_ns)
+{
+	fair_charge(rq, prev, delta_ns);
+	prev->sched.lag = lag_of(rq, prev);
+	prev->sched.sleep_start_ns = now_ns;
+	join_virtual_time(rq, next, now_ns);
+	rq->total_weight += (u64)next->sched.weight - prev->sched.weight;
 }
 
 static bool fair_slice_is_over(struct run_queue *rq, struct thread *t)
@@ -245,6 +264,7 @@ const struct sched_policy sched_policy_fair = {
 	.pick = fair_pick,
 	.rotate = fair_rotate,
 	.charge = fair_charge,
+	.hand_over = fair_hand_over,
 	.slice_is_over = fair_slice_is_over,
 	.preempts = fair_preempts,
 	.slice_ns = SLICE_NS,

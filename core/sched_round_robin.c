@@ -38,6 +38,13 @@ static void round_robin_charge(struct run_queue *rq, struct thread *t, u64 delta
 	(void)rq, (void)t, (void)delta_ns;
 }
 
+static void round_robin_hand_over(struct run_queue *rq, struct thread *prev, struct thread *next,
+				  u64 delta_ns, u64 now_ns)
+{
+	(void)prev, (void)delta_ns;
+	round_robin_activate(rq, next, now_ns);
+}
+
 static bool round_robin_slice_is_over(struct run_queue *rq, struct thread *t)
 {
 	if (t->sched.sum_exec_ns < t->sched.slice_end_ns)
@@ -60,6 +67,7 @@ const struct sched_policy sched_policy_round_robin = {
 	.pick = round_robin_pick,
 	.rotate = round_robin_rotate,
 	.charge = round_robin_charge,
+	.hand_over = round_robin_hand_over,
 	.slice_is_over = round_robin_slice_is_over,
 	.preempts = round_robin_preempts,
 	.slice_ns = SLICE_NS,

@@ -242,6 +242,62 @@ TEST(sched_ping_pong_loses_no_wakeup)
 	run_ping(true, 0, nr_cpus - 1);
 }
 
+/* Two hand a turn to each other while a third moves them about and changes what they are. */
+static struct thread *handed[2];
+
+static void handed_main(void *arg)
+{
+	u32 me = (u32)(u64)arg;
+
+	while (!READ_ONCE(group.stop)) {
+		wait_event(&ping.queue, READ_ONCE(ping.turn) == me || READ_ONCE(group.stop));
+		WRITE_ONCE(ping.turn, !me);
+		wake_one_sync(&ping.queue, 0);
+		if (me)
+			thread_yield();
+	}
+	completion_signal(&group.done);
+}
+
+TEST(sched_hand_off_meets_changes_of_parameters)
+{
+	static const struct sched_params params[] = {
+		{ .policy = SCHED_NORMAL },
+		{ .policy = SCHED_NORMAL, .nice = 10 },
+		{ .policy = SCHED_FIFO, .rt_priority = 3 },
+		{ .policy = SCHED_IDLE },
+	};
+	u64 end = clock_monotonic_ns() + (u64)(300 * NSEC_PER_MSEC);
+	unsigned nr = 0;
+
+	group_init();
+	wait_queue_init(&ping.queue);
+	ping.turn = 0;
+	for (u64 i = 0; i < 2; i++) {
+		handed[i] = kthread_create(handed_main, (void *)i, "handed");
+		EXPECT(handed[i] != NULL);
+	}
+	thread_start(handed[0]);
+	thread_start(handed[1]);
+	while (clock_monotonic_ns() < end) {
+		struct thread *t = handed[nr % 2];
+
+		EXPECT_EQ(thread_set_affinity(t, nr % 3 ? U64_MAX : bit(nr / 3 % nr_cpus)), 0);
+		/* one of them only is real-time: the other lets this thread run */
+		if (t == handed[0] || nr / 2 % ARRAY_SIZE(params) != 2)
+			EXPECT_EQ(thread_set_sched(t, &params[nr / 2 % ARRAY_SIZE(params)]), 0);
+		nr++;
+		if (nr_cpus == 1)
+			sleep_ns(300000);
+		for (unsigned n = 0; n < nr % 211; n++)
+			cpu_relax();
+	}
+	WRITE_ONCE(group.stop, 1);
+	wake_all(&ping.queue);
+	group_wait(2);
+	EXPECT(nr > 10);
+}
+
 /* Many threads, one permit each: every wake-up must reach someone. */
 static struct wait_queue storm_queue;
 static u32 storm_permits, storm_taken;

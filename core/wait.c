@@ -18,6 +18,8 @@
  *
  * Model: tests/models/wait.pml.
  */
+#include "sched.h"
+
 #include <nos/errno.h>
 #include <nos/wait.h>
 
@@ -68,6 +70,7 @@ static void unlink_woken(struct waiter *w)
 	atomic_store(&n->prev, n);
 }
 
+/* Interrupts are off. */
 static void wake_locked(struct wait_queue *q, u32 key, bool all, bool sync)
 {
 	struct waiter *w, *next;
@@ -80,7 +83,7 @@ static void wake_locked(struct wait_queue *q, u32 key, bool all, bool sync)
 			took = w->wake(w, key);
 		} else {
 			w->woken = true;
-			took = sync ? thread_wake_sync(w->thread) : thread_wake(w->thread);
+			took = thread_wake_atomic(w->thread, WAKE_NORMAL, sync);
 			if (took)
 				unlink_woken(w);
 			else
@@ -93,9 +96,6 @@ static void wake_locked(struct wait_queue *q, u32 key, bool all, bool sync)
 
 static void wake_up(struct wait_queue *q, u32 key, bool all, bool sync)
 {
-	if (!wait_queue_is_active(q))
-		return;
-
 	u64 flags = spin_lock_irq(&q->lock);
 
 	wake_locked(q, key, all, sync);
@@ -104,17 +104,39 @@ static void wake_up(struct wait_queue *q, u32 key, bool all, bool sync)
 
 void wake_all_key(struct wait_queue *q, u32 key)
 {
-	wake_up(q, key, true, false);
+	if (wait_queue_is_active(q))
+		wake_up(q, key, true, false);
 }
 
 void wake_one_key(struct wait_queue *q, u32 key)
 {
-	wake_up(q, key, false, false);
+	if (wait_queue_is_active(q))
+		wake_up(q, key, false, false);
 }
 
 void wake_one_sync(struct wait_queue *q, u32 key)
 {
-	wake_up(q, key, false, true);
+	if (wait_queue_is_active(q))
+		wake_up(q, key, false, true);
+}
+
+/* The usual case apart: the first in line is one exclusive sleeper. */
+void wake_one_sync_active(struct wait_queue *q, u32 key)
+{
+	u64 flags = spin_lock_irq(&q->lock);
+	struct waiter *w = list_first(&q->waiters, struct waiter, node);
+
+	if (likely(w && !w->wake && w->exclusive)) {
+		w->woken = true;
+		if (likely(thread_wake_atomic(w->thread, WAKE_NORMAL, true))) {
+			unlink_woken(w);
+			spin_unlock_irq(&q->lock, flags);
+			return;
+		}
+		w->woken = false;
+	}
+	wake_locked(q, key, false, true);
+	spin_unlock_irq(&q->lock, flags);
 }
 
 void wait_prepare(struct wait_queue *q, struct waiter *w, enum thread_state s)
@@ -134,21 +156,34 @@ void wait_finish(struct wait_queue *q, struct waiter *w)
 		wait_queue_remove(q, w);
 }
 
-static int wait_once(struct wait_queue *q, struct mutex *m, enum thread_state s, u64 deadline_ns)
-	__must_hold(m)
+static __always_inline int wait_once(struct wait_queue *q, struct mutex *m, enum thread_state s,
+				     u64 deadline_ns) __must_hold(m)
 {
-	struct waiter w = { .thread = current_thread, .exclusive = true };
+	struct thread *me = current_thread;
+	struct waiter w;
 	bool late = false;
 
-	wait_prepare(q, &w, s);
+	w.wake = NULL;
+	w.thread = me;
+	w.exclusive = true;
+	w.woken = false;
+	irq_disable();
+	spin_lock_atomic(&q->lock);
+	list_push_back(&q->waiters, &w.node);
+	spin_unlock_atomic(&q->lock);
+	irq_enable();
+	/* The condition changes under the mutex: giving it up is the barrier. */
+	WRITE_ONCE(me->state, s);
 	mutex_unlock(m);
-	if (s == THREAD_UNINTERRUPTIBLE || !signal_is_pending()) {
+	if (s == THREAD_UNINTERRUPTIBLE || !(READ_ONCE(me->work) & WORK_SIGNAL)) {
 		if (deadline_ns == TIME_NEVER)
 			thread_block();
 		else
 			late = thread_block_until(deadline_ns);
 	}
-	wait_finish(q, &w);
+	WRITE_ONCE(me->state, THREAD_RUNNABLE);
+	if (unlikely(!is_off_queue(&w)))
+		wait_queue_remove(q, &w);
 	mutex_lock(m);
 	if (w.woken)
 		return 0;

@@ -2,7 +2,9 @@
  * eventfd: a counter that can be waited for (eventfd(2)).
  *
  * The counter is changed by compare-and-swap; sleepers evaluate their condition
- * without a lock (wait_event), wakers change it before they wake.
+ * without a lock (wait_event), wakers change it before they wake.  Wake-ups are
+ * of the synchronous kind: who signals through an eventfd usually waits for the
+ * answer next (direct hand-off).
  */
 #include <nos/errno.h>
 #include <nos/file.h>
@@ -66,7 +68,7 @@ static ssize_t eventfd_read(struct file *f, struct iobuf *to, u64 *pos)
 		if (err)
 			return err;
 	}
-	wake_all_key(&e->queue, EPOLLOUT);
+	wake_one_sync(&e->queue, EPOLLOUT);
 	return iobuf_put(to, &n, sizeof(n)) == sizeof(n) ? (ssize_t)sizeof(n) : -EFAULT;
 }
 
@@ -90,7 +92,7 @@ static ssize_t eventfd_write(struct file *f, struct iobuf *from, u64 *pos)
 		if (err)
 			return err;
 	}
-	wake_all_key(&e->queue, EPOLLIN);
+	wake_one_sync(&e->queue, EPOLLIN);
 	return sizeof(n);
 }
 

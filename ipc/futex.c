@@ -161,7 +161,7 @@ bool futex_dequeue(struct futex_waiter *w)
 }
 
 /* Sleeps until woken (0), deadline or signal. */
-static int sleep_woken(const u32 *woken, u64 deadline_ns, u32 flags)
+static inline int sleep_woken(const u32 *woken, u64 deadline_ns, u32 flags)
 {
 	bool late = false;
 	int err = 0;

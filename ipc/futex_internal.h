@@ -42,8 +42,12 @@ static inline u32 __user *futex_word(u64 address)
 /* A sleep whose deadline is on the clock that `flags` names; true: it was reached. */
 static inline bool futex_block(u64 deadline_ns, u32 flags)
 {
-	return unlikely(flags & FUTEX_OP_REALTIME) ? thread_block_until_realtime(deadline_ns) :
-						     thread_block_until(deadline_ns);
+	if (likely(deadline_ns == TIME_NEVER)) {
+		thread_block();
+		return false;
+	}
+	return flags & FUTEX_OP_REALTIME ? thread_block_until_realtime(deadline_ns) :
+					   thread_block_until(deadline_ns);
 }
 
 /* ---- plain queues (futex.c) ---- */

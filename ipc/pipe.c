@@ -131,9 +131,10 @@ void pipe_drop_slot_locked(struct pipe *p) __must_hold(&p->lock)
 	WRITE_ONCE(p->tail, p->tail + 1);
 }
 
-int pipe_wait_readable_locked(struct pipe *p, bool nonblocking) __must_hold(&p->lock)
+/* The ring is empty: as below. */
+static inline int pipe_wait_not_empty_locked(struct pipe *p, bool nonblocking) __must_hold(&p->lock)
 {
-	while (pipe_is_empty(p)) {
+	do {
 		if (p->writers == 0)
 			return 0;
 		if (nonblocking)
@@ -141,8 +142,13 @@ int pipe_wait_readable_locked(struct pipe *p, bool nonblocking) __must_hold(&p->
 		int err = wait_on(&p->readable, &p->lock);
 		if (err)
 			return err;
-	}
+	} while (pipe_is_empty(p));
 	return 1;
+}
+
+int pipe_wait_readable_locked(struct pipe *p, bool nonblocking) __must_hold(&p->lock)
+{
+	return pipe_is_empty(p) ? pipe_wait_not_empty_locked(p, nonblocking) : 1;
 }
 
 int pipe_wait_writable_locked(struct pipe *p, bool nonblocking) __must_hold(&p->lock)
@@ -216,24 +222,39 @@ static __always_inline size_t pipe_take_page_locked(struct pipe *p, struct iobuf
 	return done;
 }
 
-/* The lock is held, and released. */
-static __noinline ssize_t pipe_read_slow(struct pipe *p, struct iobuf *to, bool nonblocking)
+/* Any other read of what is there; `slept`: a wake-up may have to be passed on.  The lock is held, and
+ * released. */
+static __noinline ssize_t pipe_read_any(struct pipe *p, struct iobuf *to, bool slept)
 	__releases(&p->lock)
 {
 	bool made_room = false, pass_on;
-	ssize_t n = 1;
+	ssize_t n = pipe_take_locked(p, to, &made_room);
 
-	pass_on = pipe_is_empty(p);
-	if (pass_on)
-		n = pipe_wait_readable_locked(p, nonblocking);
-	if (n > 0)
-		n = pipe_take_locked(p, to, &made_room);
-	pass_on = pass_on && !pipe_is_empty(p);
+	pass_on = slept && !pipe_is_empty(p);
 	mutex_unlock(&p->lock);
 
 	if (made_room)
 		pipe_wake_writers(p);
 	if (pass_on)
+		pipe_wake_readers(p);
+	return n;
+}
+
+/* The lock is held, and released. */
+static __noinline ssize_t pipe_read_empty(struct pipe *p, struct iobuf *to, bool nonblocking)
+	__releases(&p->lock)
+{
+	ssize_t n = pipe_wait_not_empty_locked(p, nonblocking);
+	bool pass_on;
+
+	if (likely(n > 0)) {
+		n = (ssize_t)pipe_take_page_locked(p, to);
+		if (unlikely(n == 0))
+			return pipe_read_any(p, to, true);
+	}
+	pass_on = !pipe_is_empty(p);
+	mutex_unlock(&p->lock);
+	if (unlikely(pass_on))
 		pipe_wake_readers(p);
 	return n;
 }
@@ -246,9 +267,11 @@ ssize_t pipe_read(struct pipe *p, struct iobuf *to, bool nonblocking)
 	if (unlikely(to->remaining == 0))
 		return 0;
 	mutex_lock(&p->lock);
+	if (pipe_is_empty(p))
+		return pipe_read_empty(p, to, nonblocking);
 	n = pipe_take_page_locked(p, to);
 	if (unlikely(n == 0))
-		return pipe_read_slow(p, to, nonblocking);
+		return pipe_read_any(p, to, false);
 	mutex_unlock(&p->lock);
 	return (ssize_t)n;
 }

@@ -57,7 +57,7 @@ static inline struct pipe_slot *pipe_slot_at(struct pipe *p, u32 n) __must_hold(
 static inline void pipe_wake(struct wait_queue *q, u32 key)
 {
 	if (unlikely(!list_is_empty(&q->waiters)))
-		wake_one_sync(q, key);
+		wake_one_sync_active(q, key);
 }
 
 struct pipe *pipe_create(void); /* NULL: no memory; no ends, no files */

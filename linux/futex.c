@@ -61,7 +61,7 @@ static int read_timeout(int command, unsigned long timeout, u64 *deadline)
 	return 0;
 }
 
-/* All but the plain wake-up, which is by far the most frequent and must stay short. */
+/* All but the plain wake-up and the wait without a limit, which are by far the most frequent. */
 static __noinline long other_command(u64 address, int op, u32 val, unsigned long timeout,
 				     const void __user *word2, u32 val3)
 {
@@ -122,6 +122,9 @@ long sys_futex(void __user *word, int op, unsigned int val, unsigned long timeou
 {
 	if (likely((op & ~FUTEX_PRIVATE_FLAG) == FUTEX_WAKE))
 		return futex_wake((u64)word, val, FUTEX_BITSET_MATCH_ANY,
+				  op & FUTEX_PRIVATE_FLAG ? 0 : FUTEX_OP_SHARED);
+	if (likely((op & ~FUTEX_PRIVATE_FLAG) == FUTEX_WAIT && !timeout))
+		return futex_wait((u64)word, val, FUTEX_BITSET_MATCH_ANY, TIME_NEVER,
 				  op & FUTEX_PRIVATE_FLAG ? 0 : FUTEX_OP_SHARED);
 	return other_command((u64)word, op, val, timeout, word2, val3);
 }

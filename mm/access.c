@@ -218,15 +218,43 @@ struct folio *aspace_pin(struct aspace *a, u64 address, bool write, size_t *offs
 	return f;
 }
 
+/* The key of a word in a shared object, found without the lock; false: it is not, or things move. */
+static bool futex_key_quick(struct aspace *a, u64 address, u64 *object, u64 *offset)
+{
+	const struct page_cache *c = NULL;
+	u32 sequence;
+
+	rcu_read_lock();
+	sequence = atomic_load(&a->tree_sequence.sequence);
+
+	const struct mapping *m = sequence & 1 ? NULL : mapping_find_rcu(a, address);
+
+	if (likely(m)) {
+		u32 flags = READ_ONCE(m->flags);
+		u64 page =
+			READ_ONCE(m->page_offset) + ((address - READ_ONCE(m->start)) >> PAGE_SHIFT);
+
+		c = flags & MAPPING_SHARED ? READ_ONCE(m->cache) : NULL;
+		*object = (u64)c;
+		*offset = (page << PAGE_SHIFT) + address % PAGE_SIZE;
+		if (unlikely(seq_read_retry(&a->tree_sequence, sequence)))
+			c = NULL;
+	}
+	rcu_read_unlock();
+	return c != NULL;
+}
+
 int aspace_futex_key(struct aspace *a, u64 address, bool shared, u64 *object, u64 *offset)
 {
-	if (!range_is_user(address, 4))
+	if (unlikely(address > USER_ADDRESS_END - sizeof(u32)))
 		return -EFAULT;
 	if (!shared) {
 		*object = (u64)a;
 		*offset = address;
 		return 0;
 	}
+	if (likely(futex_key_quick(a, address, object, offset)))
+		return 0;
 	scoped_read(&a->lock);
 	struct mapping *m = mapping_find(a, address);
 

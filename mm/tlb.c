@@ -47,11 +47,13 @@ void aspace_switch(struct aspace *prev, struct aspace *next)
 	(void)prev;
 	if (!next || old == next)
 		return;
-	atomic_or(&next->cpus, bit(cpu_id()));
+	u64 self = bit(cpu_id());
+
+	atomic_or(&next->cpus, self);
 	page_table_load(next->table_phys);
 	this_cpu_write(loaded_aspace, next);
 	if (old)
-		atomic_and(&old->cpus, ~bit(cpu_id()));
+		atomic_and(&old->cpus, ~self);
 }
 
 struct flush_request {

@@ -135,10 +135,13 @@ void fpu_switch(struct arch_thread *prev, struct arch_thread *next)
 	if (out) {
 		image_save(out->image);
 		out->last_cpu = cpu_id();
-		this_cpu_write(fpu_owner, out);
-	}
-	if (in && !(this_cpu_read(fpu_owner) == in && in->last_cpu == cpu_id()))
+		if (likely(in)) /* not what the registers hold */
+			state_load(in);
+		else
+			this_cpu_write(fpu_owner, out);
+	} else if (in && !(this_cpu_read(fpu_owner) == in && in->last_cpu == cpu_id())) {
 		state_load(in);
+	}
 }
 
 void fpu_state_copy_current(struct fpu_state *to)

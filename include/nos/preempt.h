@@ -64,6 +64,15 @@ static __always_inline void preempt_enable(void)
 		preempt_hostile();
 }
 
+/* Interrupts were just turned on, after something that may have made a better thread runnable. */
+static __always_inline void preempt_check(void)
+{
+	if (unlikely(this_cpu_read(preempt_word) == 0))
+		preempt_reschedule();
+	if (unlikely(preempt_hostile_rate))
+		preempt_hostile();
+}
+
 static __always_inline void preempt_enable_no_resched(void)
 {
 	__asm__ volatile("decl %%gs:%0" : "+m"(preempt_word)::"cc", "memory");

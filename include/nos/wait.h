@@ -59,6 +59,8 @@ static inline void wake_one(struct wait_queue *q)
 }
 /* The waker blocks right after: hand the CPU over. */
 void wake_one_sync(struct wait_queue *q, u32 key);
+/* The same where a barrier since the change, and a look at the list, have shown that someone waits. */
+void wake_one_sync_active(struct wait_queue *q, u32 key);
 
 /* Sleeps once (exclusive), the mutex released meanwhile: 0, or -ERESTARTSYS on a signal. */
 int wait_on(struct wait_queue *q, struct mutex *m) __must_check __must_hold(m);

@@ -120,7 +120,7 @@ static void unix_wake_senders_locked(struct unix_socket *r)
 static void unix_wake_reader(struct unix_socket *r)
 {
 	if (!list_is_empty(&r->readable.waiters))
-		wake_one_sync(&r->readable, EPOLLIN | EPOLLRDNORM | EPOLLRDBAND);
+		wake_one_sync_active(&r->readable, EPOLLIN | EPOLLRDNORM | EPOLLRDBAND);
 }
 
 /* ---- sending ---- */

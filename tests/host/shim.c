@@ -129,6 +129,12 @@ __weak bool thread_wake_sync(struct thread *t)
 	return thread_wake(t);
 }
 
+__weak bool thread_wake_atomic(struct thread *t, u32 mask, bool sync)
+{
+	(void)sync;
+	return thread_wake_mask(t, mask);
+}
+
 /* ---- locks ---- */
 
 static void word_lock(u64 *word)

@@ -2,9 +2,11 @@
  * How a thread moves between run queues: core/sched.c, sched_place.c, thread.c.
  *
  * Follows schedule, put_previous, finish_switch, place_pushed, thread_place, wake,
- * wake_queued, run_queue_lock_of, sched_pull with move_one, thread_set_affinity.
- * Two CPUs, one thread besides the idle ones; what it does is sleep for a condition,
- * be preempted anywhere, and go on where it is picked.
+ * wake_queued, handoff_place, handoff_cancel, run_queue_lock_of, sched_pull with
+ * move_one, thread_set_affinity.
+ * Two CPUs, one thread besides the idle ones and the waker; what it does is sleep for
+ * a condition, be preempted anywhere, and go on where it is picked.  The waker may put
+ * it into the hand-off slot of a CPU, which is then in no switch (interrupts are off).
  *
  * Checked: the thread is on one run queue at most, once; it runs on one CPU at most,
  * with its context saved before; it is only picked where its affinity allows;
@@ -20,12 +22,21 @@
  * M6  a waker does not wait until the switch away is over
  * M8  a waker that places the thread does not say so to the CPU that pushes it
  * M7  the switch releases the run queue before on_cpu is cleared
+ * M9  thread_set_affinity takes the thread off a level though it is in the slot
+ * M10 the thread enters the slot without its wake lock
  */
 #define ALLOWED(c) ((affinity >> (c)) & 1)
+#ifdef M10
+#define UNLOCK_EARLY unlock(wake_lock)
+#else
+#define UNLOCK_EARLY skip
+#endif
 
 bit rq_lock[2];
 bit wake_lock = 0;
 byte on_level[2];	/* how often the thread is in the lists of a CPU */
+bit slot[2];		/* rq->handoff is the thread */
+bit switching[2];	/* the CPU is in schedule() */
 bit running[2];		/* rq->current is the thread */
 bit queued = 1;
 bit on_cpu = 0;
@@ -71,8 +82,26 @@ inline place(to) {
 	unlock(rq_lock[to])
 }
 
+/* handoff_place: without the run queue's lock, on CPU `to` itself. */
+inline hand_off(to) {
+	lock(switching[to]);
+	if
+	:: ALLOWED(to) ->
+		assert(!queued && on_level[0] + on_level[1] == 0 && !running[0] && !running[1]);
+		assert(!slot[0] && !slot[1]);
+		cpu = to;
+		queued = 1;
+		slot[to] = 1;
+		unlock(switching[to])
+	:: else ->
+		unlock(switching[to]);
+		place(to)
+	fi
+}
+
 /* The thread leaves CPU me: to sleep, to another CPU, or to a level. */
 inline schedule(may_sleep) {
+	lock(switching[me]);
 	lock(rq_lock[me]);
 	push = 0;
 	if
@@ -89,6 +118,7 @@ inline schedule(may_sleep) {
 	on_cpu = 0;		/* finish_switch */
 	unlock(rq_lock[me]);
 #endif
+	unlock(switching[me]);
 	if
 	:: push ->		/* place_pushed */
 #ifndef M1
@@ -110,14 +140,20 @@ inline schedule(may_sleep) {
 	fi
 }
 
+inline enter() {
+	assert(ALLOWED(me));
+	assert(!running[0] && !running[1] && !on_cpu && queued);
+	running[me] = 1;
+	on_cpu = 1
+}
+
 inline pick() {
 	if
-	:: on_level[me] ->
+	:: slot[me] -> slot[me] = 0; enter()		/* its waker blocks */
+	:: slot[me] -> slot[me] = 0; on_level[me]++	/* handoff_cancel */
+	:: !slot[me] && on_level[me] ->
 		on_level[me]--;
-		assert(ALLOWED(me));
-		assert(!running[0] && !running[1] && !on_cpu && queued);
-		running[me] = 1;
-		on_cpu = 1
+		enter()
 	:: else
 	fi
 }
@@ -161,14 +197,16 @@ proctype processor(byte me) {
 		:: asleep && !condition -> schedule(1)		/* thread_block */
 		:: skip -> schedule(0)				/* preempted */
 		fi
-	:: !running[me] && (on_level[0] || on_level[1]) ->
+	:: !running[me] && (on_level[0] || on_level[1] || slot[me]) ->
+		lock(switching[me]);
 		lock(rq_lock[me]);
 		if
-		:: on_level[me] == 0 -> pull()
+		:: on_level[me] == 0 && !slot[me] -> pull()
 		:: else
 		fi;
 		pick();
-		unlock(rq_lock[me])
+		unlock(rq_lock[me]);
+		unlock(switching[me])
 	od
 }
 
@@ -205,7 +243,11 @@ proctype waker() {
 #ifndef M6
 				!on_cpu;
 #endif
-				place(to)
+				if
+				:: place(to)
+				:: to = 0; UNLOCK_EARLY; hand_off(to)
+				:: to = 1; UNLOCK_EARLY; hand_off(to)
+				fi
 			fi
 		:: else
 		fi;
@@ -233,7 +275,15 @@ proctype mover() {
 #else
 			:: running[at] -> move = 1
 #endif
+#ifndef M9
+			:: !running[at] && slot[at] ->
+				slot[at] = 0;
+				queued = 0;
+				moved = 1
+			:: !running[at] && !slot[at] ->
+#else
 			:: !running[at] ->
+#endif
 				assert(on_level[at] == 1);
 				on_level[at]--;
 				queued = 0;

@@ -2,7 +2,7 @@
  * Wait queues of core/wait.c: exclusive waiters, wake_one, and a waiter that is
  * interrupted; the records lie on the waiters' stacks.
  *
- * Follows wait_prepare, wait_once (wait_on with a mutex), wait_finish, is_off_queue,
+ * Follows wait_once (wait_on with a mutex), is_off_queue,
  * wake_up, wake_locked and unlink_woken.  thread_wake is one step here: it makes a
  * sleeping thread runnable and says whether it did (its own model: wake.pml).
  *
@@ -18,6 +18,7 @@
  * M4  a waiter leaves without the lock although it is on the queue
  * M5  the mutex is released before the waiter is on the queue
  * M6  the producer wakes before there is a token
+ * M8  the state is set after the mutex is released
  * M7  the state is set before the waiter is on the queue, and cleared by a wake-up of before
  */
 #define N 2
@@ -67,19 +68,26 @@ inline wait_once() {
 	unlock(queue_lock);
 	lock(mutex);
 #else
-	lock(queue_lock);		/* wait_prepare */
+	lock(queue_lock);
 	enqueue(me);
-	asleep[me] = 1;
 	unlock(queue_lock);
+#ifdef M8
+	unlock(mutex);
+	asleep[me] = 1;
+#else
+	asleep[me] = 1;
+#endif
 #endif
 #ifndef M5
+#ifndef M8
 	unlock(mutex);
+#endif
 #endif
 	if				/* thread_block, unless a signal is there */
 	:: asleep[me] == 0
 	:: me == 0 && signalled -> skip
 	fi;
-	asleep[me] = 0;			/* wait_finish */
+	asleep[me] = 0;
 #ifndef M4
 	if
 	:: linked[me] ->
