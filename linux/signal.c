@@ -156,7 +156,7 @@ long sys_rt_sigtimedwait(const void __user *set, void __user *info, const void _
 
 long sys_kill(int pid, int sig)
 {
-	return signal_kill(pid, sig, NULL);
+	return signal_raise(pid, 0, sig) ? 0 : signal_kill(pid, sig, NULL);
 }
 
 /* tgid 0: any process. */
@@ -168,6 +168,8 @@ static long send_to_thread(int tgid, int tid, int sig, const struct signal_info 
 
 	if (tid <= 0)
 		return -EINVAL;
+	if (!given && signal_raise(tgid, tid, sig))
+		return 0;
 	t = task_get(tid);
 	if (!t)
 		return -ESRCH;

@@ -48,6 +48,15 @@ static inline void process_unlock_signals(struct signal_handlers *h, u64 flags)
 {
 	spin_unlock_irq(&h->lock, flags);
 }
+/* The same for the current task's own process: only an exec of its would replace them. */
+static inline struct signal_handlers *process_lock_own_signals(u64 *flags)
+	__acquires(signals_held) __no_lock_check
+{
+	struct signal_handlers *h = READ_ONCE(process_current()->handlers);
+
+	*flags = spin_lock_irq(&h->lock);
+	return h;
+}
 struct signal_handlers *signal_handlers_create(void);
 struct signal_handlers *signal_handlers_copy(struct signal_handlers *from);
 void signal_handlers_put(struct signal_handlers *h);
@@ -134,7 +143,7 @@ bool posix_timers_check_cpu(struct process *p);
 int task_unshare_files(struct task *t);
 
 /* ---- rseq.c ---- */
-void rseq_fix_up(struct task *t, struct trap_frame *frame, bool signal);
+void rseq_fix_up(struct task *t, struct trap_frame *frame);
 void membarrier_exec(struct aspace *a);
 
 /* ---- cred.c ---- */

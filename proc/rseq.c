@@ -77,7 +77,7 @@ static int abort_section(struct task *t, struct trap_frame *frame)
 	return 0;
 }
 
-void rseq_fix_up(struct task *t, struct trap_frame *frame, bool signal)
+void rseq_fix_up(struct task *t, struct trap_frame *frame)
 {
 	int err;
 

@@ -7,8 +7,9 @@
  *
  * Invariants.
  *   (1) a bit of a queue's set is clear only if no entry with that number is
- *       queued; a set bit without an entry is a signal without information
- *       (no memory, or the limit was reached);
+ *       queued; a set bit without an entry is a signal that a task sent to
+ *       itself (own_signo), or one without information (no memory, or the
+ *       limit was reached);
  *   (2) a standard signal is queued at most once in a queue; real-time ones
  *       each time, in order;
  *   (3) WORK_SIGNAL of a task is set whenever a signal that it does not block
@@ -27,6 +28,10 @@
  * needs to be chosen, and killable sleeps end.  No core file is ever written;
  * signals that would dump core just end the process, and the wait status says
  * "no core", as on Linux with RLIMIT_CORE at 0.
+ *
+ * A standard signal that a task sends to itself and has a handler for is on its
+ * way back to user mode, where it is taken: its information is three numbers,
+ * and it needs no entry (signal_send_self).
  *
  * References: signal(7), sigaction(2), kill(2), POSIX.1-2017 2.4.
  */
@@ -122,6 +127,7 @@ __no_lock_check struct signal_handlers *process_lock_signals(struct process *p, 
 void signal_queue_init(struct signal_queue *q)
 {
 	q->set = 0;
+	q->own_signo = 0;
 	list_init(&q->entries);
 }
 
@@ -141,6 +147,7 @@ void signal_queue_flush(struct signal_queue *q)
 	struct list *n;
 
 	q->set = 0;
+	q->own_signo = 0;
 	while ((n = list_pop_front(&q->entries)))
 		entry_free(list_entry(n, struct signal_entry, node));
 }
@@ -152,6 +159,8 @@ void signal_queue_remove_locked(struct signal_queue *q, signal_set_t set)
 	if (!(q->set & set))
 		return;
 	q->set &= ~set;
+	if (q->own_signo && (signal_bit(q->own_signo) & set))
+		q->own_signo = 0;
 	list_for_each_safe(e, next, &q->entries, node) {
 		if (signal_bit(e->info.signo) & set) {
 			list_remove(&e->node);
@@ -198,6 +207,14 @@ static void take_info(struct signal_queue *q, int signo, struct signal_info *inf
 	struct signal_entry *e, *first = NULL;
 	bool more = false;
 
+	if (q->own_signo == signo) {
+		q->set &= ~signal_bit(signo);
+		q->own_signo = 0;
+		*info = (struct signal_info){ .signo = signo, .code = q->own_code };
+		info->pid = process_current()->tgid;
+		info->uid = q->own_uid;
+		return;
+	}
 	list_for_each(e, &q->entries, node) {
 		if (e->info.signo != signo)
 			continue;
@@ -484,6 +501,50 @@ int signal_send_process(struct process *p, int signo, const struct signal_info *
 	err = send_locked(p, NULL, signo, info);
 	process_unlock_signals(h, flags);
 	return err;
+}
+
+/*
+ * Sends signo, which has passed the checks of kill(2), to the current task or to
+ * its process (q is one of its two queues) if it is sure that this task will
+ * handle it at once.  False: nothing was done.
+ */
+static bool signal_send_self(struct signal_queue *q, int signo, int code)
+{
+	const signal_set_t special = SIGNALS_STOP | SIGNALS_NEVER_BLOCKED | signal_bit(SIGCONT);
+	struct task *t = task_current();
+	signal_set_t mask = signal_bit(signo);
+	struct signal_handlers *h;
+	bool sent = false;
+	u64 flags;
+
+	if ((u32)signo - 1 >= SIGRTMIN - 1 || (mask & special))
+		return false;
+	h = process_lock_own_signals(&flags);
+	if (h->actions[signo - 1].handler > SIGNAL_IGNORE && !q->own_signo &&
+	    !((t->blocked | t->taking | q->set) & mask) && !(t->flags & TASK_EXITING) &&
+	    !(t->process->state & (PROCESS_EXITING | PROCESS_ZOMBIE)) &&
+	    !wait_queue_is_active(&h->signalfd_queue)) {
+		q->own_signo = (u8)signo;
+		q->own_code = (s8)code;
+		q->own_uid = cred_current()->uid;
+		q->set |= mask;
+		atomic_or(&t->thread.work, WORK_SIGNAL);
+		sent = true;
+	}
+	process_unlock_signals(h, flags);
+	return sent;
+}
+
+bool signal_raise(s32 pid, s32 tid, int signo)
+{
+	struct task *t = task_current();
+
+	if (tid)
+		return tid == t->tid && (!pid || pid == t->process->tgid) &&
+		       signal_send_self(&t->pending, signo, SI_TKILL);
+	/* The leader is the first that is asked to take it. */
+	return pid == t->process->tgid && t == t->process->leader &&
+	       signal_send_self(&t->process->pending, signo, SI_USER);
 }
 
 int signal_send_group(struct pid_entry *group, int signo, const struct signal_info *info)

@@ -138,12 +138,25 @@ static bool act_on(struct task *t, int signo, struct signal_action *action,
 	return false;
 }
 
-/* The next signal that has a handler: its number, or 0. */
+/* The mask while signo's handler runs; the handlers are locked. */
+static void block_for_handler(struct task *t, int signo, const struct signal_action *a)
+	__must_hold(signals_held)
+{
+	signal_set_t mask = t->blocked | (a->mask & ~SIGNALS_NEVER_BLOCKED);
+
+	if (!(a->flags & SA_NODEFER))
+		mask |= signal_bit(signo);
+	if (t->process->nr_threads > 1)
+		signal_wake_others_locked(t, mask & ~t->blocked);
+	t->blocked = mask;
+}
+
+/* The next signal that has a handler, for which the mask is set: its number, or 0. */
 static int next_to_handle(struct task *t, struct signal_info *info, struct signal_action *action)
 {
 	struct process *p = t->process;
 	u64 flags;
-	struct signal_handlers *h = process_lock_signals(p, &flags);
+	struct signal_handlers *h = process_lock_own_signals(&flags);
 	int signo = 0;
 
 	for (;;) {
@@ -164,8 +177,12 @@ static int next_to_handle(struct task *t, struct signal_info *info, struct signa
 			continue;
 		}
 		signo = signal_take_locked(t, ~t->blocked, info);
-		if (!signo || act_on(t, signo, action, &h, &flags))
+		if (!signo)
 			break;
+		if (act_on(t, signo, action, &h, &flags)) {
+			block_for_handler(t, signo, action);
+			break;
+		}
 	}
 	signal_recalculate_locked(t);
 	process_unlock_signals(h, flags);
@@ -263,19 +280,20 @@ static int push_frame(struct task *t, struct trap_frame *frame, int signo,
 	return err;
 }
 
+/* before: the mask at the time of delivery. */
 static void handle(struct task *t, struct trap_frame *frame, int signo, struct signal_info *info,
-		   const struct signal_action *a)
+		   const struct signal_action *a, signal_set_t before)
 {
-	signal_set_t mask = t->blocked, blocked;
+	signal_set_t mask = before;
 
 	if (READ_ONCE(t->thread.work) & WORK_RESTORE_MASK) {
 		mask = t->saved_mask;
 		atomic_and(&t->thread.work, ~WORK_RESTORE_MASK);
 	}
-	rseq_fix_up(t, frame, true);
 	restart_or_fail(frame, a);
 	frame->orig_rax = (u64)-1;
-	if (push_frame(t, frame, signo, info, a, mask)) {
+	if (unlikely(push_frame(t, frame, signo, info, a, mask))) {
+		signal_set_blocked(before);
 		if (signo == SIGSEGV) {
 			u64 flags;
 			struct signal_handlers *h = process_lock_signals(t->process, &flags);
@@ -284,12 +302,7 @@ static void handle(struct task *t, struct trap_frame *frame, int signo, struct s
 			process_unlock_signals(h, flags);
 		}
 		signal_force(SIGSEGV, NULL);
-		return;
 	}
-	blocked = t->blocked | a->mask;
-	if (!(a->flags & SA_NODEFER))
-		blocked |= signal_bit(signo);
-	signal_set_blocked(blocked);
 }
 
 /* A call with a mask of its own that was not interrupted ends with the mask that it found. */
@@ -311,13 +324,15 @@ void signal_deliver(struct trap_frame *frame)
 	struct task *t = task_current();
 	struct signal_info info;
 	struct signal_action action;
+	signal_set_t before;
 	int signo;
 
 	if (!keeps_temporary_mask(frame))
 		restore_mask(t);
+	before = t->blocked;
 	signo = next_to_handle(t, &info, &action);
 	if (signo) {
-		handle(t, frame, signo, &info, &action);
+		handle(t, frame, signo, &info, &action, before);
 		return;
 	}
 	restart_or_fail(frame, NULL);
@@ -342,10 +357,11 @@ void exit_to_user_work(struct trap_frame *frame)
 			atomic_and(&t->thread.work, ~WORK_TASK);
 			cpu_timers_check(t);
 		}
+		/* Before a handler's frame hides where the section was left. */
+		if (t->rseq_area)
+			rseq_fix_up(t, frame);
 		if (work & (WORK_SIGNAL | WORK_RESTORE_MASK | WORK_FATAL))
 			signal_deliver(frame);
-		if (t->rseq_area)
-			rseq_fix_up(t, frame, false);
 	}
 }
 
@@ -380,7 +396,7 @@ void signal_set_blocked(signal_set_t mask)
 	mask &= ~SIGNALS_NEVER_BLOCKED;
 	if (t->blocked == mask)
 		return;
-	h = process_lock_signals(t->process, &flags);
+	h = process_lock_own_signals(&flags);
 	if (t->process->nr_threads > 1)
 		signal_wake_others_locked(t, mask & ~t->blocked);
 	t->blocked = mask;

@@ -46,26 +46,27 @@ struct legacy_image {
 
 DECLARE_PERCPU(struct thread *, this_thread);
 static DEFINE_PERCPU(struct fpu_state *, fpu_owner);
-static u64 features __ro_after_init;
-static u32 image_size __ro_after_init = LEGACY_SIZE;
+u64 fpu_features __ro_after_init;
+u32 fpu_image_bytes __ro_after_init = LEGACY_SIZE;
 /* Every component in its initial state: XSTATE_BV is 0. */
 static u8 initial_image[LEGACY_SIZE + 64] __aligned(64);
 
 void fpu_init_cpu(void)
 {
 	if (!cpu_has(CPU_XSAVE)) {
-		features = FEATURE_X87 | FEATURE_SSE;
-	} else if (!features) {
+		fpu_features = FEATURE_X87 | FEATURE_SSE;
+	} else if (!fpu_features) {
 		u64 supported = cpuid(13, 0).eax;
 
-		features = FEATURE_X87 | FEATURE_SSE | (supported & FEATURE_AVX);
+		fpu_features = FEATURE_X87 | FEATURE_SSE | (supported & FEATURE_AVX);
 		if ((supported & (FEATURES_AVX512 | FEATURE_AVX)) ==
 		    (FEATURES_AVX512 | FEATURE_AVX))
-			features |= FEATURES_AVX512;
+			fpu_features |= FEATURES_AVX512;
 	}
 	if (cpu_has(CPU_XSAVE)) {
-		__asm__ volatile("xsetbv" ::"c"(0), "a"((u32)features), "d"((u32)(features >> 32)));
-		image_size = cpuid(13, 0).ebx;
+		__asm__ volatile("xsetbv" ::"c"(0), "a"((u32)fpu_features),
+				 "d"((u32)(fpu_features >> 32)));
+		fpu_image_bytes = cpuid(13, 0).ebx;
 	}
 	if (cpu_id() == 0) {
 		struct legacy_image *i = (struct legacy_image *)initial_image;
@@ -78,29 +79,19 @@ void fpu_init_cpu(void)
 
 size_t fpu_state_size(void)
 {
-	return sizeof(struct fpu_state) + image_size;
-}
-
-u32 fpu_image_size(void)
-{
-	return image_size;
-}
-
-u64 fpu_features(void)
-{
-	return features;
+	return sizeof(struct fpu_state) + fpu_image_bytes;
 }
 
 void fpu_state_init(struct fpu_state *s)
 {
-	memset(s->image, 0, image_size);
+	memset(s->image, 0, fpu_image_bytes);
 	memcpy(s->image, initial_image, sizeof(struct legacy_image));
 	s->last_cpu = NO_CPU;
 }
 
 static void image_save(void *image)
 {
-	u32 lo = (u32)features, hi = (u32)(features >> 32);
+	u32 lo = (u32)fpu_features, hi = (u32)(fpu_features >> 32);
 
 	if (cpu_has(CPU_XSAVEOPT))
 		__asm__ volatile("xsaveopt64 (%0)" ::"r"(image), "a"(lo), "d"(hi) : "memory");
@@ -113,7 +104,7 @@ static void image_save(void *image)
 /* Only of images that the processor wrote, or fpu_state_init: they can't be invalid. */
 static void image_load(const void *image)
 {
-	u32 lo = (u32)features, hi = (u32)(features >> 32);
+	u32 lo = (u32)fpu_features, hi = (u32)(fpu_features >> 32);
 
 	if (cpu_has(CPU_XSAVE))
 		__asm__ volatile("xrstor64 (%0)" ::"r"(image), "a"(lo), "d"(hi) : "memory");
@@ -150,7 +141,7 @@ void fpu_state_copy_current(struct fpu_state *to)
 	u64 flags = irq_save();
 
 	image_save(from->image);
-	memcpy(to->image, from->image, image_size);
+	memcpy(to->image, from->image, fpu_image_bytes);
 	irq_restore(flags);
 	to->last_cpu = NO_CPU;
 }
@@ -199,7 +190,7 @@ bool arch_chacha20_stream(const u32 key[8], void *to, size_t len)
 {
 	struct fpu_state *mine;
 
-	if (!cpu_has(CPU_AVX2) || !(features & FEATURE_AVX))
+	if (!cpu_has(CPU_AVX2) || !(fpu_features & FEATURE_AVX))
 		return false;
 	mine = fpu_kernel_begin();
 	chacha20_stream_avx2(key, to, len);
@@ -209,18 +200,11 @@ bool arch_chacha20_stream(const u32 key[8], void *to, size_t len)
 
 /* ---- signal frames ---- */
 
-int fpu_save_to_user(u64 area)
-{
-	if (cpu_has(CPU_XSAVE))
-		return user_xsave((void *)area, features);
-	return user_fxsave((void *)area, 0);
-}
-
 /* `extended`: the frame holds an XSAVE image; otherwise only its first 512 bytes count. */
 int fpu_load_from_user(u64 area, bool extended)
 {
 	if (cpu_has(CPU_XSAVE) && extended)
-		return user_xrstor((void *)area, features);
+		return user_xrstor((void *)area, fpu_features);
 	fpu_reset_registers();
 	return user_fxrstor((void *)area, 0);
 }

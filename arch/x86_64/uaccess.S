@@ -335,7 +335,7 @@ FUNCTION probe_read_u64
 END probe_read_u64
 
 /*
- * int user_xsave(void *area, u64 mask), user_xrstor, user_fxsave, user_fxrstor: 0 or −EFAULT.
+ * int user_xrstor(void *area, u64 mask), user_fxrstor: 0 or −EFAULT.
  * XRSTOR and FXRSTOR raise #GP on an invalid image, before they load anything.
  */
 	.macro USER_STATE name instruction
@@ -352,8 +352,6 @@ FUNCTION \name
 	FAULT 1b, user_fault
 END \name
 	.endm
-	USER_STATE user_xsave xsave64
 	USER_STATE user_xrstor xrstor64
-	USER_STATE user_fxsave fxsave64
 	USER_STATE user_fxrstor fxrstor64
 	.section .note.GNU-stack, "", @progbits

@@ -183,16 +183,13 @@ void tss_set_stack(u64 stack_top);
 struct arch_thread;
 void fpu_init_cpu(void); /* each CPU */
 void fpu_switch(struct arch_thread *prev, struct arch_thread *next);
-/* The image in user memory, in the standard format (signal_frame.c); 0 or −EFAULT. */
-int fpu_save_to_user(u64 area);
+/* The image of a signal frame; 0 or −EFAULT. */
 int fpu_load_from_user(u64 area, bool extended);
 /* The state at exec, into the registers only: what a signal handler starts with. */
 void fpu_reset_registers(void);
-u32 fpu_image_size(void);
-u64 fpu_features(void);
-int user_xsave(void *area, u64 mask);
+extern u32 fpu_image_bytes; /* of an XSAVE image, or FXSAVE's 512 */
+extern u64 fpu_features; /* XCR0 */
 int user_xrstor(void *area, u64 mask);
-int user_fxsave(void *area, u64 mask);
 int user_fxrstor(void *area, u64 mask);
 
 /* ---- apic.c, ioapic.c ---- */

@@ -15,6 +15,9 @@ void signal_force(int signo, const struct signal_info *info);
 int signal_permission(struct process *p, int signo, bool same_session_cont);
 /* kill(2) itself: pid as there; info NULL makes the usual SI_USER one. */
 int signal_kill(s32 pid, int signo, const struct signal_info *info);
+/* kill(2), or with a tid tgkill(2), if it goes to the current task, which will handle it at once; false:
+ * nothing was done. */
+bool signal_raise(s32 pid, s32 tid, int signo);
 /* What kill(2) and tgkill(2) report of the current task. */
 void signal_info_user(struct signal_info *info, int signo, int code);
 /* Takes the next pending signal in `set` (sigtimedwait, signalfd): signo or 0. */

@@ -65,6 +65,10 @@ static_assert(sizeof(struct signal_info) == 128, "siginfo_t");
 
 struct signal_queue { /* pending signals */
 	signal_set_t set;
+	/* The information of one signal that a task sent to itself, which has no entry; 0: none. */
+	u8 own_signo;
+	s8 own_code;
+	u32 own_uid;
 	struct list entries; /* queued infos: real-time ones each, standard ones once */
 };
 

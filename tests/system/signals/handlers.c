@@ -1,4 +1,5 @@
 #include "../test.h"
+#include <pthread.h>
 #include <setjmp.h>
 
 static volatile sig_atomic_t calls, depth, deepest, last;
@@ -270,4 +271,88 @@ TEST(errno_of_the_interrupted_code_and_registers)
 			 : "rcx", "r11", "memory");
 	CHECK_EQ(calls, 1);
 	CHECK_EQ(kept, 0x1122334455667788);
+}
+
+static siginfo_t own_info[4];
+static volatile sig_atomic_t own_count;
+
+static void keep_info(int sig TEST_UNUSED, siginfo_t *info, void *context TEST_UNUSED)
+{
+	memcpy(&own_info[own_count++ % 4], info, sizeof(*info));
+}
+
+static void check_own_info(int n, int sig, int code)
+{
+	siginfo_t want;
+
+	__asm__ volatile("" : : : "memory");	/* the call is "leaf" to the compiler */
+	memset(&want, 0, sizeof(want));
+	want.si_signo = sig;
+	want.si_code = code;
+	want.si_pid = getpid();
+	want.si_uid = getuid();
+	CHECK(!memcmp(&own_info[n], &want, sizeof(want)));
+}
+
+static void *send_from_a_thread(void *arg TEST_UNUSED)
+{
+	CHECK_OK(syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGUSR2));
+	CHECK_OK(kill(getpid(), SIGUSR1));
+	return NULL;
+}
+
+/* A task that signals itself: what the handler is told, and that nothing of it stays. */
+TEST(sent_to_oneself)
+{
+	struct sigaction a = { .sa_sigaction = keep_info, .sa_flags = SA_SIGINFO };
+	struct timespec zero = {};
+	sigset_t set;
+	pthread_t thread;
+	siginfo_t info;
+
+	CHECK_OK(sigaction(SIGUSR1, &a, NULL));
+	CHECK_OK(sigaction(SIGUSR2, &a, NULL));
+	CHECK_OK(kill(getpid(), SIGUSR1));
+	CHECK_EQ(own_count, 1);
+	check_own_info(0, SIGUSR1, SI_USER);
+	CHECK_OK(syscall(SYS_tkill, gettid(), SIGUSR2));
+	CHECK_EQ(own_count, 2);
+	check_own_info(1, SIGUSR2, SI_TKILL);
+	CHECK_OK(syscall(SYS_tgkill, getpid(), gettid(), SIGUSR1));
+	CHECK_EQ(own_count, 3);
+	check_own_info(2, SIGUSR1, SI_TKILL);
+	CHECK_ERR(syscall(SYS_tgkill, getpid() + 1000000, gettid(), SIGUSR1), ESRCH);
+	/* Blocked, it waits; another of its kind is lost; both queues count. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	CHECK_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+	CHECK_OK(kill(getpid(), SIGUSR1));
+	CHECK_OK(kill(getpid(), SIGUSR1));
+	CHECK_OK(raise(SIGUSR1));
+	CHECK_EQ(own_count, 3);
+	CHECK_OK(sigprocmask(SIG_UNBLOCK, &set, NULL));
+	CHECK_EQ(own_count, 5);
+	check_own_info(3, SIGUSR1, SI_TKILL);
+	check_own_info(0, SIGUSR1, SI_USER);
+	CHECK_ERR(sigtimedwait(&set, &info, &zero), EAGAIN);
+	/* Not the leader. */
+	CHECK_EQ(pthread_create(&thread, NULL, send_from_a_thread, NULL), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_EQ(own_count, 7);
+	/* Others' signals beside it. */
+	a.sa_flags |= SA_NODEFER;
+	CHECK_OK(sigaction(SIGUSR1, &a, NULL));
+	for (int i = 0; i < 1000; i++) {
+		pid_t pid;
+
+		if (i % 100 == 0) {
+			CHILD(pid)
+				for (int j = 0; j < 20; j++)
+					kill(getppid(), SIGUSR2);
+		}
+		CHECK_OK(kill(getpid(), SIGUSR1));
+		if (i % 100 == 0)
+			CHECK_EXIT(pid, 0);
+	}
+	CHECK(own_count >= 1007);
 }
