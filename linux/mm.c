@@ -86,7 +86,7 @@ long sys_munmap(unsigned long addr, unsigned long len)
 
 long sys_mprotect(unsigned long addr, unsigned long len, unsigned long prot)
 {
-	return prot > U32_MAX ? -EINVAL : aspace_protect(this_aspace(), addr, len, (u32)prot);
+	return aspace_protect(this_aspace(), addr, len, prot);
 }
 
 /* Without protection keys in the processor only key -1 (none) exists; see pkeys(7). */

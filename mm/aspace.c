@@ -24,7 +24,7 @@
  * list links of mappings of a cache: also the cache's mappings_lock.  Order:
  * lock, mappings_lock, leaf lock.  The thread that faults must not hold any.
  *
- * Parts.  mapping.c the tree; map.c mmap, munmap, mprotect, brk; remap.c mremap;
+ * Parts.  mapping.c the tree; map.c mmap, munmap, brk; protect.c mprotect; remap.c mremap;
  * advise.c madvise, mlock, msync, mincore; fault.c; cursor.c page tables; zap.c
  * removal; share.c leaf tables shared after a fork; rmap.c from a cache to its
  * entries; tlb.c flushing; access.c other processes' memory; aspace.c life and
@@ -185,7 +185,7 @@ static int fork_pages(struct aspace *from, struct aspace *to, const struct mappi
 	s64 nr_anon = 0;
 	pte_t *entry;
 
-	for (u64 va = m->start; va < m->end && (entry = leaf_entry_next(from, &va, m->end));) {
+	for (u64 va = m->start; (entry = leaf_entry_next(from, &va, m->end));) {
 		int result = tables_share(from, entry, to, m, &va);
 
 		if (result < 0)

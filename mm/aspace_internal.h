@@ -20,6 +20,22 @@ static inline bool mapping_is_private_writable(u32 flags)
 {
 	return (flags & (MAPPING_WRITE | MAPPING_SHARED)) == MAPPING_WRITE;
 }
+/* Counts as data: RLIMIT_DATA. */
+static inline bool mapping_is_data(u32 flags)
+{
+	return (flags & (MAPPING_WRITE | MAPPING_SHARED | MAPPING_STACK | MAPPING_GROWS_DOWN)) ==
+	       MAPPING_WRITE;
+}
+/* Whether mappings with these flags may be one. */
+static inline bool mapping_flags_join(u32 a, u32 b)
+{
+	return ((a ^ b) & ~MAPPING_WRITTEN) == 0;
+}
+/* Is m private anonymous memory with these flags, of this name? */
+static inline bool mapping_is_anonymous(const struct mapping *m, u32 flags, const char *name)
+{
+	return mapping_flags_join(m->flags, flags) && !m->file && !m->cache && m->name == name;
+}
 static inline u64 mapping_page_index(const struct mapping *m, u64 address)
 {
 	return m->page_offset + ((address - m->start) >> PAGE_SHIFT);
@@ -36,13 +52,32 @@ static inline void mapping_copy(struct mapping *to, const struct mapping *from)
 	to->page_offset = from->page_offset;
 	to->name = from->name;
 }
+/* Around each change of the tree; `c` is the cache of what changes. */
+static inline void tree_change_begin(struct aspace *a, struct page_cache *c) __no_lock_check
+{
+	if (c)
+		mutex_lock(&c->mappings_lock);
+	seq_write_begin(&a->tree_sequence);
+}
+
+/* A full barrier: the page tables are then read as they are after the last fault that did not see the change. */
+static inline void tree_change_end(struct aspace *a, struct page_cache *c) __no_lock_check
+{
+	(void)atomic_xchg(&a->tree_sequence.sequence, a->tree_sequence.sequence + 1);
+	if (c)
+		mutex_unlock(&c->mappings_lock);
+}
+
 void mapping_init(void);
 struct mapping *mapping_alloc(void);
 void mapping_free(struct mapping *m);
 /* First mapping with end > address; last one with start < address. */
 struct mapping *mapping_find(struct aspace *a, u64 address);
 struct mapping *mapping_find_below(struct aspace *a, u64 address);
-struct mapping *mapping_prev(const struct mapping *m);
+static inline struct mapping *mapping_prev(const struct mapping *m)
+{
+	return m->prev;
+}
 /* The hint, if it holds the address. */
 static inline struct mapping *mapping_hint(const struct aspace *a, u64 address)
 {
@@ -61,27 +96,51 @@ static inline struct mapping *mapping_find_rcu(struct aspace *a, u64 address)
 }
 /* Into and out of the tree and the cache's list. */
 void mapping_insert(struct aspace *a, struct mapping *m);
-/* The same between its neighbours (NULL: none on that side). */
+/* The same between its known neighbours (NULL: none on that side). */
 void mapping_insert_between(struct aspace *a, struct mapping *m, struct mapping *low,
 			    struct mapping *high);
 void mapping_remove(struct aspace *a, struct mapping *m);
 /* New bounds; the tree's order must not change. */
 void mapping_resize(struct aspace *a, struct mapping *m, u64 start, u64 end);
-void mapping_set_flags(struct aspace *a, struct mapping *m, u32 flags);
+static inline void mapping_set_flags(struct aspace *a, struct mapping *m, u32 flags)
+{
+	tree_change_begin(a, NULL);
+	m->flags = flags;
+	tree_change_end(a, NULL);
+}
 /* Cuts m at `address`; the upper part becomes *upper, a blank from mapping_alloc. */
 void mapping_split(struct aspace *a, struct mapping *m, u64 address, struct mapping *upper);
 /* Ensures that no mapping crosses start or end: 0 or -ENOMEM. */
 int mapping_split_range(struct aspace *a, u64 start, u64 end);
 /* Joins m with its neighbours where they are alike; returns the survivor. */
 struct mapping *mapping_merge(struct aspace *a, struct mapping *m);
-bool mapping_can_join(const struct mapping *low, const struct mapping *high);
-/* Drops the references that a mapping outside the tree holds, and frees it. */
-void mapping_release(struct mapping *m);
-/* Another reference on what m maps, for a copy of m. */
-void mapping_hold_object(const struct mapping *m);
-/* Page counts of the address space by sort; nr < 0: fewer. */
+/* Could they be one, if they had these flags? */
+static inline bool mapping_can_join_as(const struct mapping *low, const struct mapping *high,
+				       u32 low_flags, u32 high_flags)
+{
+	return low->end == high->start && mapping_flags_join(low_flags, high_flags) &&
+	       low->file == high->file && low->cache == high->cache && low->name == high->name &&
+	       !(low_flags & MAPPING_SPECIAL) &&
+	       low->page_offset + mapping_pages(low) == high->page_offset;
+}
+static inline bool mapping_can_join(const struct mapping *low, const struct mapping *high)
+{
+	return mapping_can_join_as(low, high, low->flags, high->flags);
+}
+/* Another bound between neighbours of the same object; the order must not change. */
+void mapping_move_bound(struct aspace *a, struct mapping *low, struct mapping *high, u64 address);
+/* Page counts of the address space; nr < 0: fewer. */
 void aspace_account(struct aspace *a, u32 flags, s64 nr);
-/* Address of a free range as mmap(2) chooses it, or -ENOMEM. */
+/* The same for the counts by sort only. */
+static inline void aspace_count_sort(struct aspace *a, u32 flags, s64 nr)
+{
+	if (unlikely(flags & (MAPPING_STACK | MAPPING_GROWS_DOWN)))
+		a->stack_pages += (u64)nr;
+	else if (mapping_is_private_writable(flags))
+		a->data_pages += (u64)nr;
+	else if ((flags & (MAPPING_EXEC | MAPPING_WRITE)) == MAPPING_EXEC)
+		a->exec_pages += (u64)nr;
+}
 /* Where the room below m ends: a stack keeps its guard. */
 static inline u64 mapping_room_end(const struct mapping *m)
 {
@@ -89,12 +148,31 @@ static inline u64 mapping_room_end(const struct mapping *m)
 		return m->start;
 	return m->start > STACK_GUARD_GAP ? m->start - STACK_GUARD_GAP : 0;
 }
+/* Address of a free range as mmap(2) chooses it, or -ENOMEM. */
 s64 aspace_find_gap(struct aspace *a, u64 hint, u64 length, bool below_2g);
 
 /* Shared anonymous memory: an object with a cache of its own, file == NULL. */
 struct page_cache *shared_memory_create(u64 length);
 void shared_memory_get(struct page_cache *c);
 void shared_memory_put(struct page_cache *c);
+
+/* Another reference on what m maps, for a copy of m. */
+static inline void mapping_hold_object(const struct mapping *m)
+{
+	if (m->file)
+		file_get_for_mapping(m->file);
+	else if (m->cache)
+		shared_memory_get(m->cache);
+}
+/* Drops the references that a mapping outside the tree holds, and frees it. */
+static inline void mapping_release(struct mapping *m)
+{
+	if (m->file)
+		file_put_for_mapping(m->file);
+	else if (m->cache)
+		shared_memory_put(m->cache);
+	mapping_free(m);
+}
 
 /* ---- cursor.c: page tables ---- */
 
@@ -135,11 +213,35 @@ static inline pte_t *table_find_own(const struct aspace *a, u64 va)
 /* With tables made where they are missing, and a copy where the leaf table is shared; alloc flags ALLOC_NOWAIT or 0; NULL: no memory. */
 pte_t *table_get(struct aspace *a, u64 va, u32 flags);
 /* The level-2 entry for va, NULL if there is no table for it; made with what is above it. */
-pte_t *leaf_entry(const struct aspace *a, u64 va);
+static inline pte_t *leaf_entry(const struct aspace *a, u64 va)
+{
+	pte_t e = READ_ONCE(a->table[PTE_INDEX(va, 4)]);
+
+	if (!pte_is_present(e))
+		return NULL;
+	e = READ_ONCE(((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 3)]);
+	if (!pte_is_present(e))
+		return NULL;
+	return &((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 2)];
+}
 pte_t *leaf_entry_get(struct aspace *a, u64 va, u32 flags);
+/* The first address above the 2 MiB of va that has a leaf table; at least `end` if there is none below. */
+u64 leaf_entry_skip(const struct aspace *a, u64 va, u64 end);
 /* The first level-2 entry from *va on that points to a leaf table, and the address where the search found
  * it; NULL: none below `end`. */
-pte_t *leaf_entry_next(const struct aspace *a, u64 *va, u64 end);
+static inline pte_t *leaf_entry_next(const struct aspace *a, u64 *va, u64 end)
+{
+	for (u64 at = *va; at < end; at = leaf_entry_skip(a, at, end)) {
+		pte_t *entry = leaf_entry(a, at);
+
+		if (likely(entry && pte_is_present(READ_ONCE(*entry)))) {
+			*va = at;
+			return entry;
+		}
+	}
+	*va = end;
+	return NULL;
+}
 /* Takes the empty leaf table of the 2 MiB at va out; NULL: there is none, or it is not empty. */
 struct folio *table_detach(struct aspace *a, u64 va);
 struct folio *table_alloc(struct aspace *a, u32 flags);
@@ -169,6 +271,11 @@ static inline bool pte_is_special(pte_t e)
 static inline bool table_entry_is_shared(pte_t e)
 {
 	return (e & PTE_SOFT_SHARED_TABLE) != 0;
+}
+/* A leaf table is there, and no other address space has it too. */
+static inline bool table_link_is_own(pte_t e)
+{
+	return (e & (PTE_PRESENT | PTE_SOFT_SHARED_TABLE)) == PTE_PRESENT;
 }
 void share_init(void);
 /* The table that a level-2 entry points to, locked; NULL: none. */
@@ -259,7 +366,12 @@ static inline void tlb_batch_add_range(struct tlb_batch *b, u64 start, u64 end)
 }
 /* Flushes on every CPU that may hold entries, then drops the folios; sleeps not, but needs
  * interrupts on and no spin lock held. */
-void tlb_batch_finish(struct tlb_batch *b);
+void tlb_batch_finish_slow(struct tlb_batch *b);
+static inline void tlb_batch_finish(struct tlb_batch *b)
+{
+	if (b->end) /* nothing is in the batch without a range */
+		tlb_batch_finish_slow(b);
+}
 void aspace_flush(struct aspace *a, u64 start, u64 end);
 /* No CPU has the address space loaded afterwards. */
 void aspace_unload(struct aspace *a);
@@ -274,8 +386,6 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 	       struct tlb_batch *b);
 /* Frees leaf tables wholly inside [floor, ceiling) that overlap [start, end). */
 void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, struct tlb_batch *b);
-/* Applies the protection of `flags` to what is present. */
-void protect_range(struct aspace *a, u64 start, u64 end, u32 flags, struct tlb_batch *b);
 void aspace_count_resident(struct aspace *a, const struct folio *f, s64 nr);
 
 /* ---- fault.c ---- */

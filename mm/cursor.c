@@ -148,9 +148,9 @@ pte_t *table_get(struct aspace *a, u64 va, u32 flags)
 	return table_descend(a, e, 2, flags);
 }
 
-pte_t *leaf_entry_next(const struct aspace *a, u64 *va, u64 end)
+u64 leaf_entry_skip(const struct aspace *a, u64 va, u64 end)
 {
-	u64 at = *va;
+	u64 at = align_down(va, HUGE_SIZE) + HUGE_SIZE;
 
 	while (at < end) {
 		pte_t e = READ_ONCE(a->table[PTE_INDEX(at, 4)]);
@@ -166,32 +166,15 @@ pte_t *leaf_entry_next(const struct aspace *a, u64 *va, u64 end)
 			at = stop;
 			continue;
 		}
-		pte_t *entry = &((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(at, 2)];
+		const pte_t *entry = (pte_t *)phys_to_virt(pte_phys(e)) + PTE_INDEX(at, 2);
 
 		for (stop = min(stop, end); at < stop; entry++) {
-			if (pte_is_present(READ_ONCE(*entry))) {
-				*va = at;
-				return entry;
-			}
-			at = align_down(at, HUGE_SIZE) + HUGE_SIZE;
+			if (pte_is_present(READ_ONCE(*entry)))
+				return at;
+			at += HUGE_SIZE;
 		}
 	}
-	*va = end;
-	return NULL;
-}
-
-pte_t *leaf_entry(const struct aspace *a, u64 va)
-{
-	pte_t *t = a->table;
-
-	for (unsigned level = 4; level > 2; level--) {
-		pte_t e = READ_ONCE(t[PTE_INDEX(va, level)]);
-
-		if (!pte_is_present(e))
-			return NULL;
-		t = phys_to_virt(pte_phys(e));
-	}
-	return &t[PTE_INDEX(va, 2)];
+	return end;
 }
 
 struct folio *table_detach(struct aspace *a, u64 va)
@@ -291,7 +274,7 @@ static u64 tables_free(struct aspace *a, u64 start, u64 end)
 	u64 va = start;
 	pte_t *e;
 
-	while (va < end && (e = leaf_entry_next(a, &va, end))) {
+	while ((e = leaf_entry_next(a, &va, end))) {
 		struct folio *tf = phys_to_frame(pte_phys(*e));
 		bool shared = table_entry_is_shared(*e);
 

@@ -1,5 +1,5 @@
 /*
- * mmap, munmap, mprotect, brk: changes of the tree of mappings.
+ * mmap, munmap, brk: changes of the tree of mappings.
  *
  * Each takes the lock for writing, makes ready what can fail (limits, memory for
  * mappings), then changes the tree, then the page tables, and frees pages after
@@ -69,7 +69,7 @@ int aspace_may_expand(struct aspace *a, u32 flags, u64 nr_pages)
 {
 	if (a->total_pages + nr_pages > process_rlimit(RLIMIT_AS) >> PAGE_SHIFT)
 		return -ENOMEM;
-	if (mapping_is_private_writable(flags) && !(flags & MAPPING_GROWS_DOWN) &&
+	if (mapping_is_data(flags) &&
 	    a->data_pages + nr_pages > process_rlimit(RLIMIT_DATA) >> PAGE_SHIFT)
 		return -ENOMEM;
 	return 0;
@@ -109,41 +109,29 @@ static int unmap_middle(struct aspace *a, struct mapping *m, u64 start, u64 end)
 	return 0;
 }
 
-/* What the neighbours of a range leave free around it. */
-struct free_edges {
-	u64 floor, ceiling;
-};
-
-/* The mappings of [start, end) leave the tree; *gone is a list of whole ones to release. */
-static int unmap_tree(struct aspace *a, struct mapping *m, u64 start, u64 end,
-		      struct mapping **gone, struct free_edges *edges)
+/* The mappings from m on leave [start, end); what is above.  *gone: a list by `next` of whole ones to release. */
+static struct mapping *unmap_tree(struct aspace *a, struct mapping *m, u64 start, u64 end,
+				  struct mapping **gone)
 {
-	struct mapping *below = mapping_prev(m);
-
-	edges->floor = m->start < start ? start : below ? below->end : 0;
-	edges->ceiling = end;
-	if (m->start < start && m->end > end)
-		return unmap_middle(a, m, start, end);
 	while (m && m->start < end) {
-		struct mapping *next = m->end <= end ? mapping_next(m) : NULL;
+		struct mapping *next = m->next;
 
-		if (m->start < start) {
+		if (unlikely(m->start < start)) {
 			account_removal(a, m->flags, start, m->end);
 			mapping_resize(a, m, m->start, start);
-		} else if (m->end > end) {
+		} else if (unlikely(m->end > end)) {
 			account_removal(a, m->flags, m->start, end);
 			mapping_resize(a, m, end, m->end);
-			return 0;
+			return m;
 		} else {
 			account_removal(a, m->flags, m->start, m->end);
 			mapping_remove(a, m);
-			m->rcu.next = (struct rcu_head *)*gone;
+			m->next = *gone;
 			*gone = m;
 		}
 		m = next;
 	}
-	edges->ceiling = m ? m->start : USER_ADDRESS_END;
-	return 0;
+	return m;
 }
 
 /* Also drops page-table pages that no mapping needs any more, and notes the new gap. */
@@ -165,8 +153,6 @@ void unmap_pages_locked(struct aspace *a, u64 start, u64 end, u64 floor, u64 cei
 /* Shared tables that lose only a part of their pages are made own. */
 static int own_edges(struct aspace *a, u64 start, u64 end)
 {
-	if (likely(READ_ONCE(a->nr_shared_tables) == 0))
-		return 0;
 	struct mapping *below = mapping_find_below(a, start), *above = mapping_find(a, end);
 	u64 floor = below ? min(below->end, start) : 0;
 	u64 ceiling = above ? max(above->start, end) : USER_ADDRESS_END;
@@ -176,23 +162,29 @@ static int own_edges(struct aspace *a, u64 start, u64 end)
 
 int unmap_locked(struct aspace *a, u64 start, u64 end)
 {
-	struct mapping *m = mapping_find(a, start), *gone = NULL;
-	struct free_edges edges;
+	struct mapping *m = mapping_find(a, start), *above, *gone = NULL;
+	int err;
 
 	if (!m || m->start >= end)
 		return 0;
-	int err = own_edges(a, start, end);
-
-	if (err)
+	if (unlikely(READ_ONCE(a->nr_shared_tables)) && (err = own_edges(a, start, end)))
 		return err;
-	err = unmap_tree(a, m, start, end, &gone, &edges);
+	/* what the neighbours leave free around the range */
+	u64 floor = m->start < start ? start : m->prev ? m->prev->end : 0;
+	u64 ceiling = end;
 
-	if (err)
-		return err;
-	unmap_pages_locked(a, start, end, edges.floor, edges.ceiling);
+	if (m->start < start && m->end > end) {
+		err = unmap_middle(a, m, start, end);
+		if (err)
+			return err;
+	} else {
+		above = unmap_tree(a, m, start, end, &gone);
+		ceiling = above ? above->start : USER_ADDRESS_END;
+	}
+	unmap_pages_locked(a, start, end, floor, ceiling);
 	while (gone) {
 		m = gone;
-		gone = (struct mapping *)m->rcu.next;
+		gone = m->next;
 		mapping_release(m);
 	}
 	return 0;
@@ -236,18 +228,14 @@ int aspace_release_private(struct aspace *a)
 
 /* ---- map ---- */
 
-/* Rights that the file gives, and the request's own: 0 or −errno. */
-static s64 request_flags(const struct map_request *r, u32 *to)
-{
-	u32 f = MAPPING_MAY_READ | MAPPING_MAY_WRITE | MAPPING_MAY_EXEC | r->extra_flags;
-	u32 type = r->map_flags & MAP_TYPE;
+static_assert(MAPPING_READ == PROT_READ && MAPPING_WRITE == PROT_WRITE && MAPPING_EXEC == PROT_EXEC,
+	      "rights are taken over as they are");
 
-	if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
-		return -EINVAL;
-	f |= r->prot & PROT_READ ? MAPPING_READ : 0;
-	f |= r->prot & PROT_WRITE ? MAPPING_WRITE | MAPPING_WRITTEN : 0;
-	f |= r->prot & PROT_EXEC ? MAPPING_EXEC : 0;
-	f |= type != MAP_PRIVATE ? MAPPING_SHARED : 0;
+/* Rights that the file gives, and what few requests ask for: 0 or −errno. */
+static int request_flags_rare(const struct map_request *r, u32 *flags)
+{
+	u32 f = *flags;
+
 	f |= r->map_flags & MAP_GROWSDOWN ? MAPPING_GROWS_DOWN : 0;
 	f |= r->map_flags & MAP_LOCKED ? MAPPING_LOCKED : 0;
 	f |= r->special ? MAPPING_SPECIAL : 0;
@@ -267,10 +255,32 @@ static s64 request_flags(const struct map_request *r, u32 *to)
 		if (r->map_flags & MAP_GROWSDOWN)
 			return -EINVAL;
 	}
-	if (mapping_is_private_writable(f) && !(f & (MAPPING_NORESERVE | MAPPING_SPECIAL)))
-		f |= MAPPING_ACCOUNTED;
-	*to = f;
+	*flags = f;
 	return 0;
+}
+
+/* The flags of what is asked for: 0 or −errno. */
+static inline int request_flags(const struct map_request *r, u32 *flags)
+{
+	u32 type = r->map_flags & MAP_TYPE;
+	u32 f = MAPPING_MAY_READ | MAPPING_MAY_WRITE | MAPPING_MAY_EXEC | r->extra_flags |
+		(r->prot & MAPPING_RIGHTS);
+	int err = 0;
+
+	if (type != MAP_PRIVATE) {
+		if (type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
+			return -EINVAL;
+		f |= MAPPING_SHARED;
+	}
+	if (r->prot & PROT_WRITE)
+		f |= MAPPING_WRITTEN;
+	*flags = f;
+	if (r->file || r->special || (r->map_flags & (MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE)))
+		err = request_flags_rare(r, flags);
+	if (mapping_is_private_writable(*flags) &&
+	    !(*flags & (MAPPING_NORESERVE | MAPPING_SPECIAL)))
+		*flags |= MAPPING_ACCOUNTED;
+	return err;
 }
 
 /* Where the new mapping goes; checks of mmap(2) on the address. */
@@ -293,60 +303,61 @@ static s64 request_place(struct aspace *a, const struct map_request *r, u64 leng
 	return (s64)r->address;
 }
 
-/* An anonymous mapping beside one of its kind just makes that one longer. */
-static bool map_extend(struct aspace *a, const struct mapping *probe, struct mapping *low,
-		       struct mapping *high)
+/* Private anonymous memory beside one of its kind just makes that one longer. */
+static inline bool map_extend(struct aspace *a, const char *name, u64 start, u64 end, u32 flags,
+			      struct mapping *low, struct mapping *high)
 {
-	if (low && mapping_can_join(low, probe)) {
-		mapping_resize(a, low, low->start, probe->end);
-		if (high && mapping_can_join(low, high))
+	bool joins_high = high && high->start == end && mapping_is_anonymous(high, flags, name) &&
+			  high->page_offset == end >> PAGE_SHIFT;
+
+	if (low && low->end == start && mapping_is_anonymous(low, flags, name) &&
+	    low->page_offset + mapping_pages(low) == start >> PAGE_SHIFT) {
+		mapping_resize(a, low, low->start, end);
+		if (joins_high)
 			mapping_merge(a, low);
 		return true;
 	}
-	if (high && mapping_can_join(probe, high)) {
-		mapping_resize(a, high, probe->start, high->end);
-		return true;
-	}
-	return false;
+	if (joins_high)
+		mapping_resize(a, high, start, high->end);
+	return joins_high;
 }
 
 /* Puts the mapping in; `start` is free.  0 or −errno. */
 static int map_insert(struct aspace *a, const struct map_request *r, u64 start, u64 length,
 		      u32 flags)
 {
-	bool has_object = r->file || r->cache || r->special;
+	bool anonymous = !(r->file || r->cache || r->special);
 	struct mapping *high = mapping_find(a, start), *m;
-	struct mapping *low = high ? mapping_prev(high) : mapping_find_below(a, start);
-	struct mapping new = {
-		.start = start,
-		.end = start + length,
-		.flags = flags,
-		.file = r->file,
-		.cache = r->cache,
-		.name = r->name,
-		.page_offset = has_object ? r->page_offset : start >> PAGE_SHIFT,
-	};
+	struct mapping *low = high ? high->prev : mapping_find_below(a, start);
 
-	if (!has_object && !(flags & MAPPING_SHARED) && map_extend(a, &new, low, high))
+	if (anonymous && !(flags & MAPPING_SHARED) &&
+	    map_extend(a, r->name, start, start + length, flags, low, high))
 		return 0;
 	if (a->nr_mappings >= vm_max_map_count)
 		return -ENOMEM;
 	m = mapping_alloc();
 	if (!m)
 		return -ENOMEM;
-	if (!has_object && (flags & MAPPING_SHARED)) {
-		new.page_offset = 0;
-		new.name = "/dev/zero (deleted)";
-		new.cache = shared_memory_create(length);
-		if (!new.cache) {
+	m->start = start;
+	m->end = start + length;
+	m->flags = flags;
+	m->file = r->file;
+	m->cache = r->cache;
+	m->name = r->name;
+	m->page_offset = anonymous ? start >> PAGE_SHIFT : r->page_offset;
+	if (anonymous && (flags & MAPPING_SHARED)) {
+		m->page_offset = 0;
+		m->name = "/dev/zero (deleted)";
+		m->cache = shared_memory_create(length);
+		if (!m->cache) {
 			mapping_free(m);
 			return -ENOMEM;
 		}
 	} else {
-		mapping_hold_object(&new);
+		mapping_hold_object(m);
 	}
-	mapping_copy(m, &new);
 	mapping_insert_between(a, m, low, high);
+	WRITE_ONCE(a->hint, m);
 	if (m->file)
 		mapping_merge(a, m);
 	return 0;
@@ -395,15 +406,15 @@ s64 aspace_map(struct aspace *a, const struct map_request *r)
 		return -ENOMEM;
 	if (r->file && !r->special && r->page_offset > ((u64)S64_MAX - length) >> PAGE_SHIFT)
 		return -EOVERFLOW;
-	s64 start = request_flags(r, &flags);
+	int err = request_flags(r, &flags);
 
-	if (start < 0)
-		return start;
+	if (err)
+		return err;
 	if (rwlock_write_killable(&a->lock))
 		return -EINTR;
 	if (a->default_locked & MCL_FUTURE)
 		flags |= MAPPING_LOCKED;
-	start = map_locked(a, r, length, flags);
+	s64 start = map_locked(a, r, length, flags);
 	rwlock_write_unlock(&a->lock);
 	bool on_fault = a->default_locked & MCL_ONFAULT;
 
@@ -411,134 +422,6 @@ s64 aspace_map(struct aspace *a, const struct map_request *r)
 			   ((flags & MAPPING_LOCKED) && !on_fault)))
 		(void)aspace_populate(a, (u64)start, length, flags & MAPPING_WRITE);
 	return start;
-}
-
-/* ---- protection ---- */
-
-/* New flags for one mapping within [start, end), split to size already. */
-static int protect_one(struct aspace *a, struct mapping *m, u32 rights, struct tlb_batch *b)
-{
-	u32 old = m->flags;
-	u32 flags = (old & ~(MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) | rights |
-		    (rights & MAPPING_WRITE ? MAPPING_WRITTEN : 0);
-	u64 nr = mapping_pages(m);
-	bool charge = false;
-	int err = tables_own(a, m->start, m->end, U64_MAX, 0);
-
-	if (err)
-		return err;
-	if (mapping_is_private_writable(flags) && !mapping_is_private_writable(old)) {
-		err = aspace_may_expand(a, flags, 0);
-		if (!err && a->data_pages + nr > process_rlimit(RLIMIT_DATA) >> PAGE_SHIFT)
-			err = -ENOMEM;
-		if (err)
-			return err;
-		charge = !(old & (MAPPING_ACCOUNTED | MAPPING_NORESERVE | MAPPING_SPECIAL));
-		if (charge && memory_commit(nr))
-			return -ENOMEM;
-		flags |= charge ? MAPPING_ACCOUNTED : 0;
-	}
-	aspace_account(a, old & ~MAPPING_ACCOUNTED, -(s64)nr);
-	aspace_account(a, flags & ~MAPPING_ACCOUNTED, (s64)nr);
-	if (charge)
-		a->committed_pages += nr;
-	mapping_set_flags(a, m, flags);
-	protect_range(a, m->start, m->end, flags, b);
-	return 0;
-}
-
-/* Are all of [start, end) mapped, and do all allow `rights`? */
-static int protect_check(struct mapping *m, u64 start, u64 end, u32 rights)
-{
-	for (u64 at = start;;) {
-		if (!m || m->start > at)
-			return -ENOMEM;
-		u32 may = m->flags / MAPPING_MAY_READ & 1 ? MAPPING_READ : 0;
-
-		may |= m->flags & MAPPING_MAY_WRITE ? MAPPING_WRITE : 0;
-		may |= m->flags & MAPPING_MAY_EXEC ? MAPPING_EXEC : 0;
-		if (rights & ~may)
-			return -EACCES;
-		at = m->end;
-		if (at >= end)
-			return 0;
-		m = mapping_next(m);
-	}
-}
-
-/* What mprotect can change before the first obstacle, it changes, as Linux does. */
-static int protect_locked(struct aspace *a, u64 start, u64 end, u32 rights)
-{
-	struct mapping *m = mapping_find(a, start);
-	struct tlb_batch b;
-	int err;
-
-	if (!m || m->start > start)
-		return -ENOMEM;
-	tlb_batch_init(&b, a);
-	for (;;) {
-		u64 stop = min(end, m->end);
-
-		err = protect_check(m, start, stop, rights);
-		if (!err &&
-		    ((m->flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) != rights)) {
-			if (m->start != start || m->end != stop) {
-				err = mapping_split_range(a, start, stop);
-				m = mapping_find(a, start);
-			}
-			if (!err) {
-				err = protect_one(a, m, rights, &b);
-				mapping_merge(a, m);
-			}
-		}
-		if (err || stop == end)
-			break;
-		start = stop;
-		m = mapping_find(a, start);
-		if (!m || m->start > start) {
-			err = -ENOMEM;
-			break;
-		}
-	}
-	tlb_batch_finish(&b);
-	return err;
-}
-
-int aspace_protect(struct aspace *a, u64 address, u64 length, u32 prot)
-{
-	u32 rights = (prot & PROT_READ ? MAPPING_READ : 0) |
-		     (prot & PROT_WRITE ? MAPPING_WRITE : 0) |
-		     (prot & PROT_EXEC ? MAPPING_EXEC : 0);
-	u32 grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
-
-	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP))
-		return -EINVAL;
-	if (grows == (PROT_GROWSDOWN | PROT_GROWSUP) || address % PAGE_SIZE)
-		return -EINVAL;
-	if (length == 0)
-		return 0;
-	length = align_up(length, PAGE_SIZE);
-	if (length == 0 || !range_is_user(address, length))
-		return -ENOMEM;
-	if (rwlock_write_killable(&a->lock))
-		return -EINTR;
-	u64 start = address, end = address + length;
-	int err = 0;
-
-	if (grows) {
-		struct mapping *m = mapping_find(a, start);
-
-		if (!m || m->start >= end)
-			err = -ENOMEM;
-		else if (grows == PROT_GROWSUP || !(m->flags & MAPPING_GROWS_DOWN))
-			err = -EINVAL;
-		else
-			start = m->start;
-	}
-	if (!err)
-		err = protect_locked(a, start, end, rights);
-	rwlock_write_unlock(&a->lock);
-	return err;
 }
 
 /* ---- brk ---- */
@@ -552,21 +435,22 @@ static const char heap_name[] = "[heap]";
 static bool heap_grow_locked(struct aspace *a, u64 start, u64 end)
 {
 	u64 nr = (end - start) >> PAGE_SHIFT;
-	struct mapping *next = mapping_find(a, start);
+	struct mapping *high = mapping_find(a, start);
+	struct mapping *low = high ? high->prev : mapping_find_below(a, start);
 	u32 flags = HEAP_FLAGS | (a->default_locked & MCL_FUTURE ? MAPPING_LOCKED : 0);
-	struct map_request r = { .name = heap_name };
 
-	if (!range_is_user(start, end - start))
-		return false;
-	if (next &&
-	    end > (next->flags & MAPPING_GROWS_DOWN ? next->start - STACK_GUARD_GAP : next->start))
+	if (high && end > mapping_room_end(high))
 		return false;
 	if (aspace_may_expand(a, flags, nr) ||
-	    ((flags & MAPPING_LOCKED) && aspace_may_lock(a, nr)) || memory_commit(nr))
+	    (unlikely(flags & MAPPING_LOCKED) && aspace_may_lock(a, nr)) || memory_commit(nr))
 		return false;
-	if (map_insert(a, &r, start, end - start, flags)) {
-		memory_uncommit(nr);
-		return false;
+	if (!map_extend(a, heap_name, start, end, flags, low, high)) {
+		struct map_request r = { .name = heap_name };
+
+		if (map_insert(a, &r, start, end - start, flags)) {
+			memory_uncommit(nr);
+			return false;
+		}
 	}
 	aspace_account(a, flags, (s64)nr);
 	return true;
@@ -599,7 +483,7 @@ u64 aspace_brk(struct aspace *a, u64 end)
 out:
 	end = a->brk_end;
 	rwlock_write_unlock(&a->lock);
-	if (populate)
+	if (unlikely(populate))
 		(void)aspace_populate(a, old_top, new_top - old_top, true);
 	return end;
 }

@@ -3,8 +3,14 @@
  *
  * Every change happens with aspace->lock held for writing and inside a write
  * section of tree_sequence, so that a fault that read the tree without the lock
- * notices.  A mapping of a cache changes its bounds under the cache's
- * mappings_lock too: whoever walks the list of mappings relies on them.
+ * notices.  The section ends with a full barrier: the page tables are read after
+ * it, so a fault that was too late to see the change has stored its entry, or
+ * linked its table, by then.  A mapping of a cache changes its bounds under the
+ * cache's mappings_lock too: whoever walks the list of mappings relies on them.
+ *
+ * Beside the tree the mappings are linked in order of address.  With the lock
+ * held a search begins at the hint and its neighbours, which is where calls on
+ * memory in use mostly go; the tree is for the others.
  *
  * The memory of a struct mapping stays of that type for ever (type_stable), so
  * a reader without the lock may follow stale links; it bounds its steps and
@@ -54,37 +60,21 @@ void mapping_free(struct mapping *m)
 	slab_free(mapping_cache, m);
 }
 
-void mapping_hold_object(const struct mapping *m)
-{
-	if (m->file)
-		file_get_for_mapping(m->file);
-	else if (m->cache)
-		shared_memory_get(m->cache);
-}
-
-void mapping_release(struct mapping *m)
-{
-	if (m->file)
-		file_put_for_mapping(m->file);
-	else if (m->cache)
-		shared_memory_put(m->cache);
-	mapping_free(m);
-}
-
 /* ---- look up ---- */
 
-static inline struct mapping *node_mapping(const struct rb_node *n)
+/* The mapping found last, where it is in the tree; `lock` is held, so it stays there. */
+static inline struct mapping *hint_locked(struct aspace *a)
 {
-	return n ? rb_entry(n, struct mapping, node) : NULL;
+	struct mapping *m = READ_ONCE(a->hint);
+
+	return m && m->aspace == a ? m : NULL;
 }
 
-struct mapping *mapping_find(struct aspace *a, u64 address)
+static __noinline struct mapping *tree_find(struct aspace *a, u64 address)
 {
 	struct rb_node *n = a->mappings.node;
-	struct mapping *best = mapping_hint(a, address);
+	struct mapping *best = NULL;
 
-	if (best)
-		return best;
 	while (n) {
 		struct mapping *m = rb_entry(n, struct mapping, node);
 
@@ -98,6 +88,22 @@ struct mapping *mapping_find(struct aspace *a, u64 address)
 		}
 	}
 	return best;
+}
+
+struct mapping *mapping_find(struct aspace *a, u64 address)
+{
+	struct mapping *m = hint_locked(a);
+
+	if (likely(m)) {
+		if (m->end <= address) {
+			m = m->next;
+			if (!m || m->end > address)
+				return m;
+		} else if (m->start <= address || !m->prev || m->prev->end <= address) {
+			return m;
+		}
+	}
+	return tree_find(a, address);
 }
 
 struct mapping *mapping_find_rcu_slow(struct aspace *a, u64 address)
@@ -119,7 +125,7 @@ struct mapping *mapping_find_rcu_slow(struct aspace *a, u64 address)
 	return NULL;
 }
 
-struct mapping *mapping_find_below(struct aspace *a, u64 address)
+static __noinline struct mapping *tree_find_below(struct aspace *a, u64 address)
 {
 	struct rb_node *n = a->mappings.node;
 	struct mapping *best = NULL;
@@ -137,36 +143,28 @@ struct mapping *mapping_find_below(struct aspace *a, u64 address)
 	return best;
 }
 
+struct mapping *mapping_find_below(struct aspace *a, u64 address)
+{
+	struct mapping *m = hint_locked(a);
+
+	if (likely(m)) {
+		if (m->start >= address) {
+			m = m->prev;
+			if (!m || m->start < address)
+				return m;
+		} else if (!m->next || m->next->start >= address) {
+			return m;
+		}
+	}
+	return tree_find_below(a, address);
+}
+
 struct mapping *aspace_find_locked(struct aspace *a, u64 address)
 {
 	return mapping_find(a, address);
 }
 
-struct mapping *mapping_next(const struct mapping *m)
-{
-	return node_mapping(rb_next(&m->node));
-}
-
-struct mapping *mapping_prev(const struct mapping *m)
-{
-	return node_mapping(rb_prev(&m->node));
-}
-
 /* ---- changes ---- */
-
-static inline void change_begin(struct aspace *a, struct page_cache *c) __no_lock_check
-{
-	if (c)
-		mutex_lock(&c->mappings_lock);
-	seq_write_begin(&a->tree_sequence);
-}
-
-static inline void change_end(struct aspace *a, struct page_cache *c) __no_lock_check
-{
-	seq_write_end(&a->tree_sequence);
-	if (c)
-		mutex_unlock(&c->mappings_lock);
-}
 
 static inline bool may_write_shared(u32 flags)
 {
@@ -190,33 +188,16 @@ static void unlink_cache_locked(struct mapping *m)
 	}
 }
 
-static void tree_link(struct aspace *a, struct mapping *m)
+static inline void tree_link(struct aspace *a, struct mapping *m, struct mapping *low,
+			     struct mapping *high)
 {
 	m->aspace = a;
-	struct rb_node **link = &a->mappings.node, *parent = NULL;
-
-	while (*link) {
-		parent = *link;
-		link = m->start < rb_entry(parent, struct mapping, node)->start ? &parent->left :
-										  &parent->right;
-	}
-	rb_insert(&a->mappings, &m->node, parent, link);
-	a->nr_mappings++;
-}
-
-void mapping_insert(struct aspace *a, struct mapping *m)
-{
-	change_begin(a, m->cache);
-	tree_link(a, m);
-	link_cache_locked(m);
-	change_end(a, m->cache);
-}
-
-void mapping_insert_between(struct aspace *a, struct mapping *m, struct mapping *low,
-			    struct mapping *high)
-{
-	change_begin(a, m->cache);
-	m->aspace = a;
+	m->prev = low;
+	m->next = high;
+	if (low)
+		low->next = m;
+	if (high)
+		high->prev = m;
 	if (low && !low->node.right)
 		rb_insert(&a->mappings, &m->node, &low->node, &low->node.right);
 	else if (high)
@@ -224,23 +205,45 @@ void mapping_insert_between(struct aspace *a, struct mapping *m, struct mapping 
 	else
 		rb_insert(&a->mappings, &m->node, NULL, &a->mappings.node);
 	a->nr_mappings++;
-	link_cache_locked(m);
-	change_end(a, m->cache);
 }
 
-static void tree_unlink(struct aspace *a, struct mapping *m)
+static inline void tree_unlink(struct aspace *a, struct mapping *m)
 {
+	struct mapping *low = m->prev, *high = m->next;
+
+	if (low)
+		low->next = high;
+	if (high)
+		high->prev = low;
 	rb_remove(&a->mappings, &m->node);
 	m->aspace = NULL;
+	if (READ_ONCE(a->hint) == m)
+		WRITE_ONCE(a->hint, high ?: low);
 	a->nr_mappings--;
+}
+
+void mapping_insert_between(struct aspace *a, struct mapping *m, struct mapping *low,
+			    struct mapping *high)
+{
+	tree_change_begin(a, m->cache);
+	tree_link(a, m, low, high);
+	link_cache_locked(m);
+	tree_change_end(a, m->cache);
+}
+
+void mapping_insert(struct aspace *a, struct mapping *m)
+{
+	struct mapping *high = mapping_find(a, m->start);
+
+	mapping_insert_between(a, m, high ? high->prev : mapping_find_below(a, m->start), high);
 }
 
 void mapping_remove(struct aspace *a, struct mapping *m)
 {
-	change_begin(a, m->cache);
+	tree_change_begin(a, m->cache);
 	tree_unlink(a, m);
 	unlink_cache_locked(m);
-	change_end(a, m->cache);
+	tree_change_end(a, m->cache);
 }
 
 /* The page at start keeps its index when start moves. */
@@ -253,16 +256,9 @@ static void set_bounds(struct mapping *m, u64 start, u64 end)
 
 void mapping_resize(struct aspace *a, struct mapping *m, u64 start, u64 end)
 {
-	change_begin(a, m->cache);
+	tree_change_begin(a, m->cache);
 	set_bounds(m, start, end);
-	change_end(a, m->cache);
-}
-
-void mapping_set_flags(struct aspace *a, struct mapping *m, u32 flags)
-{
-	seq_write_begin(&a->tree_sequence);
-	m->flags = flags;
-	seq_write_end(&a->tree_sequence);
+	tree_change_end(a, m->cache);
 }
 
 void mapping_split(struct aspace *a, struct mapping *m, u64 address, struct mapping *upper)
@@ -271,11 +267,23 @@ void mapping_split(struct aspace *a, struct mapping *m, u64 address, struct mapp
 	mapping_copy(upper, m);
 	set_bounds(upper, address, m->end);
 	mapping_hold_object(m);
-	change_begin(a, m->cache);
+	tree_change_begin(a, m->cache);
 	m->end = address;
-	tree_link(a, upper);
+	tree_link(a, upper, m, m->next);
 	link_cache_locked(upper);
-	change_end(a, m->cache);
+	tree_change_end(a, m->cache);
+}
+
+void mapping_move_bound(struct aspace *a, struct mapping *low, struct mapping *high, u64 address)
+{
+	tree_change_begin(a, low->cache);
+	if (address > low->end)
+		low->flags |= high->flags & MAPPING_WRITTEN;
+	else
+		high->flags |= low->flags & MAPPING_WRITTEN;
+	set_bounds(high, address, high->end);
+	low->end = address;
+	tree_change_end(a, low->cache);
 }
 
 int mapping_split_range(struct aspace *a, u64 start, u64 end)
@@ -298,23 +306,15 @@ int mapping_split_range(struct aspace *a, u64 start, u64 end)
 	return 0;
 }
 
-bool mapping_can_join(const struct mapping *low, const struct mapping *high)
-{
-	return low->end == high->start && !((low->flags ^ high->flags) & ~MAPPING_WRITTEN) &&
-	       low->file == high->file && low->cache == high->cache && low->name == high->name &&
-	       !(low->flags & MAPPING_SPECIAL) &&
-	       low->page_offset + mapping_pages(low) == high->page_offset;
-}
-
 /* `low` takes over what `high` covers. */
 static void mapping_join(struct aspace *a, struct mapping *low, struct mapping *high)
 {
-	change_begin(a, low->cache);
+	tree_change_begin(a, low->cache);
 	tree_unlink(a, high);
 	unlink_cache_locked(high);
 	low->end = high->end;
 	low->flags |= high->flags;
-	change_end(a, low->cache);
+	tree_change_end(a, low->cache);
 	mapping_release(high);
 }
 
@@ -335,12 +335,7 @@ struct mapping *mapping_merge(struct aspace *a, struct mapping *m)
 void aspace_account(struct aspace *a, u32 flags, s64 nr)
 {
 	a->total_pages += (u64)nr;
-	if (flags & (MAPPING_STACK | MAPPING_GROWS_DOWN))
-		a->stack_pages += (u64)nr;
-	else if (mapping_is_private_writable(flags))
-		a->data_pages += (u64)nr;
-	else if ((flags & (MAPPING_EXEC | MAPPING_WRITE)) == MAPPING_EXEC)
-		a->exec_pages += (u64)nr;
+	aspace_count_sort(a, flags, nr);
 	if (flags & MAPPING_LOCKED)
 		a->locked_pages += (u64)nr;
 	if (a->total_pages > a->peak_total_pages)
@@ -375,6 +370,8 @@ static u64 gap_search_down(struct aspace *a, u64 limit, u64 length, bool remembe
 		if (high > low && high - low >= length) {
 			if (remember)
 				a->gap_from = high - length;
+			if (m)
+				WRITE_ONCE(a->hint, m); /* asked for next */
 			return high - length;
 		}
 		if (remember && high > low && high - low > a->gap_skipped)

@@ -1,5 +1,5 @@
 /* Tests of the tree of mappings: cutting, joining, gaps, limits. */
-/* needs: tests/host/memory.c mm/map.c mm/aspace.c mm/remap.c mm/advise.c mm/cursor.c */
+/* needs: tests/host/memory.c mm/map.c mm/protect.c mm/aspace.c mm/remap.c mm/advise.c mm/cursor.c */
 /* needs: mm/tlb.c mm/zap.c mm/fault.c mm/access.c mm/rmap.c mm/page_cache.c mm/lru.c */
 /* needs: mm/folio_lock.c mm/memory.c mm/page_alloc.c mm/slab.c mm/kmalloc.c mm/slab_debug.c */
 /* needs: mm/fault_injection_test.c */
@@ -37,12 +37,31 @@ static s64 map_at(struct aspace *a, u64 page, u64 nr, u32 prot)
 	return aspace_map(a, &r);
 }
 
+/* Tree, list and count agree. */
+static bool is_sound(struct aspace *a)
+{
+	const struct mapping *last = NULL, *listed = mapping_find(a, 0);
+	u32 nr = 0;
+
+	for (struct rb_node *n = rb_first(&a->mappings); n; n = rb_next(n), nr++) {
+		const struct mapping *m = rb_entry(n, struct mapping, node);
+
+		if (m != listed || m->prev != last || m->aspace != a || m->start >= m->end ||
+		    (last && last->end > m->start))
+			return false;
+		last = m;
+		listed = m->next;
+	}
+	return !listed && nr == a->nr_mappings;
+}
+
 /* The mappings as text: "0-4rw 6-8r", page numbers from BASE. */
 static const char *layout(struct aspace *a)
 {
-	static char text[512];
+	static char text[2048];
 	size_t at = 0;
 
+	EXPECT(is_sound(a));
 	text[0] = 0;
 	for (struct mapping *m = mapping_find(a, 0); m; m = mapping_next(m))
 		at += (size_t)snprintf(
@@ -122,6 +141,154 @@ TEST(mapping_protect_cuts_and_joins)
 	EXPECT_EQ(aspace_protect(a, BASE, PAGES(9), PROT_READ), -ENOMEM);
 	EXPECT_LAYOUT(a, "0-8r");
 	EXPECT_EQ(aspace_protect(a, BASE + 1, PAGES(1), PROT_READ), -EINVAL);
+	aspace_put(a);
+}
+
+/* A neighbour with the rights takes a part over: no mapping more, not even where none may be had. */
+TEST(mapping_protect_moves_a_bound)
+{
+	struct aspace *a = space_create();
+	u32 saved = vm_max_map_count;
+
+	if (!a)
+		return;
+	(void)map_at(a, 0, 8, RW);
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(4), PAGES(4), PROT_READ), 0);
+	EXPECT_LAYOUT(a, "0-4rw 4-8r");
+	vm_max_map_count = 2;
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(3), PAGES(1), PROT_READ), 0);
+	EXPECT_LAYOUT(a, "0-3rw 3-8r");
+	EXPECT_EQ(a->data_pages, 3);
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(3), PAGES(3), RW), 0);
+	EXPECT_LAYOUT(a, "0-6rw 6-8r");
+	EXPECT_EQ(a->data_pages, 6);
+	/* what would need one more changes nothing */
+	EXPECT_EQ(aspace_protect(a, BASE, PAGES(1), PROT_READ), -ENOMEM);
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(7), PAGES(1), PROT_NONE), -ENOMEM);
+	vm_max_map_count = 3;
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(1), PAGES(1), PROT_READ), -ENOMEM);
+	EXPECT_LAYOUT(a, "0-6rw 6-8r");
+	EXPECT_EQ(a->data_pages, 6);
+	vm_max_map_count = saved;
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(1), PAGES(1), PROT_READ), 0);
+	EXPECT_LAYOUT(a, "0-1rw 1-2r 2-6rw 6-8r");
+	aspace_put(a);
+}
+
+static u64 entry_at(struct aspace *a, u64 page)
+{
+	const pte_t *t = table_find(a, BASE + PAGES(page));
+
+	return t ? t[PTE_INDEX(BASE + PAGES(page), 1)] : 0;
+}
+
+/* Groups of entries alike and mixed ones: which get the write bit back, which lose it. */
+TEST(mapping_protect_entries)
+{
+	struct aspace *a = space_create(), *b;
+	u64 value = 1;
+
+	if (!a)
+		return;
+	(void)map_at(a, 0, 40, RW);
+	for (u64 page = 0; page < 40; page++) /* 8 to 15: read only; 20: not at all */
+		if (page != 20)
+			EXPECT_EQ(aspace_access(a, BASE + PAGES(page), &value, 8,
+						page < 8 || page > 15, false),
+				  8);
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(1), PAGES(38), PROT_READ), 0);
+	for (u64 page = 0; page < 40; page++)
+		EXPECT_EQ(!!(entry_at(a, page) & PTE_WRITE), page == 0 || page == 39);
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(1), PAGES(38), PROT_NONE), 0);
+	for (u64 page = 1; page < 39; page++)
+		EXPECT_EQ(entry_at(a, page) & (PTE_WRITE | PTE_PRESENT), 0);
+	EXPECT_EQ(aspace_protect(a, BASE + PAGES(1), PAGES(38), RW), 0);
+	for (u64 page = 0; page < 40; page++)
+		EXPECT_EQ(entry_at(a, page) & (PTE_WRITE | PTE_PRESENT),
+			  page == 20              ? 0 :
+			  page >= 8 && page <= 15 ? PTE_PRESENT :
+						    PTE_WRITE | PTE_PRESENT);
+	EXPECT_EQ(entry_at(a, 20), 0);
+	b = aspace_fork(a);
+	EXPECT(!is_err(b));
+	if (!is_err(b)) { /* nobody may write to what two have */
+		EXPECT_EQ(aspace_protect(a, BASE, PAGES(40), PROT_READ), 0);
+		EXPECT_EQ(aspace_protect(a, BASE, PAGES(40), RW), 0);
+		for (u64 page = 0; page < 40; page++)
+			EXPECT_EQ(entry_at(a, page) & PTE_WRITE, 0);
+		aspace_put(b);
+	}
+	aspace_put(a);
+}
+
+#define MODEL_PAGES 48u
+#define MODEL_MAPPED 16u
+#define MODEL_PROMISED 32u /* was writable once */
+
+/* What layout() says of such pages: neighbours that are alike are one mapping. */
+static const char *model_layout(const u8 *page)
+{
+	static char text[2048];
+	size_t at = 0;
+
+	text[0] = 0;
+	for (u32 i = 0, end; i < MODEL_PAGES; i = end) {
+		for (end = i + 1; end < MODEL_PAGES && page[end] == page[i];)
+			end++;
+		if (page[i])
+			at += (size_t)snprintf(
+				text + at, sizeof(text) - at, "%s%u-%u%s%s", at ? " " : "", i, end,
+				page[i] & PROT_READ ? "r" : "", page[i] & PROT_WRITE ? "w" : "");
+	}
+	return text;
+}
+
+/* Random calls do to the tree what they do to an array of pages. */
+TEST(mapping_calls_match_a_model)
+{
+	static const u32 prots[] = { PROT_NONE, PROT_READ, RW };
+	struct aspace *a = space_create();
+	u8 page[MODEL_PAGES] = { 0 };
+	u32 random = 12345;
+
+	if (!a)
+		return;
+	for (u32 step = 0; step < 3000; step++) {
+		random = random * 1103515245 + 12345;
+		u32 first = (random >> 8) % MODEL_PAGES, call = (random >> 4) % 4;
+		u32 nr = min(1 + (random >> 16) % 12, MODEL_PAGES - first);
+		u32 prot = prots[(random >> 24) % 3], data = 0, total = 0;
+		u8 promised = prot & PROT_WRITE ? MODEL_PROMISED : 0;
+		u64 value = step;
+
+		if (call == 0) {
+			EXPECT(map_at(a, first, nr, prot) > 0);
+			memset(page + first, (int)(prot | MODEL_MAPPED | promised), nr);
+		} else if (call == 1) {
+			EXPECT_EQ(aspace_unmap(a, BASE + PAGES(first), PAGES(nr)), 0);
+			memset(page + first, 0, nr);
+		} else if (call == 2) {
+			u32 i = first;
+
+			for (; i < first + nr && page[i]; i++)
+				page[i] = (u8)((page[i] & ~(u32)RW) | prot | promised);
+			EXPECT_EQ(aspace_protect(a, BASE + PAGES(first), PAGES(nr), prot),
+				  i < first + nr ? -ENOMEM : 0);
+		} else {
+			EXPECT_EQ(aspace_access(a, BASE + PAGES(first), &value, 8, true, false),
+				  page[first] & PROT_WRITE ? 8 : 0);
+		}
+		for (u32 i = 0; i < MODEL_PAGES; i++) {
+			total += page[i] != 0;
+			data += (page[i] & PROT_WRITE) != 0;
+		}
+		EXPECT_EQ(a->total_pages, total);
+		EXPECT_EQ(a->data_pages, data);
+		EXPECT_LAYOUT(a, model_layout(page));
+	}
+	EXPECT_EQ(aspace_unmap(a, BASE, PAGES(MODEL_PAGES)), 0);
+	EXPECT_EQ(a->resident_anon, 0);
+	EXPECT_EQ(a->committed_pages, 0);
 	aspace_put(a);
 }
 

@@ -307,7 +307,7 @@ int tables_own_slow(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling
 {
 	pte_t *entry;
 
-	for (u64 va = start; va < end && (entry = leaf_entry_next(a, &va, end));) {
+	for (u64 va = start; (entry = leaf_entry_next(a, &va, end));) {
 		u64 base = align_down(va, HUGE_SIZE), stop = min(end, base + HUGE_SIZE);
 		bool whole = base >= floor && base + HUGE_SIZE <= ceiling;
 
@@ -327,7 +327,7 @@ void tables_drop(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, s
 {
 	pte_t *entry;
 
-	for (u64 va = start; va < end && (entry = leaf_entry_next(a, &va, end));) {
+	for (u64 va = start; (entry = leaf_entry_next(a, &va, end));) {
 		u64 base = align_down(va, HUGE_SIZE);
 		struct folio *f;
 

@@ -56,6 +56,16 @@ void aspace_switch(struct aspace *prev, struct aspace *next)
 		atomic_and(&old->cpus, ~self);
 }
 
+static inline void flush_range_here(u64 start, u64 end)
+{
+	if (unlikely(end - start > FLUSH_SINGLY * PAGE_SIZE)) {
+		tlb_flush_all();
+		return;
+	}
+	for (u64 va = start; va < end; va += PAGE_SIZE)
+		tlb_flush_page(va);
+}
+
 struct flush_request {
 	struct aspace *aspace;
 	u64 start, end;
@@ -71,18 +81,29 @@ static void flush_here(void *arg)
 		load_kernel_table(r->aspace);
 		return;
 	}
-	if ((r->end - r->start) >> PAGE_SHIFT > FLUSH_SINGLY) {
-		tlb_flush_all();
-		return;
+	flush_range_here(r->start, r->end);
+}
+
+/* On the other CPUs, and on this one where no thread with it runs; no preemption. */
+static __noinline void flush_elsewhere(struct aspace *a, u64 start, u64 end, bool done_here)
+{
+	struct flush_request r = { a, start, end };
+	u64 self = bit(cpu_id()), cpus = READ_ONCE(a->cpus);
+
+	if (!done_here && (cpus & self)) {
+		u64 flags = irq_save();
+
+		flush_here(&r);
+		irq_restore(flags);
 	}
-	for (u64 va = r->start; va < r->end; va += PAGE_SIZE)
-		tlb_flush_page(va);
+	if (cpus & ~self) {
+		counter_inc(remote_flushes);
+		cpu_call_mask(cpus & ~self, flush_here, &r);
+	}
 }
 
 void aspace_flush(struct aspace *a, u64 start, u64 end)
 {
-	struct flush_request r = { a, start, end };
-
 	if (start >= end)
 		return;
 	memory_fence();
@@ -92,19 +113,13 @@ void aspace_flush(struct aspace *a, u64 start, u64 end)
 		return;
 	counter_inc(flushes);
 	preempt_disable();
-	u64 self = bit(cpu_id());
+	/* nobody takes the tables away from a CPU that runs a thread with them */
+	bool runs = this_cpu_read(loaded_aspace) == a && current_thread->aspace == a;
 
-	cpus = READ_ONCE(a->cpus);
-	if (cpus & self) {
-		u64 flags = irq_save();
-
-		flush_here(&r);
-		irq_restore(flags);
-	}
-	if (unlikely(cpus & ~self)) {
-		counter_inc(remote_flushes);
-		cpu_call_mask(cpus & ~self, flush_here, &r);
-	}
+	if (likely(runs))
+		flush_range_here(start, end);
+	if (unlikely(!runs || (cpus & ~bit(cpu_id()))))
+		flush_elsewhere(a, start, end, runs);
 	preempt_enable();
 }
 
@@ -129,7 +144,7 @@ void aspace_unload(struct aspace *a)
 	preempt_enable();
 }
 
-void tlb_batch_finish(struct tlb_batch *b)
+void tlb_batch_finish_slow(struct tlb_batch *b)
 {
 	aspace_flush(b->aspace, b->start, b->end);
 	while (unlikely(b->nr_tables))

@@ -1,4 +1,4 @@
-/* Taking page-table entries out, and changing their rights, over a range. */
+/* Taking page-table entries out over a range. */
 #include "aspace_internal.h"
 
 void aspace_count_resident(struct aspace *a, const struct folio *f, s64 nr)
@@ -81,13 +81,24 @@ static __always_inline u32 zap_leaf_locked(struct aspace *a, pte_t *table, u32 f
 	return left || to == full ? i : last;
 }
 
+/* The first of [first, last) that is not empty. */
+static inline u32 skip_empty(const pte_t *table, u32 first, u32 last)
+{
+	while (first + 4 <= last &&
+	       !(table[first] | table[first + 1] | table[first + 2] | table[first + 3]))
+		first += 4;
+	while (first < last && table[first] == 0)
+		first++;
+	return first;
+}
+
 void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *filter,
 	       struct tlb_batch *b)
 {
 	const struct page_cache *only_cache = filter ? filter->only_cache : NULL;
 	const pte_t *entry;
 
-	for (u64 va = start; va < end && (entry = leaf_entry_next(a, &va, end));) {
+	for (u64 va = start; (entry = leaf_entry_next(a, &va, end));) {
 		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
 		pte_t link = READ_ONCE(*entry);
 
@@ -97,14 +108,13 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 			continue;
 		}
 		pte_t *table = phys_to_virt(pte_phys(link));
-		struct folio *tf = table_folio(table);
+		struct folio *tf = phys_to_frame(pte_phys(link));
 		u32 first = (u32)PTE_INDEX(va, 1);
 		u32 last = first + (u32)((stop - va) >> PAGE_SHIFT);
 		u64 base = align_down(va, HUGE_SIZE);
 
 		spin_lock(&tf->table_lock);
-		while (first < last && table[first] == 0) /* often all of a small range */
-			first++;
+		first = skip_empty(table, first, last); /* often all of a small range */
 		u32 reached = last;
 
 		if (first < last)
@@ -134,96 +144,5 @@ void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, st
 			tlb_batch_add_range(b, va, va + PAGE_SIZE);
 		}
 		va += HUGE_SIZE;
-	}
-}
-
-/* How entries change under new rights, but for the write bit when it is to be set. */
-struct protect_change {
-	pte_t clear, set;
-	bool may_write; /* private pages without sharers become writable */
-	bool shared;
-};
-
-static struct protect_change protect_plan(u32 flags)
-{
-	struct protect_change c = {
-		.set = mapping_pte_bits(flags),
-		.may_write = flags & MAPPING_WRITE,
-		.shared = flags & MAPPING_SHARED,
-	};
-
-	c.clear = (PTE_PRESENT | PTE_NX | PTE_USER) & ~c.set;
-	if (!c.may_write)
-		c.clear |= PTE_WRITE;
-	return c;
-}
-
-/* The write bit for a private page that was written and no fork has given to others since. */
-static inline pte_t pte_write_again(pte_t e)
-{
-	return (e & (PTE_WRITE | PTE_DIRTY | PTE_SOFT_SPECIAL | PTE_SOFT_COW)) == PTE_DIRTY ?
-		       PTE_WRITE :
-		       0;
-}
-
-/* Entries [first, last) of a leaf table, its lock held. */
-static __always_inline void protect_leaf_locked(pte_t *table, u32 first, u32 last, u64 base,
-						const struct protect_change *c, bool write_again,
-						struct tlb_batch *b)
-{
-	const pte_t keep = ~c->clear, set = c->set, nx = c->set & PTE_NX;
-	pte_t *low = NULL, *high = NULL;
-
-	for (pte_t *p = table + first, *end = table + last; p < end; p++) {
-		pte_t old = *p, new;
-
-		if (old == 0)
-			continue;
-		do {
-			new = (old & keep) | set;
-			if (write_again)
-				new |= pte_write_again(old);
-			if (new == old)
-				break;
-			/* present: the processor may set DIRTY between read and write */
-		} while (unlikely(!atomic_cas_update(p, &old, new)));
-		/* rights that others may still use */
-		if ((old & ~new &(PTE_PRESENT | PTE_WRITE)) | (~old & nx)) {
-			low = low ?: p;
-			high = p + 1;
-		}
-	}
-	if (low)
-		tlb_batch_add_range(b, base + (u64)(low - table) * PAGE_SIZE,
-				    base + (u64)(high - table) * PAGE_SIZE);
-}
-
-void protect_range(struct aspace *a, u64 start, u64 end, u32 flags, struct tlb_batch *b)
-{
-	const struct protect_change c = protect_plan(flags);
-
-	const pte_t *entry;
-
-	for (u64 va = start; va < end && (entry = leaf_entry_next(a, &va, end));) {
-		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
-		pte_t link = READ_ONCE(*entry);
-
-		if (!pte_is_present(link) || table_entry_is_shared(link)) {
-			va = stop;
-			continue;
-		}
-		pte_t *table = phys_to_virt(pte_phys(link));
-		u32 first = (u32)PTE_INDEX(va, 1);
-		u32 last = first + (u32)((stop - va) >> PAGE_SHIFT);
-
-		spin_lock(&table_folio(table)->table_lock);
-		u64 base = align_down(va, HUGE_SIZE);
-
-		if (c.may_write && !c.shared)
-			protect_leaf_locked(table, first, last, base, &c, true, b);
-		else
-			protect_leaf_locked(table, first, last, base, &c, false, b);
-		spin_unlock(&table_folio(table)->table_lock);
-		va = stop;
 	}
 }

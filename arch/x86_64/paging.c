@@ -325,11 +325,6 @@ void page_table_load(phys_t top)
 	cr3_write(top);
 }
 
-void tlb_flush_page(u64 va)
-{
-	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
-}
-
 void tlb_flush_all(void)
 {
 	cr3_write(cr3_read());

@@ -21,9 +21,10 @@ struct file;
 #define MAPPING_READ (1u << 0)
 #define MAPPING_WRITE (1u << 1)
 #define MAPPING_EXEC (1u << 2)
+#define MAPPING_RIGHTS (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)
 #define MAPPING_SHARED (1u << 3)
-#define MAPPING_MAY_WRITE (1u << 4) /* mprotect may add it */
-#define MAPPING_MAY_READ (1u << 5)
+#define MAPPING_MAY_READ (1u << 4) /* mprotect may add it: in the order of the rights */
+#define MAPPING_MAY_WRITE (1u << 5)
 #define MAPPING_MAY_EXEC (1u << 6)
 #define MAPPING_GROWS_DOWN (1u << 7)
 #define MAPPING_LOCKED (1u << 8)
@@ -46,13 +47,13 @@ struct mapping { /* "VMA" on Linux */
 	u64 start, end; /* half-open, page aligned */
 	u32 flags;
 	struct rb_node node;
-	struct aspace *aspace;
-	struct file *file; /* NULL: anonymous; holds a reference */
+	struct aspace *aspace; /* NULL: not in the tree */
 	struct page_cache *cache; /* of file, or of a shared anonymous object */
 	u64 page_offset; /* of start in the file, in pages; anonymous: start >> 12 */
-	struct list cache_node; /* in cache->mappings */
+	struct file *file; /* NULL: anonymous; holds a reference */
+	struct mapping *prev, *next; /* by address; only under `lock` */
 	const char *name; /* [heap], [stack], [vdso]: constants; NULL */
-	struct rcu_head rcu;
+	struct list cache_node; /* in cache->mappings */
 };
 
 struct aspace {
@@ -71,7 +72,8 @@ struct aspace {
 	u64 code_start, code_end, data_start, data_end, stack_start;
 	u64 arg_start, arg_end, env_start, env_end;
 	u64 vdso_base;
-	u64 total_pages, locked_pages, data_pages, stack_pages, exec_pages, committed_pages;
+	u64 total_pages, locked_pages, committed_pages;
+	u64 data_pages, stack_pages, exec_pages;
 	u64 peak_total_pages, peak_resident_pages, pinned_pages;
 	s64 resident_anon, resident_file, resident_shmem; /* pages; atomic */
 	u64 page_table_bytes;
@@ -133,7 +135,7 @@ s64 aspace_map(struct aspace *a, const struct map_request *r);
 /* Where mmap(2) would put `length` bytes, or -ENOMEM; `a` is seen by the caller alone. */
 s64 aspace_find_room(struct aspace *a, u64 length);
 int aspace_unmap(struct aspace *a, u64 address, u64 length);
-int aspace_protect(struct aspace *a, u64 address, u64 length, u32 prot);
+int aspace_protect(struct aspace *a, u64 address, u64 length, u64 prot);
 s64 aspace_remap(struct aspace *a, u64 old, u64 old_len, u64 new_len, u32 flags, u64 new_address);
 u64 aspace_brk(struct aspace *a, u64 end); /* the resulting end, as brk(2) */
 /* Of a process that is being killed: takes away all private memory, early.  -EINTR. */
@@ -160,7 +162,10 @@ int aspace_futex_key(struct aspace *a, u64 address, bool shared, u64 *object, u6
 /* ---- looking: /proc ---- */
 /* First mapping with end > address, under the lock (shared). */
 struct mapping *aspace_find_locked(struct aspace *a, u64 address);
-struct mapping *mapping_next(const struct mapping *m);
+static inline struct mapping *mapping_next(const struct mapping *m)
+{
+	return m->next;
+}
 struct mapping_usage { /* bytes, for smaps */
 	u64 resident, pss, shared_clean, shared_dirty, private_clean, private_dirty, referenced;
 	u64 anonymous, swap, locked;

@@ -37,13 +37,26 @@ static inline bool pte_is_present(pte_t e)
 	return (e & PTE_PRESENT) != 0;
 }
 
+/* Exchanges bits of an entry that nothing else writes: one store, without a lock. */
+static __always_inline void pte_toggle(pte_t *e, pte_t bits)
+{
+	__asm__("xorq %1, %0" : "+m"(*e) : "r"(bits));
+}
+
 /* The table that every address space shares in its upper half. */
 extern pte_t *kernel_page_table;
 /* Physical address of a top-level table into CR3 of this CPU. */
 void page_table_load(phys_t top);
 
 /* This CPU's TLB; other CPUs are mm's work, by cpu_call_mask. */
+#ifdef NOS_HOST
 void tlb_flush_page(u64 va);
+#else
+static __always_inline void tlb_flush_page(u64 va)
+{
+	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
+}
+#endif
 void tlb_flush_all(void); /* not global entries */
 void tlb_flush_global(void); /* everything */
 

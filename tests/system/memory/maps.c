@@ -70,6 +70,63 @@ TEST(splitting_and_merging)
 	expect(p, 1, "r-xp");
 }
 
+/* A neighbour with the same rights takes over what gets them. */
+TEST(bounds_move)
+{
+	char *p = map(room(12), 12, RW, ANON);
+
+	memset(p, 1, 12 * PAGE);
+	CHECK_OK(mprotect(p + 4 * PAGE, 4 * PAGE, PROT_READ));
+	CHECK_OK(mprotect(p + 4 * PAGE, PAGE, RW));
+	expect(p, 5, "rw-p");
+	expect(p + 5 * PAGE, 3, "r--p");
+	CHECK_OK(mprotect(p + 7 * PAGE, PAGE, RW));
+	expect(p + 5 * PAGE, 2, "r--p");
+	expect(p + 7 * PAGE, 5, "rw-p");
+	CHECK_OK(mprotect(p + 3 * PAGE, 2 * PAGE, PROT_READ));
+	expect(p, 3, "rw-p");
+	expect(p + 3 * PAGE, 4, "r--p");
+	CHECK_OK(mprotect(p + 2 * PAGE, 6 * PAGE, RW));
+	expect(p, 12, "rw-p");
+	for (size_t i = 0; i < 12; i++) {
+		CHECK_EQ(p[i * PAGE], 1);
+		p[i * PAGE] = 2;
+	}
+}
+
+/* The same for pages of a file, which keep their offset. */
+TEST(bounds_of_a_file_move)
+{
+	char *p = room(8);
+	int fd;
+
+	test_make_file("pages", "");
+	fd = CHECK_OK(open("pages", O_RDWR));
+	for (int i = 0; i < 8; i++)
+		CHECK_EQ(pwrite(fd, &(char){ (char)('a' + i) }, 1, (off_t)i * 4096), 1);
+	CHECK_OK(mmap(p, 8 * PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0));
+	CHECK_OK(mprotect(p, 4 * PAGE, RW));
+	expect(p, 4, "rw-p 00000000");
+	expect(p + 4 * PAGE, 4, "r--p 00004000");
+	p[3 * PAGE] = 'X';
+	CHECK_OK(mprotect(p + 2 * PAGE, 2 * PAGE, PROT_READ));
+	expect(p, 2, "rw-p 00000000");
+	expect(p + 2 * PAGE, 2, "r--p 00002000");
+	CHECK_OK(mprotect(p + 2 * PAGE, PAGE, RW));
+	expect(p, 3, "rw-p 00000000");
+	CHECK_OK(mprotect(p, 3 * PAGE, PROT_READ));
+	for (int i = 0; i < 8; i++)
+		CHECK_EQ(p[(size_t)i * PAGE], i == 3 ? 'X' : 'a' + i);
+	if (!fork()) { /* the copied page is the child's too, wherever its mapping ends */
+		CHECK_EQ(p[3 * PAGE], 'X');
+		_exit(0);
+	}
+	int status;
+
+	CHECK_OK(wait(&status));
+	CHECK_EQ(status, 0);
+}
+
 TEST(files)
 {
 	char cwd[4096], *l, *p;

@@ -1,5 +1,6 @@
 #include "../test.h"
 #include <setjmp.h>
+#include <sys/resource.h>
 
 #define PAGE	4096ul
 #define RW	(PROT_READ | PROT_WRITE)
@@ -63,12 +64,89 @@ TEST(errors)
 	CHECK_ERR(mprotect(p + 1, PAGE, RW), EINVAL);
 	CHECK_OK(mprotect(p, 0, RW));
 	CHECK_ERR(mprotect(p, PAGE, 0x100), EINVAL);
+	CHECK_OK(mprotect(p, 0, 0x100));
+	CHECK_ERR(mprotect(p, ~0ul, 0x100), ENOMEM);
+	CHECK_ERR(mprotect(p + 1, 0, 0x100), EINVAL);
+	CHECK_ERR(mprotect(p, 0, PROT_GROWSDOWN | PROT_GROWSUP), EINVAL);
+	CHECK_ERR(mprotect(p, PAGE, RW | PROT_GROWSDOWN), EINVAL);
+	CHECK_OK(mprotect(p, PAGE, RW | 8 /* PROT_SEM */));
 	CHECK_ERR(mprotect(p, ~0ul - 5000, RW), ENOMEM);
 	CHECK_ERR(mprotect((void *)0xffffffff80000000, PAGE, RW), ENOMEM);
 	CHECK_OK(munmap(p + 3 * PAGE, PAGE));
 	/* What lies before the hole is changed. */
 	CHECK_ERR(mprotect(p, 6 * PAGE, PROT_READ), ENOMEM);
 	CHECK_EQ(touch(p, true), SIGSEGV);
+}
+
+/* Several mappings of different kinds at once; the hole ends it. */
+TEST(over_several_mappings)
+{
+	char *p = map(10, PROT_NONE);
+
+	test_make_file("g", "some text");
+	int fd = CHECK_OK(open("g", O_RDWR));
+
+	CHECK_OK(mmap(p + 2 * PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0));
+	CHECK_OK(mmap(p + 4 * PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	CHECK_OK(munmap(p + 7 * PAGE, PAGE));
+	CHECK_ERR(mprotect(p + PAGE, 8 * PAGE, RW), ENOMEM);
+	CHECK_EQ(touch(p, false), SIGSEGV);
+	for (size_t i = 1; i < 7; i++)
+		CHECK_EQ(touch(p + i * PAGE, true), 0);
+	CHECK_EQ(touch(p + 8 * PAGE, false), SIGSEGV);
+	CHECK_ERR(mprotect(p + 7 * PAGE, 2 * PAGE, RW), ENOMEM);
+	CHECK_EQ(touch(p + 8 * PAGE, false), SIGSEGV);
+	CHECK_OK(mprotect(p, 7 * PAGE, PROT_READ));
+	for (size_t i = 0; i < 7; i++) {
+		CHECK_EQ(touch(p + i * PAGE, false), 0);
+		CHECK_EQ(touch(p + i * PAGE, true), SIGSEGV);
+	}
+}
+
+/* Pages written, only read, and not touched, in a range of more than one page table. */
+TEST(pages_of_all_sorts)
+{
+	enum { NR = 1200 };
+	char *p = map(NR, RW);
+
+	for (size_t i = 0; i < NR; i += 1 + i % 7)
+		CHECK_EQ(touch(p + i * PAGE, i % 3), 0);
+	for (size_t i = 0; i < NR; i += 5)
+		p[i * PAGE] = (char)(i % 100);
+	CHECK_OK(mprotect(p, NR * PAGE, PROT_READ));
+	for (size_t i = 0; i < NR; i++)
+		CHECK_EQ(touch(p + i * PAGE, true), SIGSEGV);
+	CHECK_OK(mprotect(p + 3 * PAGE, (NR - 6) * PAGE, PROT_NONE));
+	for (size_t i = 0; i < NR; i += 3)
+		CHECK_EQ(touch(p + i * PAGE, false), i < 3 || i >= NR - 3 ? 0 : SIGSEGV);
+	CHECK_OK(mprotect(p, NR * PAGE, RW));
+	for (size_t i = 0; i < NR; i++) {
+		CHECK_EQ(p[i * PAGE], i % 5 ? 0 : i % 100);
+		CHECK_EQ(touch(p + i * PAGE, true), 0);
+	}
+}
+
+/* What becomes writable is data: RLIMIT_DATA. */
+TEST(limit_of_data)
+{
+	char *p = map(64, PROT_READ), *q = map(64, RW);
+	struct rlimit none = { PAGE, 0 }, saved; /* of 0 Linux thinks otherwise */
+
+	CHECK_OK(getrlimit(RLIMIT_DATA, &saved));
+	none.rlim_max = saved.rlim_max;
+	CHECK_OK(setrlimit(RLIMIT_DATA, &none));
+	CHECK_ERR(mprotect(p, 64 * PAGE, RW), ENOMEM);
+	CHECK_EQ(touch(p, true), SIGSEGV);
+	CHECK_OK(mprotect(p, 64 * PAGE, PROT_READ | PROT_EXEC));
+	CHECK_OK(mprotect(q, 64 * PAGE, RW | PROT_EXEC)); /* is data */
+	CHECK_OK(mprotect(q, 32 * PAGE, PROT_READ));
+	CHECK_ERR(mprotect(q, 32 * PAGE, RW), ENOMEM);
+	CHECK(mmap(NULL, PAGE, RW, ANON, -1, 0) == MAP_FAILED && errno == ENOMEM);
+	CHECK_OK(mmap(NULL, PAGE, PROT_READ, ANON, -1, 0));
+	CHECK_OK(mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	CHECK_OK(setrlimit(RLIMIT_DATA, &saved));
+	CHECK_OK(mprotect(q, 64 * PAGE, RW));
+	CHECK_OK(mprotect(p, 64 * PAGE, RW));
 }
 
 TEST(private_of_a_read_only_file_may_be_written)

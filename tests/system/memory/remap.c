@@ -1,5 +1,6 @@
 #include "../test.h"
 #include <setjmp.h>
+#include <sys/resource.h>
 
 #define PAGE	4096ul
 #define RW	(PROT_READ | PROT_WRITE)
@@ -165,6 +166,42 @@ TEST(break_call)
 		 (uintptr_t)start + 3 * PAGE);
 	CHECK_EQ((uintptr_t)syscall(SYS_brk, 0xffffffff80000000),
 		 (uintptr_t)start + 3 * PAGE);
+}
+
+/* Where something is in the way, or a limit; unaligned ends; a heap that mprotect has cut. */
+TEST(break_edges)
+{
+	char *start = (char *)syscall(SYS_brk, 0);
+	char *end = (char *)(((uintptr_t)start + PAGE - 1) & ~(PAGE - 1));
+	struct rlimit saved, low;
+
+	CHECK_EQ(syscall(SYS_brk, end + 4 * PAGE), (uintptr_t)end + 4 * PAGE);
+	memset(end, 1, 4 * PAGE);
+	CHECK_EQ(syscall(SYS_brk, end + PAGE + 1), (uintptr_t)end + PAGE + 1);
+	CHECK_EQ(end[2 * PAGE - 1], 1); /* the page that the end is in stays */
+	CHECK_EQ(touch(end + 2 * PAGE), SIGSEGV);
+	CHECK_EQ(syscall(SYS_brk, end + 2 * PAGE), (uintptr_t)end + 2 * PAGE);
+	CHECK_EQ(end[2 * PAGE - 1], 1);
+	CHECK_OK(mmap(end + 6 * PAGE, PAGE, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0));
+	CHECK_EQ(syscall(SYS_brk, end + 7 * PAGE), (uintptr_t)end + 2 * PAGE);
+	CHECK_OK(munmap(end + 6 * PAGE, PAGE));
+	CHECK_OK(getrlimit(RLIMIT_DATA, &saved));
+	low = (struct rlimit){ PAGE, saved.rlim_max };
+	CHECK_OK(setrlimit(RLIMIT_DATA, &low));
+	CHECK_EQ(syscall(SYS_brk, end + 300 * PAGE), (uintptr_t)end + 2 * PAGE);
+	CHECK_OK(setrlimit(RLIMIT_DATA, &saved));
+	CHECK_OK(getrlimit(RLIMIT_AS, &saved));
+	low = (struct rlimit){ PAGE, saved.rlim_max };
+	CHECK_OK(setrlimit(RLIMIT_AS, &low));
+	CHECK_EQ(syscall(SYS_brk, end + 3 * PAGE), (uintptr_t)end + 2 * PAGE);
+	CHECK_EQ(syscall(SYS_brk, end + PAGE), (uintptr_t)end + PAGE);
+	CHECK_OK(setrlimit(RLIMIT_AS, &saved));
+	CHECK_OK(mprotect(end, PAGE, PROT_READ));
+	CHECK_EQ(syscall(SYS_brk, end + 3 * PAGE), (uintptr_t)end + 3 * PAGE);
+	end[2 * PAGE] = 1;
+	CHECK_EQ(syscall(SYS_brk, end), (uintptr_t)end);
+	CHECK_EQ(touch(end), SIGSEGV);
+	CHECK_EQ(syscall(SYS_brk, start), (uintptr_t)start);
 }
 
 TEST(page_residency)
