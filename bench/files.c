@@ -31,6 +31,22 @@ static void sample_tree(void)
 	close(open("/tmp/a/b/file", O_RDWR | O_CREAT, 0644));
 }
 
+/* Below the current folder and below /tmp; names of other lengths than those of sample_tree. */
+static void sample_deep_tree(void)
+{
+	static const char *const names[] = { "deep",       "deep/b",       "deep/b/c",
+					     "deep/b/c/d", "deep/b/c/d/e", "deep/b/c/d/e/f" };
+	char name[64];
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		mkdir(names[i], 0755);
+		snprintf(name, sizeof(name), "/tmp/%s", names[i]);
+		mkdir(name, 0755);
+	}
+	close(open("deep/b/c/file", O_RDWR | O_CREAT, 0644));
+	close(open("/tmp/deep/b/c/d/e/f/file", O_RDWR | O_CREAT, 0644));
+}
+
 BENCH("read /dev/null 1 B", 1000, 31)
 {
 	char byte;
@@ -125,6 +141,29 @@ BENCH("stat, 4 components", 500, 31)
 	bench_stop();
 }
 
+BENCH("stat, 4 components, relative", 500, 31)
+{
+	struct stat st;
+
+	sample_deep_tree();
+	bench_start();
+	for (unsigned i = 0; i < n; i++)
+		raw_syscall(__NR_stat, (long)"deep/b/c/file", (long)&st, 0);
+	bench_stop();
+}
+
+BENCH("stat, 8 components", 500, 31)
+{
+	struct stat st;
+
+	sample_tree();
+	sample_deep_tree();
+	bench_start();
+	for (unsigned i = 0; i < n; i++)
+		raw_syscall(__NR_stat, (long)"/tmp/deep/b/c/d/e/f/file", (long)&st, 0);
+	bench_stop();
+}
+
 BENCH("stat, ENOENT", 500, 31)
 {
 	struct stat st;
@@ -142,6 +181,19 @@ BENCH("open+close, 4 components", 300, 31)
 	bench_start();
 	for (unsigned i = 0; i < n; i++) {
 		long fd = raw_syscall(__NR_open, (long)"/tmp/a/b/file", O_RDONLY, 0);
+
+		raw_syscall(__NR_close, fd, 0, 0);
+	}
+	bench_stop();
+}
+
+BENCH("open+close, 8 components", 300, 31)
+{
+	sample_tree();
+	sample_deep_tree();
+	bench_start();
+	for (unsigned i = 0; i < n; i++) {
+		long fd = raw_syscall(__NR_open, (long)"/tmp/deep/b/c/d/e/f/file", O_RDONLY, 0);
 
 		raw_syscall(__NR_close, fd, 0, 0);
 	}

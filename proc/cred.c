@@ -29,6 +29,7 @@
 static struct user_account root_account = { .refs = { 1 } };
 static struct group_list no_groups = { .refs = { 1 } };
 
+static u64 next_id = 2;
 const struct cred init_cred = {
 	.refs = { 1 },
 	.cap_effective = CAP_ALL,
@@ -36,6 +37,7 @@ const struct cred init_cred = {
 	.cap_bounding = CAP_ALL,
 	.groups = &no_groups,
 	.user = &root_account,
+	.id = 1,
 };
 
 /* ---- accounts ---- */
@@ -211,6 +213,7 @@ struct cred *cred_prepare(void)
 	if (!new)
 		return NULL;
 	*new = *old;
+	new->id = atomic_fetch_add(&next_id, 1ul);
 	ref_init(&new->refs, 1);
 	group_list_get(new->groups);
 	user_account_hold(new->user);

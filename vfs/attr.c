@@ -114,13 +114,20 @@ int vfs_stat_at(int dirfd, const char *name, int at_flags, u32 request_mask, str
 
 static void change_in_memory(struct inode *i, const struct inode_change *c)
 {
-	scoped_spin(&i->spin);
+	struct inode_access to = {
+		.mode = c->valid & ATTR_MODE ? (i->mode & S_IFMT) | (c->mode & 07777) : i->mode,
+		.uid = c->valid & ATTR_UID ? c->uid : i->uid,
+		.gid = c->valid & ATTR_GID ? c->gid : i->gid,
+	};
+	bool begun = inode_access_change_begin(i, to);
+
+	spin_lock(&i->spin);
 	if (c->valid & ATTR_UID)
 		WRITE_ONCE(i->uid, c->uid);
 	if (c->valid & ATTR_GID)
 		WRITE_ONCE(i->gid, c->gid);
 	if (c->valid & ATTR_MODE)
-		WRITE_ONCE(i->mode, (i->mode & S_IFMT) | (c->mode & 07777));
+		WRITE_ONCE(i->mode, to.mode);
 	inode_times_set_locked(i);
 	if (c->valid & ATTR_ATIME)
 		i->atime = c->atime;
@@ -128,6 +135,8 @@ static void change_in_memory(struct inode *i, const struct inode_change *c)
 		i->mtime = c->mtime;
 	if (c->valid & ATTR_CTIME)
 		i->ctime = c->ctime;
+	spin_unlock(&i->spin);
+	inode_access_change_end(begun);
 }
 
 /* For file systems that keep attributes in the inode: their set_attributes may end with it. */

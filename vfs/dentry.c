@@ -324,13 +324,39 @@ void dentry_insert(struct dentry *d)
 		lru_add(d);
 }
 
+/* With d's lock: its name is about to change or to go.  Whether a cached prefix may hold it. */
+static bool name_change_begin(const struct dentry *d)
+{
+	if (likely(!(READ_ONCE(d->flags) & DENTRY_PREFIX)))
+		return false;
+	path_change_begin(PATH_CHANGE_NAME);
+	return true;
+}
+
+bool dentry_mark_prefix(struct dentry *d)
+{
+	bool is_hashed;
+
+	if (READ_ONCE(d->flags) & DENTRY_PREFIX)
+		return READ_ONCE(d->flags) & DENTRY_HASHED;
+	scoped_spin(&d->lock);
+	is_hashed = READ_ONCE(d->flags) & DENTRY_HASHED;
+	if (is_hashed)
+		atomic_or(&d->flags, DENTRY_PREFIX);
+	return is_hashed;
+}
+
 static void unhash_locked(struct dentry *d)
 {
+	bool in_prefix = name_change_begin(d);
+
 	seq_write_begin(&d->sequence);
 	atomic_and(&d->flags, ~DENTRY_HASHED);
 	bucket_remove(d);
 	seq_write_end(&d->sequence);
 	list_remove(&d->sibling);
+	if (in_prefix)
+		path_change_end();
 }
 
 /*
@@ -461,6 +487,7 @@ static void place_change(struct dentry *d, struct dentry *parent, const char *na
 {
 	struct dentry *old_parent = d->parent;
 	char *old_name = d->name == d->inline_name ? NULL : d->name;
+	bool in_prefix;
 
 	spin_lock(&old_parent->lock);
 	spin_lock(&d->lock);
@@ -470,6 +497,7 @@ static void place_change(struct dentry *d, struct dentry *parent, const char *na
 
 	spin_lock(&parent->lock);
 	spin_lock(&d->lock);
+	in_prefix = name_change_begin(d);
 	seq_write_begin(&d->sequence);
 	if (d->flags & DENTRY_HASHED) /* a failed revalidation may have dropped it */
 		bucket_remove(d);
@@ -481,6 +509,8 @@ static void place_change(struct dentry *d, struct dentry *parent, const char *na
 		list_push_back(&parent->children, &d->sibling);
 	}
 	seq_write_end(&d->sequence);
+	if (in_prefix)
+		path_change_end();
 	spin_unlock(&d->lock);
 	spin_unlock(&parent->lock);
 	if (old_name)

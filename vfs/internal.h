@@ -56,6 +56,8 @@ void dentry_wait_looking(struct dentry *d);
 /* Cached or looked up child, referenced, perhaps negative; -ENOENT where negatives aren't cached.
  * `locked`: the caller holds dir's lock exclusively.  ERR. */
 struct dentry *dentry_lookup_any(struct dentry *dir, const char *name, u32 len, bool locked);
+/* Under RCU: from here on changes of d's name end the cached prefixes; false: it has no name. */
+bool dentry_mark_prefix(struct dentry *d);
 bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d);
 void dentry_cache_init(void);
 
@@ -63,6 +65,13 @@ static inline bool dentry_is_negative(const struct dentry *d)
 {
 	return READ_ONCE(d->inode) == NULL;
 }
+
+/* ---- cached prefixes (path_cache.c) ---- */
+
+/* Around each change of what a cached prefix rests on, which may not sleep; several CPUs may be in one. */
+enum path_change { PATH_CHANGE_NAME, PATH_CHANGE_MOUNT, PATH_CHANGE_ACCESS };
+void path_change_begin(enum path_change what);
+void path_change_end(void);
 
 /* ---- mounts (mount.c) ---- */
 

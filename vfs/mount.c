@@ -67,6 +67,8 @@ static void mount_free(struct mount *m)
 {
 	struct super_block *sb = m->sb;
 
+	path_change_begin(PATH_CHANGE_MOUNT); /* its address may become another mount's */
+	path_change_end();
 	dentry_put(m->root);
 	super_put(sb);
 	kfree(m->source);
@@ -139,12 +141,14 @@ int path_of_internal_mount(struct super_block *sb, struct path *out)
 static void sequence_begin(void)
 {
 	preempt_disable(); /* readers spin */
+	path_change_begin(PATH_CHANGE_MOUNT);
 	seq_write_begin(&mount_sequence);
 }
 
 static void sequence_end(void)
 {
 	seq_write_end(&mount_sequence);
+	path_change_end();
 	preempt_enable();
 }
 

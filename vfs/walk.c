@@ -19,41 +19,19 @@
  * jump.  `..` stops at the process's root and at RESOLVE_* roots, and crosses
  * from a mounted root to the place where it is mounted.
  *
- * A cache of whole prefixes fits before the loop of walk_run: it would enter
- * the loop at a later component with path, inode and seq filled in.
+ * The plain loop of the quick walk enters a directory that a longer prefix of
+ * the name leads to in one step where that is cached (path_cache.c).  Such a
+ * prefix is walked once more on its own, LOOKUP_PREFIX, to be stored.
  *
  * Rejected.  Turning a quick walk into a counted one half-way: saves a few
  * hundred instructions where a sleep follows anyway, and doubles the states.
  */
 #include "internal.h"
-#include "dentry_table.h"
+#include "path_cache.h"
+#include "walk.h"
 
-#include <linux/capability.h>
 #include <linux/fs.h>
 #include <nos/counter.h>
-
-#define LOOKUP_PARENT (1u << 16) /* stop before the last component */
-
-struct walk {
-	struct path path;
-	struct inode *inode;
-	const struct cred *cred;
-	u32 seq, mount_seq, rename_seq;
-	u32 flags;
-	bool quick;
-	u8 last_type;
-	bool trailing_slash;
-	u32 nr_links, depth;
-	struct path root;
-	const char *last;
-	u32 last_len;
-	u64 last_hash;
-	char *owned; /* text of the innermost link that must be freed */
-	struct {
-		const char *rest;
-		char *owned;
-	} stack[MAX_SYMLINKS];
-};
 
 DEFINE_COUNTER(quick, "vfs.walk_quick");
 DEFINE_COUNTER(counted, "vfs.walk_counted");
@@ -63,25 +41,19 @@ u32 sysctl_protected_symlinks = 1, sysctl_protected_hardlinks = 1, sysctl_protec
 
 /* ---- stepping ---- */
 
-static inline int walk_may_exec(const struct walk *w)
+static inline int walk_may_exec(struct walk *w)
 {
 	const struct inode *i = w->inode;
 
 	if (likely(!i->ops->permission)) {
 		if (likely((READ_ONCE(i->mode) & 0111) == 0111))
 			return 0;
+		w->by_cred = true;
 		return inode_permission_cred(i, MAY_EXEC, w->cred);
 	}
 	if (w->quick)
 		return -ECHILD;
 	return i->ops->permission(w->inode, MAY_EXEC);
-}
-
-/* Counted: takes over the references in *p. */
-static void walk_set(struct walk *w, const struct path *p)
-{
-	w->path = *p;
-	w->inode = p->dentry->inode;
 }
 
 static int quick_set(struct walk *w, struct mount *m, struct dentry *d)
@@ -167,10 +139,10 @@ static int walk_dotdot(struct walk *w)
 	struct dentry *parent;
 	struct path at;
 
-	if (is_root(w))
+	if (is_root(w) && !(w->flags & LOOKUP_PREFIX))
 		return w->flags & LOOKUP_BENEATH ? -EXDEV : 0;
 	if (w->quick)
-		return quick_dotdot(w);
+		return w->flags & LOOKUP_PREFIX ? -ECHILD : quick_dotdot(w);
 	at = w->path;
 	path_get(&at);
 	while (at.dentry == at.mount->root) {
@@ -281,115 +253,7 @@ static int walk_child(struct walk *w, const char *name, u32 len, u64 hash, struc
 	return 0;
 }
 
-/* ---- links ---- */
-
-/* A sticky world-writable directory: only one's own links are followed (proc(5), protected_symlinks). */
-static int may_follow(const struct walk *w, const struct inode *dir, const struct inode *link)
-{
-	if (!sysctl_protected_symlinks || w->cred->fsuid == link->uid)
-		return 0;
-	if ((dir->mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH) || dir->uid == link->uid)
-		return 0;
-	return -EACCES;
-}
-
-static const char *link_text(struct walk *w, struct inode *i, char **owned)
-{
-	const char *text = rcu_load(i->link);
-
-	*owned = NULL;
-	if (text)
-		return text;
-	if (!i->ops->get_link)
-		return err_ptr(-EINVAL);
-	if (w->quick) {
-		if (!(i->flags & INODE_LINK_STABLE))
-			return err_ptr(-ECHILD);
-		text = i->ops->get_link(i, NULL);
-		return text ? text : err_ptr(-ECHILD);
-	}
-	text = i->ops->get_link(i, owned);
-	if (!is_err(text) && *owned && (i->flags & INODE_LINK_STABLE)) {
-		char *expected = NULL;
-
-		if (atomic_cas(&i->link, expected, *owned)) {
-			*owned = NULL; /* the inode's now */
-		} else {
-			kfree(*owned);
-			*owned = NULL;
-			text = i->link;
-		}
-	}
-	return text;
-}
-
-static int follow_magic(struct walk *w, struct inode *i, struct path *dir)
-{
-	struct path to;
-	int err;
-
-	if (w->flags & (LOOKUP_NO_MAGICLINKS | LOOKUP_NO_SYMLINKS))
-		return -ELOOP;
-	if (w->quick)
-		return -ECHILD;
-	err = i->ops->follow(i, &to);
-	if (err)
-		return err;
-	if (w->flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT) ||
-	    ((w->flags & LOOKUP_NO_XDEV) && to.mount != w->path.mount)) {
-		path_put(&to);
-		return -EXDEV;
-	}
-	path_put(&w->path);
-	path_put(dir);
-	walk_set(w, &to);
-	return 0;
-}
-
-/*
- * w stands on a link that was found in `dir`: back to dir, the link's text to be walked before
- * `rest`.  Returns the text, NULL when a magic link has moved w already, or ERR; counted walks then
- * still hold w->path and dir.
- */
-static const char *walk_link(struct walk *w, struct path *dir, u32 dir_seq, struct inode *dir_inode,
-			     const char *rest, bool last)
-{
-	struct inode *i = w->inode;
-	const char *text;
-	char *owned;
-	int err;
-
-	if (w->flags & LOOKUP_NO_SYMLINKS || ++w->nr_links > MAX_SYMLINKS)
-		return err_ptr(-ELOOP);
-	err = last ? may_follow(w, dir_inode, i) : 0;
-	if (err)
-		return err_ptr(w->quick ? -ECHILD : err);
-	if (i->ops->follow) {
-		err = follow_magic(w, i, dir);
-		return err ? err_ptr(err) : NULL;
-	}
-	text = link_text(w, i, &owned);
-	if (is_err(text))
-		return text;
-	if (!*text) {
-		kfree(owned);
-		return err_ptr(-ENOENT);
-	}
-	if (w->quick) {
-		if (seq_read_retry(&w->path.dentry->sequence, w->seq))
-			return err_ptr(-ECHILD);
-		w->seq = dir_seq;
-	} else {
-		path_put(&w->path);
-	}
-	w->path = *dir;
-	w->inode = dir_inode;
-	w->stack[w->depth].rest = rest;
-	w->stack[w->depth].owned = w->owned;
-	w->depth++;
-	w->owned = owned;
-	return text;
-}
+/* ---- the texts that wait ---- */
 
 static void walk_pop(struct walk *w, const char **name)
 {
@@ -486,9 +350,10 @@ static __noinline struct dentry *find_long_rcu(const struct dentry *parent, cons
  * Goes as far as plain names lead through cached directories that everyone may search, mounts
  * crossed, and to a last component that is there: the case that is common, in one loop.  Returns
  * the rest of the name, w standing before it: whatever is not plain is walk_run's.  NULL: a
- * component is certainly missing.
+ * component is certainly missing.  With `more` one component at most, which must be the last one:
+ * it is set where others follow.
  */
-static inline __always_inline const char *walk_plain(struct walk *w, const char *name)
+static inline __always_inline const char *walk_plain(struct walk *w, const char *name, bool *more)
 {
 	const u32 odd = DENTRY_LOOKING | DENTRY_REVALIDATE;
 	struct dentry *at = w->path.dentry;
@@ -514,11 +379,19 @@ static inline __always_inline const char *walk_plain(struct walk *w, const char 
 			last = !*next;
 			if (last && (w->flags & LOOKUP_PARENT))
 				break;
+			if (more && !last) {
+				*more = true;
+				break;
+			}
 			/* Below the byte that ends it. */
 			d = dentry_find_short_rcu(at, word & ((end ^ (end - 1)) >> 8), len, &seq);
 		} else {
 			u64 len_and_seq;
 
+			if (more && zero_bytes(load_text(name + 8) ^ BYTES('/'))) {
+				*more = true; /* most likely */
+				break;
+			}
 			d = find_long_rcu(at, name, &len_and_seq);
 			len = (u32)len_and_seq;
 			seq = (u32)(len_and_seq >> 32);
@@ -560,6 +433,10 @@ static inline __always_inline const char *walk_plain(struct walk *w, const char 
 		}
 		if (last)
 			break;
+		if (more) {
+			*more = true;
+			break;
+		}
 	}
 	w->path.dentry = at;
 	w->seq = at_seq;
@@ -569,12 +446,16 @@ static inline __always_inline const char *walk_plain(struct walk *w, const char 
 
 #define LOOKUP_CONFINED                                                                            \
 	(LOOKUP_NO_XDEV | LOOKUP_BENEATH | LOOKUP_IN_ROOT | LOOKUP_NO_SYMLINKS |                   \
-	 LOOKUP_NO_MAGICLINKS)
+	 LOOKUP_NO_MAGICLINKS | LOOKUP_PREFIX)
 
-/* Back to the plain loop behind a component that was not. */
+static const char *walk_prefixes(struct walk *w, const char *name);
+
+/* All of the plain components that come next, over cached prefixes where there are any. */
 static __noinline const char *walk_plain_on(struct walk *w, const char *name)
 {
-	return w->flags & LOOKUP_CONFINED ? name : walk_plain(w, name);
+	if (w->flags & LOOKUP_CONFINED)
+		return name;
+	return walk_plain(w, walk_prefixes(w, name), NULL);
 }
 
 /* w stands on a link in `dir`: goes through it; *name is what is to be walked next. */
@@ -595,6 +476,7 @@ static int walk_through_link(struct walk *w, struct path *dir, u32 dir_seq, stru
 	if (*text == '/') {
 		int err = walk_to_root(w);
 
+		w->is_rooted = true;
 		if (err)
 			return err;
 	}
@@ -701,8 +583,6 @@ static int walk_run(struct walk *w, const char *name)
 	return 0;
 }
 
-/* ---- starts and ends ---- */
-
 static void quick_get_path(struct fs_context *fs, const struct path *of, struct path *to)
 {
 	u32 seq;
@@ -714,12 +594,117 @@ static void quick_get_path(struct fs_context *fs, const struct path *of, struct 
 	} while (seq_read_retry(&fs->sequence, seq));
 }
 
+/* Not by an initializer: the stack of links is large and only its used part is ever read. */
+static inline void walk_init(struct walk *w, u32 flags)
+{
+	w->flags = flags;
+	w->depth = w->nr_links = 0;
+	w->owned = NULL;
+	w->trailing_slash = false;
+	w->path.dentry = NULL;
+}
+
+/* ---- prefixes ---- */
+
+/* Walks a prefix with all the rules, under RCU, and stores it if nothing speaks against that. */
+static __noinline void prefix_fill(const struct path start, const struct prefix p, u64 hash)
+{
+	struct prefix_entry e = { .first = p.first, .second = p.second, .start = start };
+	char text[PREFIX_MAX + 1];
+	struct walk w;
+	int err;
+
+	if (!prefix_missed(hash) || !prefix_fill_begin(&e.epoch))
+		return;
+	memcpy(text, &e.first, PREFIX_MAX);
+	text[p.len] = '\0';
+	walk_init(&w, LOOKUP_PREFIX | LOOKUP_FOLLOW);
+	w.by_cred = w.is_rooted = false;
+	w.quick = true;
+	w.cred = cred_current();
+	w.root = w.start = start;
+	w.mount_seq = seq_read_begin(&mount_sequence);
+	w.rename_seq = seq_read_begin(&dentry_rename_sequence);
+	err = quick_set(&w, start.mount, start.dentry) ?: walk_run(&w, text);
+	if (err || !prefix_mark(&w.path, &start) ||
+	    seq_read_retry(&w.path.dentry->sequence, w.seq) ||
+	    seq_read_retry(&dentry_rename_sequence, w.rename_seq) ||
+	    seq_read_retry(&mount_sequence, w.mount_seq)) {
+		prefix_refuse(hash);
+		return;
+	}
+	e.end = w.path;
+	e.special = (w.by_cred ? w.cred->id << PREFIX_CRED_SHIFT : 0) |
+		    (w.is_rooted ? PREFIX_ROOTED : 0) | w.nr_links;
+	prefix_store(&e, hash);
+}
+
+/* Links on the way count as if they were walked now, and who may pass is whom it was walked for. */
+static __noinline bool prefix_applies(struct walk *w, const struct prefix_entry *e)
+{
+	u32 links = e->special & PREFIX_LINKS;
+
+	if (e->special >> PREFIX_CRED_SHIFT &&
+	    e->special >> PREFIX_CRED_SHIFT != cred_current()->id)
+		return false;
+	if (e->special & PREFIX_ROOTED) {
+		struct fs_context *fs = fs_context_current();
+		struct path root;
+
+		quick_get_path(fs, &fs->root, &root);
+		if (root.dentry != e->start.dentry || root.mount != e->start.mount)
+			return false;
+	}
+	if (w->nr_links + links > MAX_SYMLINKS)
+		return false;
+	w->nr_links += links;
+	return true;
+}
+
+/* From w over what of the name is cached, several components at a step: the rest of the name. */
+static inline const char *walk_prefixes(struct walk *w, const char *name)
+{
+	const struct prefix_entry *entries = this_cpu_read(prefix_entries), *e;
+	struct path at = w->path;
+	struct prefix p;
+
+	if (unlikely(!entries)) {
+		prefix_rest();
+		return name;
+	}
+	while (prefix_take(name, &p)) {
+		u64 hash = prefix_hash(at.dentry, &p);
+		struct inode *i;
+		u32 seq;
+
+		e = &entries[prefix_set_of(hash) * PREFIX_WAYS];
+		if (unlikely(!prefix_entry_is(e, &at, &p)) && !prefix_entry_is(++e, &at, &p))
+			e = NULL;
+		if (unlikely(!e || !prefix_is_current(e))) {
+			prefix_fill(at, p, hash);
+			break;
+		}
+		seq = seq_read_begin(&e->end.dentry->sequence);
+		i = READ_ONCE(e->end.dentry->inode);
+		if (unlikely(!prefix_is_current(e) || (e->special && !prefix_applies(w, e))))
+			break;
+		at = w->path = e->end;
+		w->seq = seq;
+		w->inode = i;
+		this_cpu_add(prefix_hits, 1);
+		name += p.len;
+	}
+	return name;
+}
+
 static void get_path(struct fs_context *fs, const struct path *of, struct path *to)
 {
 	scoped_spin(&fs->lock);
 	*to = *of;
 	path_get(to);
 }
+
+/* ---- starts and ends ---- */
 
 /* Where the walk of `name` begins, referenced unless quick; for a descriptor through *fd. */
 static __always_inline int walk_start(struct walk *w, bool quick, int dirfd,
@@ -770,8 +755,12 @@ static __always_inline int walk_start(struct walk *w, bool quick, int dirfd,
 static inline __always_inline int walk_quick_run(struct walk *w, const char *name)
 {
 	if (likely(!(w->flags & LOOKUP_CONFINED))) {
-		name = walk_plain(w,
-				  skip_slashes(name)); /* the start was chosen by the first slash */
+		bool more = false;
+
+		name = skip_slashes(name); /* the start was chosen by the first one */
+		name = walk_plain(w, name, &more);
+		if (more)
+			name = walk_plain_on(w, name);
 		if (!name)
 			return -ENOENT;
 		if (likely(!*name && !(w->flags & (LOOKUP_PARENT | LOOKUP_DIRECTORY))))
@@ -806,16 +795,6 @@ static int quick_take(struct walk *w, struct path *out)
 		return -ECHILD;
 	}
 	return 0;
-}
-
-/* Not by an initializer: the stack of links is large and only its used part is ever read. */
-static inline void walk_init(struct walk *w, u32 flags)
-{
-	w->flags = flags;
-	w->depth = w->nr_links = 0;
-	w->owned = NULL;
-	w->trailing_slash = false;
-	w->path.dentry = NULL;
 }
 
 static int check_name(const char *name, u32 flags)

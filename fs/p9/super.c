@@ -72,8 +72,11 @@ static void set_operations(struct inode *i)
 
 void p9_inode_update(struct inode *i, const struct p9_attributes *a)
 {
-	scoped_spin(&i->spin);
-	i->mode = (i->mode & S_IFMT) | (a->mode & 07777);
+	struct inode_access to = { (i->mode & S_IFMT) | (a->mode & 07777), a->uid, a->gid };
+	bool begun = inode_access_change_begin(i, to);
+
+	spin_lock(&i->spin);
+	i->mode = to.mode;
 	i->uid = a->uid;
 	i->gid = a->gid;
 	i->nlink = (u32)a->nlink;
@@ -83,6 +86,8 @@ void p9_inode_update(struct inode *i, const struct p9_attributes *a)
 	i->mtime = (struct timestamp){ (s64)a->mtime_sec, (u32)a->mtime_nsec };
 	i->ctime = (struct timestamp){ (s64)a->ctime_sec, (u32)a->ctime_nsec };
 	inode_times_set_locked(i);
+	spin_unlock(&i->spin);
+	inode_access_change_end(begun);
 }
 
 int p9_inode_refresh(struct inode *i)

@@ -25,6 +25,7 @@ struct cred {
 	bool no_new_privs;
 	struct group_list *groups; /* never NULL */
 	struct user_account *user; /* proc: what uid is charged with; NULL in host tests */
+	u64 id; /* of this value: no other cred ever has it; not 0 */
 	struct rcu_head rcu;
 };
 

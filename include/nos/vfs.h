@@ -144,6 +144,12 @@ struct inode {
 void inode_get(struct inode *i);
 void inode_put(struct inode *i);
 void inode_mark_times(struct inode *i, u32 attr_mask); /* ATTR_ATIME… set to now */
+/* Around a change of mode and owner of an inode that others see: what walks remember of it ends. */
+struct inode_access {
+	u32 mode, uid, gid;
+};
+bool inode_access_change_begin(const struct inode *i, struct inode_access to);
+void inode_access_change_end(bool begun); /* what begin returned */
 struct timestamp timestamp_now(void);
 
 /* ---- dentries ---- */
@@ -178,6 +184,7 @@ struct dentry {
 #define DENTRY_DELETED 32u /* its name was removed */
 #define DENTRY_NUMBERED 128u /* disconnected, and shown as name:[inode] */
 #define DENTRY_REVALIDATE 64u /* the super block's dentry_ops has revalidate */
+#define DENTRY_PREFIX 256u /* a cached prefix leads through it: a change of its name invalidates */
 
 void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);

@@ -2,7 +2,8 @@
  * Path walk against a reference: random trees of directories, files, links and second names, made
  * and changed by names, and names looked up in them.  The reference knows only lists of entries and
  * the text of names: a link's text is put in front of what follows it (path_resolution(7)).  Both
- * must agree on the place or the error, the quick walk and the counted one likewise.
+ * must agree on the place or the error, the quick walk and the counted one likewise, and again once
+ * the directories on the way are in the cache of prefixes.
  */
 /* needs: vfs/world_test.c */
 #include "fuzz.h"
@@ -260,9 +261,9 @@ static void step_lookup(struct fuzz_input *in)
 	expected = reference(name, flags, &want, NULL);
 	if (expected == 1)
 		return;
-	for (unsigned way = 0; way < 3; way++) {
+	for (unsigned way = 0; way < 6; way++) { /* each prefix is stored at its second miss */
 		struct path p;
-		int err = way == 2 ? path_lookup(AT_FDCWD, name, flags, &p) :
+		int err = way >= 2 ? path_lookup(AT_FDCWD, name, flags, &p) :
 				     walk_one_way(name, flags, &p, way);
 
 		if (way == 1 && err == -ECHILD)
