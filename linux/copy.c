@@ -153,6 +153,7 @@ static long splice_from_pipe(struct pipe *from, struct file *out, u64 *pos, size
 		if (n <= 0)
 			break;
 		iobuf_init_kernel(&b, (u8 *)folio_address(e.folio) + e.offset, e.len);
+		b.flags = IOBUF_FOLIOS;
 		n = file_write(out, &b, pos);
 		if (n < (ssize_t)e.len) {
 			u32 taken = n > 0 ? (u32)n : 0;

@@ -62,6 +62,7 @@ static ssize_t write_cached(struct file *in, u64 *in_pos, struct file *out, u64 
 
 	if (n > 0) {
 		iobuf_init_segments(&b, IOBUF_KERNEL, segments, nr);
+		b.flags = IOBUF_FOLIOS;
 		n = file_write(out, &b, out_pos);
 		if (n > 0)
 			*in_pos += (u64)n;

@@ -33,6 +33,9 @@ struct iobuf {
 #define IOBUF_APPEND 2u
 #define IOBUF_DSYNC 4u
 #define IOBUF_HIPRI 8u
+/* Kernel memory, each segment in one folio that the caller holds: a file may keep a reference on it
+ * instead of a copy.  Its bytes may change. */
+#define IOBUF_FOLIOS 16u
 
 /* One range.  The caller has checked the user range (linux/), or owns the kernel memory. */
 static inline void iobuf_init_user(struct iobuf *b, u64 base, u64 len)

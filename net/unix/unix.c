@@ -27,8 +27,8 @@
  * SO_SNDBUF; a datagram socket without a mutual peer takes UNIX_MAX_DATAGRAMS
  * messages, as Linux does, so that one deaf receiver does not fill memory.
  *
- * Simple for now: data is copied twice.  Large sends can hand over folios like
- * a pipe's extents behind struct unix_buffer.
+ * Data is copied twice, but for what sendfile and splice bring: that stays in
+ * its folios until it is read (unix_folios.c).
  *
  * References: unix(7), socket(7), cmsg(3), POSIX.1-2017 2.10.
  */

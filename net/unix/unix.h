@@ -35,12 +35,13 @@ struct unix_sender {
 struct unix_buffer {
 	struct list node;
 	u32 offset, len; /* unread bytes: data[offset, offset + len) */
-	u32 capacity;
+	u32 capacity; /* what is charged for them */
 	struct unix_sender sender;
 	struct unix_address *from; /* datagrams: the sender's name, counted, or NULL */
 	struct unix_files *files;
 	bool urgent; /* one byte sent with MSG_OOB; empty once it was taken: the mark stays */
-	u8 data[];
+	u8 nr_extents; /* not 0: `data` holds references on the bytes (unix_folios.c) */
+	u8 data[] __aligned(8);
 };
 
 enum unix_state { UNIX_IDLE, UNIX_LISTENING, UNIX_CONNECTED, UNIX_CLOSED };
@@ -140,6 +141,7 @@ ssize_t unix_receive(struct socket *s, struct socket_message *m, u32 file_flags)
 /* Whether s has to wait before it sends to r. */
 bool unix_is_full(const struct unix_socket *r, const struct unix_socket *s, u32 size);
 bool unix_is_writable(const struct unix_socket *r, const struct unix_socket *s);
+struct unix_buffer *unix_buffer_alloc(u32 capacity); /* NULL: no memory */
 void unix_buffer_free(struct unix_buffer *b);
 /* Takes b off r's queue. */
 void unix_drop_locked(struct unix_socket *r, struct unix_buffer *b);
@@ -148,6 +150,16 @@ struct unix_buffer *unix_buffer_for_locked(struct unix_socket *r, u64 len);
 void unix_append_locked(struct unix_socket *r, struct unix_buffer *b);
 int unix_wait_room_locked(struct unix_socket *r, struct unix_socket *s, u32 size, u64 deadline_ns)
 	__must_hold(&r->lock);
+
+/* ---- unix_folios.c ---- */
+/* Whether the next bytes of an IOBUF_FOLIOS (no files with them) can be sent by reference; the sending:
+ * at least some of them, or −errno. */
+bool unix_can_share(struct iobuf *data);
+ssize_t unix_send_shared(struct unix_socket *r, struct unix_socket *s, struct iobuf *data,
+			 const struct unix_sender *sender, u64 deadline_ns);
+/* iobuf_put of the unread bytes of a buffer with extents. */
+size_t unix_put_shared(struct unix_buffer *b, struct iobuf *to, size_t len);
+void unix_drop_extents(struct unix_buffer *b);
 
 /* ---- unix_urgent.c ---- */
 /* The next byte of `data` as the urgent one of r's stream: 1 or −errno. */

@@ -13,7 +13,7 @@
 
 /* ---- buffers ---- */
 
-static struct unix_buffer *unix_buffer_alloc(u32 capacity)
+struct unix_buffer *unix_buffer_alloc(u32 capacity)
 {
 	struct unix_buffer *b = kmalloc(sizeof(*b) + capacity, ALLOC_USER);
 
@@ -24,6 +24,7 @@ static struct unix_buffer *unix_buffer_alloc(u32 capacity)
 	b->from = NULL;
 	b->files = NULL;
 	b->urgent = false;
+	b->nr_extents = 0;
 	return b;
 }
 
@@ -32,6 +33,8 @@ void unix_buffer_free(struct unix_buffer *b)
 	unix_address_put(b->from);
 	if (b->files)
 		unix_files_free(b->files);
+	if (unlikely(b->nr_extents))
+		unix_drop_extents(b);
 	kfree(b);
 }
 
@@ -55,7 +58,7 @@ void unix_drop_locked(struct unix_socket *r, struct unix_buffer *b)
 	r->nr_queued--;
 	if (unlikely(r->urgent == b))
 		r->urgent = NULL;
-	if (!r->spare && b->capacity == SMALL_CAPACITY && !b->from && !b->files)
+	if (!r->spare && b->capacity == SMALL_CAPACITY && !b->from && !b->files && !b->nr_extents)
 		r->spare = b;
 	else
 		unix_buffer_free(b);
@@ -222,7 +225,10 @@ static ssize_t unix_send_stream(struct unix_socket *s, struct socket_message *m,
 		n = unix_files_attach(m, &files);
 	m->data->remaining -= urgent; /* the last byte goes by itself */
 	while (!n && m->data->remaining) {
-		n = unix_send_piece(r, s, m->data, &sender, &files, deadline);
+		if (unlikely(m->data->flags & IOBUF_FOLIOS) && unix_can_share(m->data))
+			n = unix_send_shared(r, s, m->data, &sender, deadline);
+		else
+			n = unix_send_piece(r, s, m->data, &sender, &files, deadline);
 		if (n <= 0)
 			break;
 		total += n;
@@ -428,7 +434,8 @@ static ssize_t unix_take_stream_locked(struct unix_socket *s, struct socket_mess
 			*ended = true;
 			break;
 		}
-		n = iobuf_put(m->data, b->data + b->offset, want);
+		n = likely(!b->nr_extents) ? iobuf_put(m->data, b->data + b->offset, want) :
+					     unix_put_shared(b, m->data, want);
 		total += (ssize_t)n;
 		if (n < want)
 			return total ? total : -EFAULT;
