@@ -287,7 +287,7 @@ TEST_TIMED(names_while_the_tree_changes, 280)
 	}
 	for (unsigned i = 0; i < WALKERS; i++)
 		CHECK_EXIT(pid[i], 0);
-	CHECK(nr > 20);
+	CHECK(nr > rounds / 400);
 	CHECK(shared->compared > WALKERS * rounds / 4);
 	CHECK(shared->agreed_to_fail > 0);
 	CHECK(!before || hits() > before + rounds / 4); /* not all by another way */
