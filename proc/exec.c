@@ -55,12 +55,11 @@ static struct file *open_path_for_exec(const struct path *p)
 	f = file_open_path(p, O_RDONLY, cred_current());
 	if (is_err(f))
 		return f;
-	err = inode_deny_write(i);
+	err = file_deny_write(f);
 	if (err) {
 		file_put(f);
 		return err_ptr(err);
 	}
-	f->mode |= FILE_DENIED_WRITE;
 	return f;
 }
 

@@ -70,6 +70,34 @@ static void file_free(struct file *f)
 	slab_free(file_cache, f);
 }
 
+/*
+ * Of an overlay's file both inodes: who opens it for writing is stopped at the name's
+ * (a lower file would be copied up, away from this one), who writes to it at the real one.
+ */
+int file_deny_write(struct file *f)
+{
+	struct inode *named = file_lock_inode(f);
+	int err = inode_deny_write(f->inode);
+
+	if (!err && named != f->inode) {
+		err = inode_deny_write(named);
+		if (err)
+			inode_allow_write(f->inode);
+	}
+	if (!err)
+		f->mode |= FILE_DENIED_WRITE;
+	return err;
+}
+
+static void file_allow_write(const struct file *f)
+{
+	struct inode *named = file_lock_inode(f);
+
+	inode_allow_write(f->inode);
+	if (named != f->inode)
+		inode_allow_write(named);
+}
+
 void file_release(struct file *f)
 {
 	struct inode *i = f->inode;
@@ -90,7 +118,7 @@ void file_release(struct file *f)
 		mount_end_write(f->path.mount);
 	}
 	if (f->mode & FILE_DENIED_WRITE)
-		inode_allow_write(i);
+		file_allow_write(f);
 	if (unlikely(f->owner))
 		process_file_owner_put(f);
 	file_free(f);

@@ -165,6 +165,8 @@ static inline int inode_remove_suid_locked(struct inode *i)
 }
 int inode_get_writer(struct inode *i); /* -ETXTBSY */
 void inode_put_writer(struct inode *i);
+int inode_deny_write(struct inode *i); /* -ETXTBSY: somebody writes; file_deny_write */
+void inode_allow_write(struct inode *i);
 void inode_accessed(struct file *f);
 void inode_atime_set_strict(void); /* before the first mount with MS_STRICTATIME has its flags */
 

@@ -137,9 +137,8 @@ int file_add_seals(struct file *f, u32 seals);
 /* A file system's open of a nameless inode (consumed) on `where`'s mount; `name` is what /proc shows. */
 struct file *file_create_unnamed(const struct path *where, struct inode *i, const char *name,
 				 u32 flags);
-/* Text busy: exec denies writing to the file it runs. */
-int inode_deny_write(struct inode *i); /* -ETXTBSY */
-void inode_allow_write(struct inode *i);
+/* Text busy: exec denies writing to the file it runs, until the last reference goes; 0 or -ETXTBSY. */
+int file_deny_write(struct file *f) __must_check;
 
 /*
  * read(2) and write(2) go straight to the operation where there is no position to be locked and no one
