@@ -26,7 +26,7 @@
  *
  * Parts.  mapping.c the tree; map.c mmap, munmap, brk; protect.c mprotect; remap.c mremap;
  * advise.c madvise, mlock, msync, mincore; fault.c; cursor.c page tables; zap.c
- * removal; share.c leaf tables shared after a fork; rmap.c from a cache to its
+ * removal; start.c what a start of a program touches; share.c leaf tables shared after a fork; rmap.c from a cache to its
  * entries; tlb.c flushing; access.c other processes' memory; aspace.c life and
  * fork.
  *
@@ -113,6 +113,7 @@ void aspace_put(struct aspace *a)
 	if (!a || !ref_put(&a->users))
 		return;
 	aspace_unload(a);
+	start_end(a);
 	mappings_unlink(a);
 	table_free_all(a);
 	mappings_release(a->mappings.node);
@@ -326,6 +327,7 @@ void aspace_system_init(void)
 	mapping_init();
 	fault_init();
 	share_init();
+	start_init();
 	aspace_cache = slab_cache_create(&info);
 	VERIFY(aspace_cache);
 }

@@ -246,8 +246,19 @@ static inline pte_t *leaf_entry_next(const struct aspace *a, u64 *va, u64 end)
 struct folio *table_detach(struct aspace *a, u64 va);
 struct folio *table_alloc(struct aspace *a, u32 flags);
 void table_free(struct aspace *a, struct folio *table);
-/* Drops all pages of a leaf table that nobody else uses any more. */
-void leaf_free(struct folio *tf);
+/* Drops all pages of a leaf table that nobody else uses any more; `first`: where to look first. */
+void leaf_free(struct folio *tf, u32 first);
+/* The first occupied entry from p on, or `end`; of a whole table, or of the low part of one. */
+static inline pte_t *entry_next(pte_t *p, pte_t *end)
+{
+	while (p < end && *p == 0) {
+		p++;
+		while (p + 4 <= end && (u64)p % (4 * sizeof(*p)) == 0 &&
+		       (p[0] | p[1] | p[2] | p[3]) == 0)
+			p += 4;
+	}
+	return p;
+}
 /* Everything, at the end of the address space; no CPU uses it. */
 void table_free_all(struct aspace *a);
 pte_t *table_alloc_top(void);
@@ -291,6 +302,16 @@ static inline void folio_add_mapped(struct folio *f, s32 n)
 	static_assert(offsetof(struct folio, map_count) == offsetof(struct folio, refs) + 4 &&
 		      offsetof(struct folio, refs) % 8 == 0 && sizeof(f->refs) == 4);
 	atomic_add((u64 *)&f->refs, (u64)n * ((1ull << 32) + 1));
+}
+/* What `nr` new entries of a folio make of its counts; it comes with one reference. */
+static inline void folio_add_entries(struct folio *f, u32 nr)
+{
+	if (nr > 1)
+		atomic_add(&f->refs.count, nr - 1);
+	if (nr)
+		atomic_add(&f->map_count, nr);
+	else
+		folio_put(f);
 }
 /* For a second table, the entry of a private page, which becomes read-only in both; 0: a page of a cache,
  * where it is found again. */
@@ -404,6 +425,25 @@ enum fault_result {
 #define ACCESS_FORCE 8u /* debugger: protection counts as MAY_ flags */
 void fault_init(void);
 enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access);
+
+/* ---- start.c: pages that a start of a program touches ---- */
+void start_init(void);
+/* The end of an address space: what it has touched is learnt, or the set it used is let go. */
+void start_end(struct aspace *a);
+/* A page of a private mapping of a file was faulted in, if start_is_learning. */
+void start_note(struct aspace *a, const struct page_cache *c, u64 page, bool written);
+/* The same for a page of a cache that was mapped by `entry` and has been copied. */
+void start_note_copy(struct aspace *a, const struct folio *f, pte_t entry);
+bool start_is_learning(const struct aspace *a);
+void start_mapped_slow(struct aspace *a, const struct map_request *r, u64 start, u64 length,
+		       u32 flags);
+/* A mapping was made; the lock is held for writing. */
+static inline void start_mapped(struct aspace *a, const struct map_request *r, u64 start,
+				u64 length, u32 flags)
+{
+	if (a->start || a->notes)
+		start_mapped_slow(a, r, start, length, flags);
+}
 
 /* ---- map.c: with the lock held for writing ---- */
 int unmap_locked(struct aspace *a, u64 start, u64 end);

@@ -196,17 +196,6 @@ struct folio *table_detach(struct aspace *a, u64 va)
 
 /* ---- the end of an address space ---- */
 
-/* The first occupied entry from p on: there is one. */
-static inline pte_t *entry_next(pte_t *p)
-{
-	while (*p == 0) {
-		p++;
-		while ((u64)p % (4 * sizeof(*p)) == 0 && (p[0] | p[1] | p[2] | p[3]) == 0)
-			p += 4;
-	}
-	return p;
-}
-
 /* How many entries from p on, at most `max`, map page after page of the folio `f`. */
 static inline u32 folio_run(const pte_t *p, const struct folio *f, u32 max)
 {
@@ -220,14 +209,15 @@ static inline u32 folio_run(const pte_t *p, const struct folio *f, u32 max)
 	return n;
 }
 
-void leaf_free(struct folio *tf)
+void leaf_free(struct folio *tf, u32 first)
 {
 	pte_t *table = folio_address(tf), *end = table + PAGE_SIZE / sizeof(pte_t);
 	struct folio *pages[64];
 	u32 left = tf->nr_present, nr = 0, n;
 
-	for (pte_t *p = table; left; left -= n) {
-		p = entry_next(p);
+	for (pte_t *p = table + first; left; left -= n) {
+		while ((p = entry_next(p, end)) == end)
+			p = table;
 		n = 1;
 		if (unlikely(pte_is_special(*p))) {
 			*p++ = 0;
@@ -282,7 +272,7 @@ static u64 tables_free(struct aspace *a, u64 start, u64 end)
 		if (unlikely(shared)) {
 			table_leave(a, tf);
 		} else {
-			leaf_free(tf);
+			leaf_free(tf, (u32)PTE_INDEX(va, 1));
 			table_free(a, tf);
 		}
 		va = align_down(va, HUGE_SIZE) + HUGE_SIZE;

@@ -256,8 +256,11 @@ static __noinline int fault_copy(struct site *s)
 		atomic_add(&s->a->resident_anon, 1);
 	if (pte_is_present(s->seen))
 		flush_entry(s->a, s->address);
-	if (old && !anon_page)
+	if (old && !anon_page) {
 		aspace_count_resident(s->a, old, -1);
+		if (unlikely(s->a->notes))
+			start_note_copy(s->a, old, s->seen);
+	}
 	if (old)
 		folio_put(old);
 	counter_inc(copy);
@@ -353,17 +356,6 @@ static inline u32 fill_entries(pte_t *entry, pte_t pte, u64 span)
 	return (u32)span - occupied;
 }
 
-/* What `nr` new entries of a folio make of its counts; it comes with one reference. */
-static inline void folio_add_entries(struct folio *f, u32 nr)
-{
-	if (nr > 1)
-		atomic_add(&f->refs.count, nr - 1);
-	if (nr)
-		atomic_add(&f->map_count, nr);
-	else
-		folio_put(f);
-}
-
 /*
  * Entries [entry, entry + nr) for pages from `index` on, as far as the cache has
  * them; the leaf lock is held.  How many were empty and are filled.
@@ -401,13 +393,13 @@ static u32 map_cached_locked(struct site *s, pte_t *entry, u64 index, u64 nr)
 
 /*
  * Maps f, which the caller has a reference on and which goes with it, at the page
- * asked for, and what is in the cache around that; the leaf lock is held.
+ * asked for, and if `around` what is in the cache around that; the leaf lock is held.
  */
-static u32 map_around_locked(struct site *s, struct folio *f, u64 size_pages)
+static u32 map_around_locked(struct site *s, struct folio *f, u64 size_pages, bool around)
 {
 	struct around r = { 0, 1, 0, 1 };
 
-	if (fault_around)
+	if (around)
 		around_range(s, f, size_pages, &r);
 	u32 n = fill_entries(s->entry + r.from, file_page_entry(s, f, s->index + (u64)r.from),
 			     (u64)(r.to - r.from));
@@ -458,6 +450,8 @@ static __noinline int fault_file_copy(struct site *s, struct folio *old, u32 inv
 	s->table->nr_present++;
 	site_unlock(s);
 	atomic_add(&s->a->resident_anon, 1);
+	if (unlikely(s->a->notes))
+		start_note(s->a, s->cache, s->index, true);
 	counter_inc(copy);
 	return FAULT_DONE;
 }
@@ -514,8 +508,12 @@ static __noinline int fault_file(struct site *s, const struct mapping *m)
 		folio_put(f);
 		return clean ? TRY_SLOW : TRY_AGAIN;
 	}
-	count_mapped(s, f, map_around_locked(s, f, size_pages));
+	bool learning = unlikely(s->a->notes) && site_is_private(s) && start_is_learning(s->a);
+
+	count_mapped(s, f, map_around_locked(s, f, size_pages, fault_around && !learning));
 	site_unlock(s);
+	if (unlikely(learning))
+		start_note(s->a, c, s->index, false);
 	counter_inc(file);
 	return FAULT_DONE;
 }

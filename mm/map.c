@@ -392,6 +392,7 @@ static s64 map_locked(struct aspace *a, const struct map_request *r, u64 length,
 		return err;
 	}
 	aspace_account(a, flags, (s64)nr);
+	start_mapped(a, r, (u64)start, length, flags);
 	return start;
 }
 

@@ -666,6 +666,7 @@ void page_cache_truncate(struct page_cache *c, u64 start, u64 end)
 void page_cache_fini(struct page_cache *c)
 {
 	ASSERT(list_is_empty(&c->mappings));
+	start_forget(c);
 	if (c->nr_pages)
 		page_cache_truncate(c, 0, U64_MAX);
 	ASSERT(c->nr_pages == 0);

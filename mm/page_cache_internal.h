@@ -21,6 +21,13 @@ static inline bool page_cache_try_get(struct page_cache *c, u64 index, struct fo
 	return false;
 }
 
+/* start.c: a cache that ends is no program's any more. */
+void start_forget_slow(struct page_cache *c);
+static inline void start_forget(struct page_cache *c)
+{
+	if (unlikely(READ_ONCE(c->start)))
+		start_forget_slow(c);
+}
 /* Drops a locked, clean, otherwise unused folio from its cache; the caller's reference stays. */
 bool page_cache_evict(struct page_cache *c, struct folio *f);
 

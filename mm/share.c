@@ -228,7 +228,7 @@ void table_leave(struct aspace *a, struct folio *f)
 		atomic_sub(&a->page_table_bytes, PAGE_SIZE);
 		return;
 	}
-	leaf_free(f);
+	leaf_free(f, 0);
 	table_free(a, f);
 }
 

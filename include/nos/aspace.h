@@ -81,6 +81,8 @@ struct aspace {
 	struct folio *upper_tables; /* below the top; they stay until the end */
 	u64 default_locked; /* mlockall(MCL_FUTURE) flags */
 	struct file *exe_file; /* /proc/PID/exe */
+	struct start_set *start; /* what starts of the program touch */
+	struct start_notes *notes; /* what this one does, to be learnt */
 	u64 auxv[48]; /* as given to the program */
 	u32 auxv_bytes;
 	u32 dumpable;
@@ -114,6 +116,8 @@ bool process_kill_for_memory(void);
 /* ---- life ---- */
 struct aspace *aspace_create(void); /* empty, upper half shared; NULL */
 struct aspace *aspace_fork(struct aspace *from); /* ERR: -ENOMEM; copy-on-write of all */
+/* A new program's, before its first mapping; `cache` is the program's, which `program` holds. */
+void aspace_start(struct aspace *a, struct file *program, struct page_cache *cache);
 void aspace_get(struct aspace *a);
 void aspace_put(struct aspace *a); /* last one unmaps all; sleeps */
 

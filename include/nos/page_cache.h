@@ -47,6 +47,7 @@ struct page_cache {
 	u32 nr_writable_shared; /* shared mappings that may become writable (seals) */
 	u32 invalidate_sequence; /* odd while truncating; faults retry */
 	s32 error; /* write-back error to report by fsync */
+	struct start_set *start; /* of a program: what its starts touch (mm/start.c); RCU */
 };
 
 /* The owner keeps the struct's memory for one RCU grace period after page_cache_fini: faults look
