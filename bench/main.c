@@ -4,10 +4,11 @@
  *	name TAB ticks of an operation TAB the least TAB key=value...
  *	name TAB - TAB why there is no figure
  *
- * Usage: bench [-l] [-c] [-s 'SUITE|SUITE'] [-x 'NAME|NAME'] [NAME]
+ * Usage: bench [-l] [-c] [-b N] [-s 'SUITE|SUITE'] [-x 'NAME|NAME'] [NAME]
  *
  *   -l  only lists name, suite and operations, one a line
  *   -c  reports what the kernel counted for an operation too
+ *   -b  at most N batches of each, for what does not vary between them
  *   -s  only these suites    -x  not these    NAME  whose name holds it
  */
 #define SUITE "none"
@@ -24,6 +25,7 @@ extern const struct bench __start_benches[], __stop_benches[];
 
 static uint64_t started_at, stopped_at, operations;
 static bool counting;
+static unsigned most_batches = MAX_BATCHES;
 static jmp_buf give_up;
 static char why[128], extra[1024];
 
@@ -167,7 +169,7 @@ static double empty_loop(void)
 static void run(const struct bench *b, double overhead)
 {
 	static double results[MAX_BATCHES];
-	const unsigned wanted = b->batches < MAX_BATCHES ? b->batches : MAX_BATCHES;
+	const unsigned wanted = b->batches < most_batches ? b->batches : most_batches;
 	const unsigned batches = wanted ? wanted : 1;
 
 	extra[0] = '\0';
@@ -210,13 +212,18 @@ int main(int argc, char **argv)
 	bool listing = false;
 	int option;
 
-	while ((option = getopt(argc, argv, "lcs:x:")) != -1) {
+	while ((option = getopt(argc, argv, "lcb:s:x:")) != -1) {
 		switch (option) {
 		case 'l':
 			listing = true;
 			break;
 		case 'c':
 			counting = true;
+			break;
+		case 'b':
+			most_batches = (unsigned)atoi(optarg);
+			if (most_batches < 1 || most_batches > MAX_BATCHES)
+				return 2;
 			break;
 		case 's':
 			suites = optarg;

@@ -1,6 +1,9 @@
 """A boot of either kernel for a measurement, and the lines that it prints."""
 import os
+import select
+import signal
 import sys
+import time
 
 import cli
 import machine
@@ -12,6 +15,7 @@ LEAN = ("lsm=capability", "apparmor=0", "init_on_alloc=0", "mitigations=off", "a
 # rdtsc ticks once per guest instruction; string instructions as on any processor.
 COUNTING = ("-accel", "tcg", "-icount", "shift=0,sleep=off", "-seed", "1",
             "-rtc", "clock=vm,base=2026-01-01T00:00:00")
+SILENCE = 1800  # seconds without a line: it hangs, even beside other work
 CPU = "max,-erms,-fsrm,-pku"
 
 
@@ -38,7 +42,6 @@ def options_for(column, request, archive, command, **settings):
     options.smp = 1
     options.mem = 2 << 30
     options.accel = "tcg"
-    options.timeout = 900
     options.cpu = CPU
     options.accel_arguments = COUNTING
     options.env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
@@ -69,9 +72,23 @@ def lines(options, column):
         finally:
             os._exit(status)
     os.close(write_end)
-    with os.fdopen(read_end, encoding="utf-8", errors="replace") as output:
-        for line in output:
-            yield line.rstrip("\n")
+    rest = b""
+    try:
+        while select.select([read_end], [], [], SILENCE)[0]:
+            data = os.read(read_end, 65536)
+            if not data:
+                break
+            *whole, rest = (rest + data).split(b"\n")
+            for line in whole:
+                yield line.decode(errors="replace")
+        else:
+            for _ in range(3):  # the first ones are the guest's
+                os.kill(pid, signal.SIGTERM)
+                time.sleep(1)
+    finally:
+        os.close(read_end)
+    if rest:
+        yield rest.decode(errors="replace")
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status:
         raise Failure(f"the benchmark ended with status {status} on {column}")

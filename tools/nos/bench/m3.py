@@ -28,7 +28,7 @@ def run_once(column, request, archive, report):
     """{row: milliseconds} and {row: why not} of one boot."""
     command = ["/apps/runner", "/apps/rows.txt", *([request.name] if request.name else [])]
     options = boot.options_for(column, request, archive, command, smp=request.smp,
-                               accel_arguments=PLAIN, timeout=1800)
+                               accel_arguments=PLAIN)
     times, faults = {}, {}
     try:
         for line in boot.lines(options, column):

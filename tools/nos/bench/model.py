@@ -15,6 +15,7 @@ import importlib.util
 import math
 import os
 import sys
+import time
 
 from cli import ROOT, usage
 
@@ -99,13 +100,19 @@ class Request:
 
 
 class Progress:
-    """A bar on standard error, if that is a terminal."""
+    """A bar on standard error if that is a terminal, else a line now and then."""
+    SECONDS = 30
 
-    def __init__(self, show=True):
-        self.show = show and sys.stderr.isatty()
+    def __init__(self):
+        self.show = sys.stderr.isatty()
+        self.said = time.monotonic()
 
     def at(self, done, total, text):
-        if self.show:
+        if not self.show:
+            if time.monotonic() - self.said > self.SECONDS:
+                self.said = time.monotonic()
+                print(f"{done}/{total} {text}", file=sys.stderr, flush=True)
+        else:
             width = 24
             filled = min(width, width * done // total) if total else 0
             sys.stderr.write(f"\r\033[K[{'#' * filled}{'.' * (width - filled)}] "

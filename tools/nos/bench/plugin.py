@@ -41,7 +41,7 @@ def arguments(name, **values):
 
 def options_for(kernel, request, archive, command, plugin, accel=boot.COUNTING):
     """The machine in which benchmarks are counted, with a plugin's words."""
-    options = boot.options_for(kernel, request, archive, command, timeout=1800,
+    options = boot.options_for(kernel, request, archive, command,
                                accel_arguments=(*accel, *plugin))
     if kernel == "linux":
         # Else Linux takes lock prefixes out of its code on a machine with one processor.
