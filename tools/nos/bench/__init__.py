@@ -6,6 +6,7 @@ history.py show and keep what they measured, gate.py compares it with records.
 import dataclasses
 import datetime
 import json
+import os
 import sys
 
 import cli
@@ -32,7 +33,7 @@ meter is m1 (some minutes).
                             not (lean), as Debian does, or another vmlinuz-VERSION,
                             with its modules in /lib/modules (default lean)
   --pairs N                 m3: so many pairs of runs (default 11)
-  --smp N                   m3: processors (default 2)
+  --smp N                   processors, for m3 (default 2) and m5 (1)
   --append TEXT             words for NOS's command line, such as opt.NAME=off
   --json FILE               also write all figures to FILE
   --html FILE               also write them to FILE, with the last known figures of
@@ -70,8 +71,8 @@ class Arguments:
     name: str = ""
     kernels: tuple = ("linux", "nos")
     linux: str = "lean"
-    pairs: int = 11
-    smp: int = 2
+    pairs: int | None = None
+    smp: int | None = None
     append: list = dataclasses.field(default_factory=list)
     json: str = ""
     html: str = ""
@@ -108,7 +109,6 @@ def parse_kernel(text):
 
 
 def parse_linux(text):
-    import os
     if text not in ("lean", "default") and not os.path.isfile(text):
         raise usage(f"--linux {text}: must be lean, default or a kernel file")
     return text
@@ -174,7 +174,7 @@ def plan(arguments):
 
 def request_of(arguments, suites):
     return model.Request(suites, name=arguments.name, kernels=arguments.kernels,
-                         linux=arguments.linux, pairs=arguments.pairs, smp=arguments.smp,
+                         linux=arguments.linux, pairs=arguments.pairs or 11, smp=arguments.smp,
                          append=tuple(arguments.append), progress=model.Progress())
 
 
@@ -226,6 +226,21 @@ def write_html(arguments, results):
     page.write(arguments.html, arguments.linux, shown, measured)
 
 
+def check_gate(arguments):
+    """The gate is one measurement; what asks for another is refused, not left out."""
+    if arguments.gate and arguments.record:
+        raise usage("--gate and --record: one of them")
+    if arguments.reason and not arguments.record:
+        raise usage("--reason: says why --record raises a record, so it needs that")
+    default = Arguments()
+    for name in ("suites", "meter", "kernels", "linux", "pairs", "smp", "json", "html", "page"):
+        if getattr(arguments, name) != getattr(default, name) and \
+                (name, arguments.kernels) != ("kernels", ("nos",)):
+            option = {"suites": "suite", "kernels": "kernel"}.get(name, name)
+            raise usage(f"--{option}: not with --{'gate' if arguments.gate else 'record'}, "
+                        "which measures NOS's instructions in all suites")
+
+
 def run_gate(arguments):
     progress = model.Progress()
     try:
@@ -251,9 +266,19 @@ def main(words):
         sys.stdout.write(help_text())
         return 0
     if arguments.gate or arguments.record:
+        check_gate(arguments)
         return run_gate(arguments)
-    results = {}
-    for meter, suites in plan(arguments).items():
+    if arguments.reason:
+        raise usage("--reason: says why --record raises a record, so it needs that")
+    for path in filter(None, (arguments.json, arguments.html, arguments.page)):
+        if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+            raise usage(f"{path}: there is no such folder")
+    results, planned = {}, plan(arguments)
+    if arguments.smp and not {"m3", "m5"} & planned.keys():
+        raise usage("--smp: only m3 and m5 let one choose the processors")
+    if arguments.pairs and "m3" not in planned:
+        raise usage("--pairs: only m3 measures in pairs")
+    for meter, suites in planned.items():
         results[meter] = measure(arguments, meter, suites)
     if arguments.json:
         write_json(arguments.json, results)

@@ -35,6 +35,13 @@ def kernel_options(options, column, request):
     options.append = ["norandmaps"] if request.linux == "default" else list(LEAN)
 
 
+def processors(column, count):
+    """Settings for so many processors; Linux starts no second one where instructions are counted."""
+    if column == "linux" and count > 1:
+        return {"smp": count, "accel_arguments": ("-accel", "tcg,thread=single")}
+    return {"smp": count}
+
+
 def options_for(column, request, archive, command, **settings):
     """Options of `run`; settings overwrite those of a counting boot."""
     options = cli.Options()

@@ -176,7 +176,7 @@ def measure_kernel(column, request, archive, done, total):
         tick = plugin.Names(column).address("asm_sysvec_apic_timer_interrupt")
         words = plugin.arguments("conflict", out=out, least=LEAST, ignore=f"{tick:x}")
         options = plugin.options_for(column, request, archive, command, words,
-                                     ("-accel", "tcg,thread=single"))
+                                     boot.processors(column, 2)["accel_arguments"])
     else:
         words = plugin.arguments("conflict", out=out, least=LEAST)
         options = plugin.options_for(column, request, archive, command, words)

@@ -55,10 +55,11 @@ def command(request, *flags):
     return [*words, request.name] if request.name else words
 
 
-def measure_kernel(column, request, archive, chosen, done, flags=()):
+def measure_kernel(column, request, archive, chosen, done, flags=(), processors=1):
     """{name: Figure} of one kernel."""
     figures = {}
-    options = boot.options_for(column, request, archive, command(request, *flags))
+    options = boot.options_for(column, request, archive, command(request, *flags),
+                               **boot.processors(column, processors))
     total = len(chosen) * len(request.kernels)
     try:
         for line in boot.lines(options, column):
@@ -72,7 +73,7 @@ def measure_kernel(column, request, archive, chosen, done, flags=()):
     return figures
 
 
-def measure(request, flags=()):
+def measure(request, flags=(), processors=1):
     chosen = programs.wanted(request)
     if not chosen:
         return []
@@ -80,7 +81,8 @@ def measure(request, flags=()):
     limits = budgets()
     rows = [Row(name, suite, {}, "instructions", limits.get(name)) for name, suite in chosen]
     for at, column in enumerate(request.kernels):
-        figures = measure_kernel(column, request, archive, chosen, at * len(chosen), flags)
+        figures = measure_kernel(column, request, archive, chosen, at * len(chosen), flags,
+                                 processors)
         for row in rows:
             row.figures[column] = figures.get(row.name, Figure(why="it printed nothing"))
     return rows

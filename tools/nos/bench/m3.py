@@ -27,7 +27,7 @@ def names(request):
 def run_once(column, request, archive, report):
     """{row: milliseconds} and {row: why not} of one boot."""
     command = ["/apps/runner", "/apps/rows.txt", *([request.name] if request.name else [])]
-    options = boot.options_for(column, request, archive, command, smp=request.smp,
+    options = boot.options_for(column, request, archive, command, smp=request.smp or 2,
                                accel_arguments=PLAIN)
     times, faults = {}, {}
     try:

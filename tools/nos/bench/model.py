@@ -94,7 +94,7 @@ class Request:
     kernels: tuple = ("linux", "nos")
     linux: str = "lean"         # "lean", "default" or a kernel file
     pairs: int = 11
-    smp: int = 2
+    smp: int | None = None      # processors, where the meter lets one choose
     append: tuple = ()          # words for NOS's command line
     progress: object = None
 
