@@ -64,6 +64,39 @@ BENCH("anonymous fault 4K", NR_PAGES, 31)
 	munmap(p, n * PAGE);
 }
 
+static void touch_downward(volatile char *p, size_t nr)
+{
+	while (nr-- > 0)
+		p[nr * PAGE] = 1;
+}
+
+/*
+ * Downward, which no kernel takes for the start of more; after as many pages again, so that none is
+ * left of what the kernel may have zeroed while it was idle.
+ */
+BENCH("anonymous fault 4K, each page by itself", NR_PAGES, 31)
+{
+	char *p = map_pages(2 * n);
+
+	touch_downward(p + n * PAGE, n);
+	uint64_t start = ticks();
+
+	touch_downward(p, n);
+	bench_elapsed(ticks() - start);
+	munmap(p, 2 * n * PAGE);
+}
+
+/* The same right after the CPU was idle: bench_start sleeps. */
+BENCH("anonymous fault 4K, after idling", 48, 31)
+{
+	char *p = map_pages(n);
+
+	bench_start();
+	touch_downward(p, n);
+	bench_stop();
+	munmap(p, n * PAGE);
+}
+
 BENCH("munmap, per page", NR_PAGES, 31)
 {
 	char *p = map_pages(n);

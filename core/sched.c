@@ -732,11 +732,16 @@ void sched_tick(u64 now_ns, bool user)
 
 /* ---- idle, boot ---- */
 
+bool (*idle_work)(void) __ro_after_init;
+
 void sched_idle_loop(void)
 {
 	struct thread *me = current_thread;
 
 	for (;;) {
+		if (idle_work)
+			while (!(READ_ONCE(me->work) & WORK_RESCHEDULE) && idle_work())
+				;
 		irq_disable();
 		if (!(READ_ONCE(me->work) & WORK_RESCHEDULE)) {
 			/* A waker that chose this CPU cleared the bit, and may have been late. */

@@ -21,6 +21,10 @@
  * Private pages: a store to a page that is not writable copies it, unless it is
  * an anonymous page whose only reference is this entry.
  *
+ * Anonymous memory that is touched from one end of a cluster (16 pages, aligned) to
+ * the other gets the next cluster by one fault: neighbouring frames, but each a folio
+ * of its own (opt.anon_cluster; docs/decisions/anonymous-clusters.md).
+ *
  * File pages: all of the folio, and around a small one up to 16 pages that are in
  * the cache, are mapped with the one asked for; a scan gets 64 and then the rest of
  * the leaf table (opt.fault_around).
@@ -42,6 +46,7 @@
 #include <asm-generic/siginfo.h>
 
 DEFINE_COUNTER(anon, "fault.anonymous");
+DEFINE_COUNTER(cluster, "fault.anonymous_clusters");
 DEFINE_COUNTER(zero, "fault.zero_page");
 DEFINE_COUNTER(copy, "fault.copied");
 DEFINE_COUNTER(reuse, "fault.reused");
@@ -54,7 +59,14 @@ DEFINE_COUNTER(spurious, "fault.spurious");
 #define AROUND_PAGES (1u << AROUND_ORDER)
 #define AROUND_SCAN_PAGES 64u
 
+#define CLUSTER_ORDER 4u
+#define CLUSTER_PAGES (1u << CLUSTER_ORDER)
+#define CLUSTER_SIZE (PAGE_SIZE << CLUSTER_ORDER)
+#define CLUSTER_PAUSE 64u /* stores that get a page alone after no cluster was found */
+
 static bool fault_around __ro_after_init = true;
+static bool anon_cluster __ro_after_init = true;
+static DEFINE_PERCPU(u32, cluster_pause);
 static DEFINE_PERCPU(u64, faults_all);
 static DEFINE_PERCPU(u64, faults_major);
 
@@ -92,6 +104,7 @@ struct site {
 void fault_init(void)
 {
 	fault_around = boot_opt_enabled("fault_around");
+	anon_cluster = boot_opt_enabled("anon_cluster");
 }
 
 static inline bool access_is_allowed(u32 flags, u32 access)
@@ -134,9 +147,12 @@ static inline struct folio *page_take(struct supply *s, bool zero)
 {
 	struct folio *f = s ? s->anon : NULL;
 
-	if (likely(!f))
-		return folio_alloc(0, FOLIO_ANON,
-				   ALLOC_NOWAIT | ALLOC_MOVABLE | (zero ? ALLOC_ZERO : 0));
+	if (likely(!f)) {
+		f = zero ? zeroed_take() : NULL;
+		return f     ?:
+			       folio_alloc(0, FOLIO_ANON,
+					   ALLOC_NOWAIT | ALLOC_MOVABLE | (zero ? ALLOC_ZERO : 0));
+	}
 	if (zero && !s->anon_is_zero)
 		page_clear(folio_address(f));
 	s->anon = NULL;
@@ -172,9 +188,90 @@ static inline void flush_entry(struct aspace *a, u64 address)
 		aspace_flush(a, address, address + PAGE_SIZE);
 }
 
-/* Store to untouched anonymous memory. */
-static __always_inline int fault_anon_write(struct site *s)
+static inline bool entry_was_written(pte_t e)
 {
+	return (e & (PTE_DIRTY | PTE_SOFT_SPECIAL)) == PTE_DIRTY;
+}
+
+/*
+ * Whether a store at the start of a cluster continues one that goes upward: the
+ * cluster below was touched from end to end.  So what comes unasked is never more
+ * than what was touched before it.
+ */
+static bool cluster_is_next(const struct site *s)
+{
+	const pte_t *entry = s->entry;
+
+	if (s->address - s->start < CLUSTER_SIZE || s->end - s->address < CLUSTER_SIZE ||
+	    (s->flags & (MAPPING_NOHUGE | MAPPING_RANDOM)))
+		return false;
+	if (PTE_INDEX(s->address, 1) == 0) { /* below lies another table */
+		entry = table_find(s->a, s->address - PAGE_SIZE);
+		if (!entry)
+			return false;
+		entry += 512;
+	}
+	return entry_was_written(READ_ONCE(entry[-1])) &&
+	       entry_was_written(READ_ONCE(entry[-(s64)CLUSTER_PAGES]));
+}
+
+static __noinline __cold int cluster_drop(struct folio *f, int result)
+{
+	for (u32 i = 0; i < CLUSTER_PAGES; i++)
+		folio_put(f + i);
+	return result;
+}
+
+/* A store that is to bring its whole cluster; TRY_MEMORY: a page alone will do. */
+static __noinline int fault_cluster(struct site *s, const struct mapping *m)
+{
+	u32 i;
+
+	s->start = READ_ONCE(m->start);
+	s->end = READ_ONCE(m->end);
+	if (!cluster_is_next(s))
+		return TRY_MEMORY;
+	/* the search for neighbours is long where there are none */
+	if (this_cpu_read(cluster_pause)) {
+		this_cpu_add(cluster_pause, -1);
+		return TRY_MEMORY;
+	}
+	struct folio *f = folio_alloc_cluster(CLUSTER_ORDER, FOLIO_ANON);
+
+	if (!f) {
+		this_cpu_write(cluster_pause, CLUSTER_PAUSE);
+		return TRY_MEMORY;
+	}
+	if (unlikely(!site_lock(s)))
+		return cluster_drop(f, TRY_AGAIN);
+	for (i = 0; i < CLUSTER_PAGES; i++) {
+		if (unlikely(s->entry[i])) {
+			site_unlock(s);
+			return cluster_drop(f, TRY_MEMORY);
+		}
+	}
+	pte_t pte = own_page_entry(s, f);
+
+	for (i = 0; i < CLUSTER_PAGES; i++, pte += PAGE_SIZE) {
+		f[i].map_count = 1;
+		WRITE_ONCE(s->entry[i], pte);
+	}
+	s->table->nr_present += CLUSTER_PAGES;
+	site_unlock(s);
+	atomic_add(&s->a->resident_anon, CLUSTER_PAGES);
+	counter_inc(cluster);
+	return FAULT_DONE;
+}
+
+/* Store to untouched anonymous memory. */
+static __always_inline int fault_anon_write(struct site *s, const struct mapping *m)
+{
+	if (s->address % CLUSTER_SIZE == 0 && anon_cluster) {
+		int result = fault_cluster(s, m);
+
+		if (result != TRY_MEMORY)
+			return result;
+	}
 	struct folio *f = page_take(s->supply, true);
 
 	if (unlikely(!f))
@@ -587,7 +684,7 @@ static __always_inline int fault_try(struct aspace *a, u64 address, u32 access,
 		return fault_present(&s);
 	if (s.cache)
 		return fault_file(&s, m);
-	return access & ACCESS_WRITE ? fault_anon_write(&s) : fault_zero_page(&s);
+	return access & ACCESS_WRITE ? fault_anon_write(&s, m) : fault_zero_page(&s);
 }
 
 /* ---- what may sleep ---- */

@@ -63,6 +63,10 @@ void memory_stats_read(struct memory_stats *s)
 	page_cache_stats_read(s);
 	fault_stats_read(s);
 	vmap_stats_read(&s->kernel_stacks, &s->vmap);
+	u64 zeroed = min(zeroed_in_stock(), s->anon); /* nobody's as yet */
+
+	s->anon -= zeroed;
+	s->free += zeroed;
 	s->committed = (u64)max(spread_sum(committed), (s64)0);
 	s->commit_limit = memory_commit_limit();
 	s->oom_kills = memory_oom_kills();
@@ -79,4 +83,5 @@ void mm_init(void)
 	VERIFY(zero_folio);
 	page_cache_system_init();
 	aspace_system_init();
+	zeroed_init();
 }

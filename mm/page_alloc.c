@@ -35,8 +35,7 @@
  * (ALLOC_USER) has a process killed, and in the end returns NULL.  It never
  * panics.
  *
- * Simple for now: one node (the tree array would be cut by node); frames are
- * zeroed when they are handed out, not while idle.
+ * Simple for now: one node (the tree array would be cut by node).
  *
  * Rejected: a buddy system (its merge walk needs a lock and touches the frame
  * table of neighbours); per-CPU lists linked through the frames (a cache miss
@@ -479,6 +478,33 @@ struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags)
 	return f;
 }
 
+struct folio *folio_alloc_cluster(unsigned order, enum folio_kind kind)
+{
+	u32 nr = 1u << order;
+
+	if (test_allocation_fails() || !page_is_plenty())
+		return NULL;
+
+	struct folio *f = frame_take(order, kind, false);
+
+	if (unlikely(!f))
+		return NULL;
+	for (u32 i = 0; i < nr; i++) {
+		ASSERT(f[i].kind == FOLIO_FREE && !f[i].is_tail);
+		f[i].flags = 0;
+		f[i].kind = (u8)kind;
+		f[i].order = 0;
+		f[i].map_count = 0;
+		ref_init(&f[i].refs, 1);
+	}
+	shadow_unpoison(folio_address(f), PAGE_SIZE << order);
+	this_cpu_add(frames_by_kind[kind], nr);
+	this_cpu_add(frames_allocated, nr);
+	for (u32 i = 0; i < nr; i++)
+		page_clear((char *)folio_address(f) + i * PAGE_SIZE);
+	return f;
+}
+
 /*
  * Frees a folio whose count is 0.  A reader of a page cache may hold a stale
  * pointer and count up and down what has become another folio, so even the
@@ -655,6 +681,11 @@ u64 page_nr_free(void)
 		n += READ_ONCE(a[0].count) + READ_ONCE(a[1].count);
 	}
 	return (u64)max(n, (s64)0);
+}
+
+bool page_is_plenty(void)
+{
+	return atomic_load_relaxed(&pool.free) > (s64)(pool.total / 16);
 }
 
 u64 page_nr_total(void)

@@ -1,6 +1,7 @@
 /* The page allocator's private face: frame.c fills it, page_alloc.c runs it. */
 #pragma once
 
+#include <nos/cpu.h>
 #include <nos/page.h>
 
 #define CHUNK_SHIFT 9
@@ -19,6 +20,19 @@ void page_stats_read(struct memory_stats *s);
 /* Of page tables, those that CPUs keep free. */
 u64 page_tables_in_stock(void);
 s64 page_nr_passing(enum folio_kind kind);
+/* zeroed.c: a page of kind FOLIO_ANON that is zero already, with one reference, or NULL. */
+void zeroed_init(void);
+DECLARE_PERCPU(u32, zeroed_count);
+struct folio *zeroed_take_counted(void);
+static inline struct folio *zeroed_take(void)
+{
+	return this_cpu_read(zeroed_count) ? zeroed_take_counted() : NULL;
+}
+/* Zeroes another one for this CPU's stock; false: it has enough, or memory is short.  Preemption off. */
+bool zeroed_fill_one(void);
+/* Gives all of them back; how many there were. */
+u64 zeroed_drain(void);
+u64 zeroed_in_stock(void);
 void page_cache_stats_read(struct memory_stats *s);
 void fault_stats_read(struct memory_stats *s);
 u64 memory_oom_kills(void);

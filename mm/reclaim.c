@@ -1,7 +1,7 @@
 /*
  * When memory is short.
  *
- * In order: clean page-cache folios by clock, idle slabs, what the shrinkers of
+ * In order: pages zeroed in advance, clean page-cache folios by clock, idle slabs, what the shrinkers of
  * other layers can let go, and, for an allocation on behalf of a process
  * (ALLOC_USER), the OOM killer.  The one who waits for a victim's memory sleeps
  * a little between tries.  An allocation for the kernel fails in the end; its
@@ -73,7 +73,8 @@ bool memory_make_room(u64 nr_pages, u32 flags, unsigned round)
 	if (preempt_count() || !irq_is_enabled())
 		return false;
 	counter_inc(rounds);
-	u64 freed = page_cache_reclaim(max(nr_pages, (u64)BATCH_PAGES)) + slab_reclaim();
+	u64 freed = zeroed_drain() + page_cache_reclaim(max(nr_pages, (u64)BATCH_PAGES)) +
+		    slab_reclaim();
 
 	counter_add(pages, freed);
 	if (freed < nr_pages || atomic_add(&nr_rounds, 1u) % SHRINK_CALM_ROUNDS == 0)

@@ -120,6 +120,9 @@ static inline void cpu_relax(void)
 
 /* Turns interrupts on and halts until one comes, without a window between. */
 void cpu_idle_wait(void);
+/* A small piece of work for a CPU that is going to idle, preemption off; false: there is none (left).
+ * NULL, or set once at boot. */
+extern bool (*idle_work)(void);
 /* Stops this CPU for ever (panic). */
 void cpu_stop(void) __noreturn;
 

@@ -130,6 +130,11 @@ static inline u64 folio_nr_pages(const struct folio *f)
 
 /* One folio with one reference, or NULL.  kind is set for good.  Sleeps unless ALLOC_ATOMIC. */
 struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags);
+/* 2^order neighbouring frames, aligned and zeroed, each a folio of its own with one reference: the
+ * first; NULL unless there are, and memory is plenty.  For what is not asked for yet; never sleeps. */
+struct folio *folio_alloc_cluster(unsigned order, enum folio_kind kind);
+/* More than a sixteenth of memory is free. */
+bool page_is_plenty(void);
 void folio_get(struct folio *f);
 bool folio_get_unless_zero(struct folio *f) __must_check;
 void folio_put(struct folio *f); /* frees at zero */

@@ -19,6 +19,7 @@ extern void abort(void) __noreturn;
 #define NR_FRAMES (16384ul + FIRST_FRAME)
 
 struct folio *host_frame_table;
+bool (*idle_work)(void);
 static char *memory;
 static pte_t top_level[512] __aligned(4096);
 pte_t *kernel_page_table = top_level;

@@ -90,6 +90,63 @@ TEST_TIMED(discarding_under_writers, 200)
 	run(discard);
 }
 
+#define SPAN 300ul
+
+static void span_change(size_t i)
+{
+	char *part = shared + i * 37 % (SPAN - 40) * PAGE;
+	pid_t pid;
+
+	switch (i % 4) {
+	case 0:
+		CHECK_OK(madvise(part, 40 * PAGE, MADV_DONTNEED));
+		break;
+	case 1:
+		CHECK_OK(mprotect(part, 40 * PAGE, RW | PROT_EXEC));
+		CHECK_OK(mprotect(part, 40 * PAGE, RW));
+		break;
+	case 2:
+		CHECK_OK(mmap(part, 40 * PAGE, RW, ANON | MAP_FIXED, -1, 0));
+		break;
+	default:
+		CHILD(pid) {
+			for (size_t j = 0; j < SPAN; j++) {
+				char c = shared[j * PAGE];
+
+				CHECK(c == 0 || c == 5);
+				shared[j * PAGE] = 6;
+			}
+		}
+		CHECK_EXIT(pid, 0);
+	}
+}
+
+static void *touch_upward(void *who)
+{
+	if (who == 0) {
+		for (size_t i = 0; i < 160; i++)
+			span_change(i);
+		stop = 1;
+		return NULL;
+	}
+	while (!stop)
+		for (size_t i = 0; i < SPAN; i++) {
+			char c = shared[i * PAGE], end = shared[i * PAGE + PAGE - 1];
+
+			CHECK(c == 0 || c == 5);
+			CHECK_EQ(end, 0);
+			shared[i * PAGE] = 5;
+		}
+	return NULL;
+}
+
+/* Several write the same memory upward while its mappings and pages change. */
+TEST_TIMED(touching_upward_under_changes, 200)
+{
+	shared = CHECK_OK(mmap(NULL, SPAN * PAGE, RW, ANON, -1, 0));
+	run(touch_upward);
+}
+
 static void *count_private(void *who TEST_UNUSED)
 {
 	int *p = (void *)shared;
