@@ -73,6 +73,8 @@ void irq_dispatch(struct trap_frame *frame, unsigned vector)
 		lock_check_none_held();
 	u8 locks = lock_irq_enter();
 
+	if (unlikely(sections_measured))
+		section_trapped();
 	preempt_disable();
 	this_cpu_add(irq_depth, 1);
 	(*this_cpu_ptr(irq_counts))[vector]++;

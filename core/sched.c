@@ -749,8 +749,10 @@ void sched_idle_loop(void)
 				atomic_or(&sched_idle_map, bit(me->cpu));
 			timer_tick_stop();
 			rcu_idle_enter();
-			if (!(READ_ONCE(me->work) & WORK_RESCHEDULE))
+			if (!(READ_ONCE(me->work) & WORK_RESCHEDULE)) {
+				section_idles();
 				cpu_idle_wait();
+			}
 			irq_disable();
 			rcu_idle_exit();
 		}

@@ -83,6 +83,14 @@ void arch_backtrace(const struct trap_frame *frame)
 		log_write(LOG_EMERG, "  [<%016lx>]", trace[i]);
 }
 
+unsigned arch_stack_trace_here(u64 *to, unsigned max)
+{
+	struct unwind_state s = { 0 };
+
+	state_here(&s);
+	return chain(&s, false, to, max);
+}
+
 unsigned arch_stack_trace(const struct arch_thread *t, u64 *to, unsigned max)
 {
 	struct unwind_state s = { 0 };

@@ -114,6 +114,8 @@ void trap_handle_user(struct trap_frame *frame, unsigned vector, u64 error)
 {
 	struct arch_thread *t = thread_arch(this_cpu_read(this_thread));
 
+	if (unlikely(sections_measured))
+		section_trapped();
 	t->trap_vector = vector;
 	t->trap_error = error;
 	switch (vector) {
@@ -144,11 +146,16 @@ static bool kernel_fault_resolve(struct trap_frame *frame, u64 error)
 		return false;
 	bool enabled = (frame->rflags & RFLAGS_IF) != 0;
 
-	if (enabled)
+	if (enabled) {
+		if (unlikely(sections_measured))
+			section_trapped();
 		irq_enable();
+	}
 	bool resolved = page_fault_handle(frame, addr, error);
 
 	irq_disable();
+	if (unlikely(sections_measured) && enabled)
+		section_returns();
 	return resolved;
 }
 
@@ -202,6 +209,9 @@ void irq_handle(struct trap_frame *frame, unsigned vector)
 void irq_handle_kernel(struct trap_frame *frame, unsigned vector)
 {
 	irq_handle(frame, vector);
-	if (frame->rflags & RFLAGS_IF)
-		preempt_from_irq();
+	if (!(frame->rflags & RFLAGS_IF))
+		return;
+	preempt_from_irq();
+	if (unlikely(sections_measured))
+		section_returns();
 }

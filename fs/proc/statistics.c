@@ -4,13 +4,16 @@
  *	counters	one line each, always counted
  *	histograms	of two's powers; "on" starts from zero, "off" stops
  *	locks		who waited for mutexes and rwlocks; "on", "off" as above
+ *	sections	debug kernels: the longest time without preemption, and in
+ *			which calls it ended; "on", "off" as above
  *
- * The last two stand behind static keys.
+ * The second and third stand behind static keys.
  */
 #include <nos/counter.h>
 #include <nos/errno.h>
 #include <nos/lock_stats.h>
 #include <nos/pseudo.h>
+#include <nos/section.h>
 #include <nos/slab.h>
 #include <nos/static_key.h>
 #include <nos/string.h>
@@ -109,3 +112,32 @@ static ssize_t store_locks(const char *text, size_t len, void *arg)
 }
 PSEUDO_FILE(locks_file, .path = "proc/nos/locks", .mode = 0600, .show = show_locks,
 	    .store = store_locks);
+
+#ifdef DEBUG
+
+#define NR_CHAIN 16u
+
+static int show_sections(struct text_out *out, void *arg)
+{
+	u64 chain[NR_CHAIN];
+	unsigned depth;
+
+	text_printf(out, "longest %llu\n", (ull)section_longest(chain, NR_CHAIN, &depth));
+	for (unsigned i = 0; i < depth; i++)
+		text_printf(out, "  %016llx\n", (ull)chain[i]);
+	return 0;
+}
+
+static ssize_t store_sections(const char *text, size_t len, void *arg)
+{
+	int on = switch_of(text, len);
+
+	if (on < 0)
+		return on;
+	section_measure(on);
+	return (ssize_t)len;
+}
+PSEUDO_FILE(sections_file, .path = "proc/nos/sections", .mode = 0600, .show = show_sections,
+	    .store = store_sections);
+
+#endif

@@ -241,6 +241,8 @@ void cpu_stop_others(void);
 void arch_console_write(const char *s, size_t len); /* serial port, polled; any context */
 /* Prints the call chain from `frame` (NULL = here) as `[<address>]` lines, by .eh_frame. */
 void arch_backtrace(const struct trap_frame *frame);
+/* Return addresses of the caller and those above it; how many. */
+unsigned arch_stack_trace_here(u64 *to, unsigned max);
 /* Return addresses of a sleeping thread's stack, for /proc/PID/wchan; returns how many. */
 unsigned arch_stack_trace(const struct arch_thread *t, u64 *to, unsigned max);
 

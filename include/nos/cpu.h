@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <nos/section.h>
 #include <nos/types.h>
 
 #define MAX_CPUS 64
@@ -90,20 +91,9 @@ static inline u64 irq_save(void)
 	u64 flags;
 
 	__asm__ volatile("pushfq; popq %0; cli" : "=r"(flags)::"memory");
+	if (unlikely(sections_measured) && (flags & 0x200))
+		section_interrupts_off();
 	return flags;
-}
-static inline void irq_restore(u64 flags)
-{
-	if (flags & 0x200)
-		__asm__ volatile("sti" ::: "memory");
-}
-static inline void irq_enable(void)
-{
-	__asm__ volatile("sti" ::: "memory");
-}
-static inline void irq_disable(void)
-{
-	__asm__ volatile("cli" ::: "memory");
 }
 static inline bool irq_is_enabled(void)
 {
@@ -111,6 +101,25 @@ static inline bool irq_is_enabled(void)
 
 	__asm__ volatile("pushfq; popq %0" : "=r"(flags)::"memory");
 	return (flags & 0x200) != 0;
+}
+static inline void irq_enable(void)
+{
+	if (unlikely(sections_measured) && !irq_is_enabled())
+		section_interrupts_on();
+	__asm__ volatile("sti" ::: "memory");
+}
+static inline void irq_restore(u64 flags)
+{
+	if (flags & 0x200)
+		irq_enable();
+}
+static inline void irq_disable(void)
+{
+	bool begins = unlikely(sections_measured) && irq_is_enabled();
+
+	__asm__ volatile("cli" ::: "memory");
+	if (begins)
+		section_interrupts_off();
 }
 static inline void cpu_relax(void)
 {

@@ -37,6 +37,8 @@ void preempt_reschedule(void);
 static __always_inline void preempt_disable(void)
 {
 	__asm__ volatile("incl %%gs:%0" : "+m"(preempt_word)::"cc", "memory");
+	if (unlikely(sections_measured))
+		section_preemption_off();
 }
 
 /*
@@ -57,6 +59,8 @@ static __always_inline void preempt_enable(void)
 {
 	bool due;
 
+	if (unlikely(sections_measured))
+		section_preemption_on();
 	__asm__ volatile("decl %%gs:%0" : "+m"(preempt_word), "=@ccz"(due)::"memory");
 	if (unlikely(due))
 		preempt_reschedule();
@@ -75,6 +79,8 @@ static __always_inline void preempt_check(void)
 
 static __always_inline void preempt_enable_no_resched(void)
 {
+	if (unlikely(sections_measured))
+		section_preemption_on();
 	__asm__ volatile("decl %%gs:%0" : "+m"(preempt_word)::"cc", "memory");
 }
 
