@@ -8,6 +8,7 @@
 
 #include <nos/cpu.h>
 #include <nos/lock.h>
+#include <nos/lock_stats.h>
 #include <nos/log.h>
 #include <nos/page.h>
 #include <nos/rcu.h>
@@ -30,6 +31,7 @@ __thread struct thread *host_current;
 unsigned nr_cpus = 1;
 __thread u32 this_cpu_id;
 u64 cpu_feature_map;
+DEFINE_STATIC_KEY(lock_stats_key); /* stays off */
 
 /* ---- threads: a word for each says whether it may run ---- */
 
