@@ -54,6 +54,67 @@ BENCH("fork call, 64 MB touched", 1, 5)
 	(void)n;
 }
 
+/* A call about one process after the other, while so many tasks are there. */
+static void ask_among(unsigned n, unsigned nr_tasks, long call)
+{
+	static pid_t pids[10000];
+	unsigned nr = nr_tasks - 1, at = 0, step = 787 % nr; /* this one is a task too */
+	char byte;
+	int end[2];
+
+	NEED(pipe(end));
+	for (unsigned i = 0; i < nr; i++) {
+		pids[i] = fork();
+		NEED(pids[i]);
+		if (!pids[i]) {
+			close(end[1]);
+			raw_syscall(__NR_read, end[0], (long)&byte, 1);
+			_exit(0);
+		}
+	}
+	bench_start();
+	for (unsigned i = 0; i < n; i++) {
+		raw_syscall(call, pids[at], 0, 0);
+		at += step;
+		at -= at >= nr ? nr : 0;
+	}
+	bench_stop();
+	close(end[0]);
+	close(end[1]);
+	for (unsigned i = 0; i < nr; i++)
+		waitpid(pids[i], NULL, 0);
+}
+
+BENCH("kill(pid, 0), 2 tasks", 1000, 5)
+{
+	ask_among(n, 2, __NR_kill);
+}
+
+BENCH("kill(pid, 0), 1,000 tasks", 1000, 1)
+{
+	ask_among(n, 1000, __NR_kill);
+}
+
+BENCH("kill(pid, 0), 10,000 tasks", 10000, 0)
+{
+	ask_among(n, 10000, __NR_kill);
+}
+
+BENCH("getpgid, 2 tasks", 1000, 5)
+{
+	ask_among(n, 2, __NR_getpgid);
+}
+
+BENCH("getpgid, 1,000 tasks", 1000, 1)
+{
+	ask_among(n, 1000, __NR_getpgid);
+}
+
+BENCH("getpgid, 10,000 tasks", 10000, 0)
+{
+	ask_among(n, 10000, __NR_getpgid);
+}
+
 static void exec_wait(unsigned n, char *path)
 {
 	char *argv[] = { path, NULL };

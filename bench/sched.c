@@ -91,6 +91,44 @@ BENCH("yield+switch, 10,000 runnable", 200000, 0)
 	yield_among(n, 10000);
 }
 
+/* Two that compute, one of them nicer: what that one gets of 10,000 parts. */
+BENCH("share of nice 5 beside nice 0, of 10,000", 1, 0)
+{
+	volatile uint64_t *counts =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct sched_param first = { .sched_priority = 1 }, normal = { 0 };
+	pid_t children[2];
+
+	NEED(sched_setscheduler(0, SCHED_FIFO, &first));
+	for (int i = 0; i < 2; i++) {
+		children[i] = fork();
+		NEED(children[i]);
+		if (!children[i]) {
+			NEED(sched_setscheduler(0, SCHED_OTHER, &normal));
+			NEED(nice(5 * i));
+			for (;;)
+				++counts[i];
+		}
+	}
+	usleep(100000);
+
+	uint64_t before[2] = { counts[0], counts[1] };
+
+	usleep(800000);
+
+	uint64_t nice_0 = counts[0] - before[0], nice_5 = counts[1] - before[1];
+	uint64_t share = nice_5 * 10000 / (nice_0 + nice_5);
+
+	bench_samples(&share, 1, 100);
+	for (int i = 0; i < 2; i++) {
+		kill(children[i], SIGKILL);
+		waitpid(children[i], NULL, 0);
+	}
+	sched_setscheduler(0, SCHED_OTHER, &normal);
+	munmap((void *)counts, 4096);
+	(void)n;
+}
+
 static void *do_nothing(void *arg)
 {
 	return arg;

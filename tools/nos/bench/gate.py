@@ -14,7 +14,8 @@ from cli import ROOT, Failure
 PATH = os.path.join(ROOT, "bench", "records.txt")
 TOLERANCE = 3.0  # percent
 # Rows that take longer than the others together.
-TOO_LONG = ("yield+switch, 10,000 runnable", "10,000 threads started, run, joined")
+TOO_LONG = ("yield+switch, 10,000 runnable", "10,000 threads started, run, joined",
+            "kill(pid, 0), 10,000 tasks", "getpgid, 10,000 tasks")
 
 HEAD = """\
 # What NOS's operations cost (meter M1, guest instructions), beside which `make test`
