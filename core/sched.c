@@ -72,6 +72,8 @@ static u8 boot_idle_stack[KERNEL_STACK_SIZE] __aligned(PAGE_SIZE);
 DEFINE_STATIC_KEY(sched_latency_key);
 DEFINE_HISTOGRAM(run_delay, "sched.run_delay_ns");
 
+static const struct sched_policy *const policies[] = { &sched_policy_fair,
+						       &sched_policy_round_robin };
 const struct sched_policy *sched_policy __ro_after_init = &sched_policy_fair;
 
 /* handoff_score: from this on a synchronous wake-up is believed; no more than that is kept. */
@@ -799,8 +801,9 @@ void __init sched_init(void)
 	const char *policy = boot_option("sched");
 
 	lock_init();
-	if (policy && !strcmp(policy, sched_policy_round_robin.name))
-		sched_policy = &sched_policy_round_robin;
+	for (unsigned i = 0; policy && i < ARRAY_SIZE(policies); i++)
+		if (!strcmp(policy, policies[i]->name))
+			sched_policy = policies[i];
 	if (!boot_opt_enabled("handoff"))
 		handoff_trusted = HANDOFF_BEST + 1;
 	run_queue_init(rq, 0, &boot_thread);
@@ -814,11 +817,17 @@ void __init sched_init(void)
 	rq->total_weight = boot_thread.sched.weight;
 	rcu_cpu_up(0);
 	timer_cpu_up(0);
+	sched_place_cpu_up(0);
 	atomic_or(&sched_online_map, 1ul);
 }
 
 void __init sched_start(void)
 {
+	const char *policy = boot_option("sched");
+
+	if (policy && strcmp(policy, sched_policy->name) != 0)
+		log_warning("sched=%s: there is no such policy; it is %s", policy,
+			    sched_policy->name);
 	lock_debug_start();
 	rcu_start();
 	work_start();
@@ -836,6 +845,7 @@ void cpu_secondary_main(void)
 	rq->idle_start_ns = clock_monotonic_ns();
 	rcu_cpu_up(cpu);
 	timer_cpu_up(cpu);
+	sched_place_cpu_up(cpu);
 	atomic_or(&sched_online_map, bit(cpu));
 	atomic_or(&sched_idle_map, bit(cpu));
 	sched_idle_loop();

@@ -40,6 +40,7 @@ struct run_queue {
 	struct thread *handoff; /* woken by a thread about to block: runs next, on no level */
 	u64 handoff_cycles; /* when it was woken */
 	struct thread *push; /* leaves this CPU when its context is saved (affinity) */
+	u64 node_map; /* the CPUs of its node */
 	u64 slice_start_ns; /* when the CPU was last given by the order of levels */
 	u64 levels_map[NR_LEVELS / 64];
 	u64 cursor; /* fair: absolute number of the first bucket */
@@ -164,6 +165,8 @@ void thread_place(struct thread *t);
 /* ---- placement and balance (sched_place.c) ---- */
 extern u64 sched_online_map, sched_idle_map;
 unsigned sched_select_cpu(struct thread *t);
+/* Finds the CPU's node, before it is online. */
+void sched_place_cpu_up(unsigned cpu);
 /* A thread from another CPU for an idle one; it is queued on rq (locked) then. */
 bool sched_pull(struct run_queue *rq, u64 now_ns);
 void sched_balance(struct run_queue *rq, u64 now_ns);

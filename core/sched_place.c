@@ -2,28 +2,57 @@
  * Placement: on which CPU a woken thread runs, and what moves between CPUs.
  *
  * A waking thread goes to its previous CPU if that idles (its cache is warm),
- * else to any idle CPU, else to the less loaded of its previous CPU and the
- * waker's.  A CPU that runs out of threads pulls one from the most loaded
- * queue; busy CPUs even out four times a second.  A real-time thread goes
- * where something less urgent runs.
+ * else to an idle CPU of the same node (its memory is near), else to any idle
+ * one, else to the less loaded of its previous CPU and the waker's.  A CPU that
+ * runs out of threads pulls one from the most loaded queue of its node, else of
+ * all; busy CPUs even out four times a second, across nodes only where there is
+ * more to even out.  A real-time thread goes where something less urgent runs.
  *
- * Simple inside for now: one map of idle CPUs and no notion of nodes and
- * caches; a map per node, searched outward, takes its place behind the same
- * functions.
+ * A node is a map of CPUs, in each of their run queues.  Boot switch:
+ * opt.sched_nodes; without it all CPUs are one node.
+ *
+ * Simple inside for now: one map of idle CPUs, and no notion of shared caches.
  */
 #include "sched.h"
 
+#include <nos/arch.h>
+#include <nos/log.h>
+
 u64 sched_online_map, sched_idle_map;
+
+/* Run queues that are this much longer than one's own are worth a move. */
+#define NEAR_EXCESS 2
+#define FAR_EXCESS 3
+
+void sched_place_cpu_up(unsigned cpu)
+{
+	struct run_queue *rq = run_queue_of(cpu);
+
+	rq->node_map = U64_MAX;
+	if (!boot_opt_enabled("sched_nodes"))
+		return;
+	rq->node_map = bit(cpu);
+	for (u64 rest = READ_ONCE(sched_online_map); rest; rest &= rest - 1) {
+		unsigned other = (unsigned)__builtin_ctzll(rest);
+
+		if (numa_node_of_cpu(other) != numa_node_of_cpu(cpu))
+			continue;
+		rq->node_map |= bit(other);
+		atomic_or(&run_queue_of(other)->node_map, bit(cpu));
+	}
+}
 
 #define BALANCE_NS ((u64)(250 * NSEC_PER_MSEC))
 
-/* Claims an idle CPU out of `allowed`, `first` if possible; −1 if none. */
+/* Claims an idle CPU out of `allowed`, `first` if possible, or one of its node; −1 if none. */
 static int claim_idle(u64 allowed, unsigned first)
 {
 	u64 idle;
 
 	while ((idle = READ_ONCE(sched_idle_map) & allowed)) {
-		unsigned cpu = idle & bit(first) ? first : (unsigned)__builtin_ctzll(idle);
+		u64 near = idle & READ_ONCE(run_queue_of(first)->node_map);
+		unsigned cpu =
+			idle & bit(first) ? first : (unsigned)__builtin_ctzll(near ? near : idle);
 
 		if (atomic_fetch_and(&sched_idle_map, ~bit(cpu)) & bit(cpu))
 			return (int)cpu;
@@ -88,12 +117,12 @@ unsigned sched_select_cpu(struct thread *t)
 		       previous;
 }
 
-/* The most loaded other CPU with at least `least` runnable threads; −1 if none. */
-static int find_busiest(unsigned self, u32 least)
+/* The most loaded other CPU out of `map` with at least `least` runnable threads; −1 if none. */
+static int find_busiest(u64 map, unsigned self, u32 least)
 {
 	int busiest = -1;
 
-	for (u64 rest = READ_ONCE(sched_online_map); rest; rest &= rest - 1) {
+	for (u64 rest = READ_ONCE(sched_online_map) & map; rest; rest &= rest - 1) {
 		unsigned cpu = (unsigned)__builtin_ctzll(rest);
 		u32 load = READ_ONCE(run_queue_of(cpu)->nr_running);
 
@@ -148,8 +177,10 @@ bool sched_pull(struct run_queue *rq, u64 now_ns)
 	if (READ_ONCE(sched_online_map) == bit(rq->cpu))
 		return false;
 
-	int cpu = find_busiest(rq->cpu, 2);
+	int cpu = find_busiest(rq->node_map, rq->cpu, 2);
 
+	if (cpu < 0)
+		cpu = find_busiest(~rq->node_map, rq->cpu, 2);
 	return cpu >= 0 && move_one(run_queue_of((unsigned)cpu), rq, now_ns);
 }
 
@@ -160,8 +191,10 @@ void sched_balance(struct run_queue *rq, u64 now_ns)
 		return;
 	raw_spin_lock(&rq->lock);
 
-	int cpu = find_busiest(rq->cpu, rq->nr_running + 2);
+	int cpu = find_busiest(rq->node_map, rq->cpu, rq->nr_running + NEAR_EXCESS);
 
+	if (cpu < 0)
+		cpu = find_busiest(~rq->node_map, rq->cpu, rq->nr_running + FAR_EXCESS);
 	if (cpu >= 0)
 		(void)move_one(run_queue_of((unsigned)cpu), rq, now_ns);
 	raw_spin_unlock(&rq->lock);

@@ -3,7 +3,11 @@
 
 #ifndef NOS_HOST
 
+#include "sched.h"
+
+#include <nos/arch.h>
 #include <nos/cpu.h>
+#include <nos/irq.h>
 #include <nos/string.h>
 #include <nos/thread.h>
 #include <nos/timer.h>
@@ -111,6 +115,9 @@ TEST(sched_nice_five_gets_a_quarter)
 {
 	struct sched_params normal = { .policy = SCHED_NORMAL };
 	struct sched_params nice = { .policy = SCHED_NORMAL, .nice = 5 };
+
+	if (sched_policy != &sched_policy_fair)
+		return;
 	u64 share = share_per_mille(&normal, &nice);
 
 	/* 1024 : 335 */
@@ -122,6 +129,8 @@ TEST(sched_idle_policy_gets_next_to_nothing)
 	struct sched_params normal = { .policy = SCHED_NORMAL };
 	struct sched_params idle = { .policy = SCHED_IDLE };
 
+	if (sched_policy != &sched_policy_fair)
+		return;
 	EXPECT(share_per_mille(&normal, &idle) > 960);
 }
 
@@ -345,6 +354,60 @@ TEST(sched_storm_of_sleepers)
 	EXPECT_EQ(storm_permits, 3);
 }
 
+/* ---- nodes ---- */
+
+static u32 woke_on;
+
+static void sleeper_main(void *unused)
+{
+	(void)unused;
+	thread_set_state(THREAD_UNINTERRUPTIBLE);
+	atomic_store(&group.stop, 1);
+	thread_block();
+	atomic_store(&woke_on, cpu_id());
+	completion_signal(&group.done);
+}
+
+static void occupier_main(void *stop)
+{
+	while (!READ_ONCE(*(u32 *)stop))
+		cpu_relax();
+	completion_signal(&group.done);
+}
+
+/* The last CPU is busy, another of its node and one of another node idle. */
+TEST(sched_woken_thread_stays_on_its_node)
+{
+	struct sched_params normal = { .policy = SCHED_NORMAL };
+	unsigned last = nr_cpus - 1, same_node = 0;
+	u64 affinity = current_thread->affinity;
+	u32 stop = 0;
+
+	if (nr_cpus < 4 || numa_node_of_cpu(0) == numa_node_of_cpu(last) ||
+	    numa_node_of_cpu(last - 1) != numa_node_of_cpu(last))
+		return;
+	EXPECT_EQ(thread_set_affinity(current_thread, bit(1)), 0);
+	for (unsigned round = 0; round < 20; round++) {
+		group_init();
+
+		struct thread *t = spawn_on(last, sleeper_main, NULL, &normal);
+
+		while (!atomic_load(&group.stop) || atomic_load(&t->on_cpu))
+			thread_yield();
+		EXPECT_EQ(thread_set_affinity(t, U64_MAX), 0);
+		stop = 0;
+		spawn_on(last, occupier_main, &stop, &normal);
+		sleep_ns(5 * NSEC_PER_MSEC);
+		thread_wake(t);
+		completion_wait(&group.done);
+		WRITE_ONCE(stop, 1);
+		completion_wait(&group.done);
+		same_node += numa_node_of_cpu(woke_on) == numa_node_of_cpu(last);
+	}
+	EXPECT(same_node >= 18); /* now and then a kernel thread runs there */
+	EXPECT_EQ(thread_set_affinity(current_thread, affinity), 0);
+}
+
 /* ---- life ---- */
 
 static void short_main(void *arg)
@@ -410,6 +473,17 @@ TEST(sched_wake_up_meets_a_change_of_affinity)
 	thread_wake(moved.sleeper);
 	group_wait(2);
 	EXPECT(moved.nr_taken > 0);
+}
+
+/* While this thread sleeps nothing runs: ticks lapse, and at most a timer of the kernel itself comes. */
+TEST(sched_idle_cpus_take_no_ticks)
+{
+	static u64 before[MAX_CPUS];
+
+	sleep_ns(50 * NSEC_PER_MSEC);
+	for_each_cpu(cpu) before[cpu] = irq_count(VECTOR_TIMER, cpu);
+	sleep_ns(NSEC_PER_SEC);
+	for_each_cpu(cpu) EXPECT(irq_count(VECTOR_TIMER, cpu) - before[cpu] <= 8);
 }
 
 TEST(sched_many_short_threads)

@@ -95,17 +95,19 @@ def level_unit(report):
 def level_self(report, kernel):
     if kernel == "linux":
         return
-    runs = [["--sanitize", "--smp", "2"]]
+    runs = [(["--sanitize", "--smp", "2"], "nos.selftest")]
     if kernel == "nos":
-        runs = [["--debug", "--smp", "2"], ["--debug", "--smp", "1", "--machine", "microvm"], *runs]
-    for arguments in runs:
-        name = "self " + " ".join(arguments)
+        runs = [(["--debug", "--smp", "2"], "nos.selftest"),
+                (["--debug", "--smp", "2"], "nos.selftest=sched sched=round-robin"),
+                (["--debug", "--smp", "1", "--machine", "microvm"], "nos.selftest"), *runs]
+    for arguments, options in runs:
+        name = " ".join(["self", *arguments, *options.split()[1:]])
         if not report.wants(name):
             continue
         start = time.monotonic()
         report.doing(name)
         _, text = run_text([NOS, "run", "--log", "--timeout", "170", *arguments,
-                            "--append", "nos.selftest", "--", "true"], 400, cwd=ROOT)
+                            "--append", options, "--", "true"], 400, cwd=ROOT)
         match = re.search(r"selftest: (\d+) passed, (\d+) failed", text)
         passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
         if match:

@@ -5,6 +5,7 @@ emulation and has what that lacks (x2APIC, the TSC's deadline timer, AVX-512).
 Usage: machines.py nos|linux [NAME...]"""
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,6 +120,22 @@ def test_numa(folder):
                           f"node,nodeid={node},cpus={2 * node}-{2 * node + 1},memdev=m{node}")]
     expect(boot_qemu(image, "-machine", "q35", "-m", "192M", "-smp", "4", *nodes, "-numa",
                      "dist,src=0,dst=1,val=20"), "cpus 4")
+
+
+def test_node_of_woken(_):
+    """The scheduler's in-kernel test that needs two nodes, on the debug kernel."""
+    nodes = [word for node in (0, 1)
+             for word in ("-object", f"memory-backend-ram,id=m{node},size=192M", "-numa",
+                          f"node,nodeid={node},cpus={2 * node}-{2 * node + 1},memdev=m{node}")]
+    done = subprocess.run(["qemu-system-x86_64", "-machine", "q35", "-m", "384M", "-smp", "4",
+                           *nodes, "-cpu", "max", "-kernel", f"{ROOT}/build/debug/nos.elf",
+                           "-append", "console=ttyS0 nos.selftest=sched_woken_thread",
+                           "-display", "none", "-serial", "stdio", "-no-reboot"],
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    text = done.stdout.decode(errors="replace")
+    took = re.search(r"ok sched_woken_thread_stays_on_its_node \((\d+) us\)", text)
+    if not took or int(took[1]) < 100000:  # it does nothing where it sees one node
+        raise AssertionError(text)
 
 
 def test_bochs(folder):
