@@ -394,37 +394,40 @@ static inline pte_t file_page_entry(const struct site *s, const struct folio *f,
 	       (site_is_private(s) ? PTE_SOFT_COW : 0);
 }
 
-/* Pages to map at once, counted from the one asked for: [low, high), of them [from, to) of its folio. */
-struct around {
-	s64 low, high, from, to;
+/* How many pages may be mapped before the one asked for, and from it on: by mapping, table and file. */
+struct room {
+	u64 before, from;
 };
 
-/*
- * All of a large folio, else 16 pages.  Where all before it is mapped a scan may
- * be under way, and the stretch grows with what lies behind: 64 pages, then all
- * of the leaf table.
- */
-static inline void around_range(const struct site *s, const struct folio *f, u64 size_pages,
-				struct around *r)
+static inline struct room around_room(const struct site *s, u64 size_pages)
 {
-	s64 i = (s64)PTE_INDEX(s->address, 1);
-	s64 first = -min(i, (s64)((s->address - s->start) >> PAGE_SHIFT));
-	s64 last = (s64)min(min(512 - (u64)i, (s->end - s->address) >> PAGE_SHIFT),
-			    size_pages - s->index);
-	s64 low = -(s64)(s->index % AROUND_PAGES), high = low + AROUND_PAGES;
+	u64 i = PTE_INDEX(s->address, 1);
 
-	r->from = max(first, (s64)(f->index - s->index));
-	r->to = min(last, (s64)(f->index + folio_nr_pages(f) - s->index));
-	low = max(low, first);
-	if (i && max(low, r->from) == 0 && s->entry[-1]) {
-		high = AROUND_SCAN_PAGES;
-		if (i >= AROUND_SCAN_PAGES && s->entry[-(s64)AROUND_SCAN_PAGES])
-			high = last;
-	} else if (f->order >= AROUND_ORDER) {
-		low = high = 0;
-	}
-	r->low = min(low, r->from);
-	r->high = max(min(high, last), r->to);
+	return (struct room){
+		.before = min(i, (s->address - s->start) >> PAGE_SHIFT),
+		.from = min(min(512 - i, (s->end - s->address) >> PAGE_SHIFT),
+			    size_pages - s->index),
+	};
+}
+
+/*
+ * The stretch to map at once, as far as it goes beyond f: 16 pages, or nothing
+ * more than a large folio.  Where all before it is mapped a scan may be under
+ * way, and the stretch grows with what lies behind: 64 pages, then all of the leaf table.
+ */
+static inline struct room around_wanted(const struct site *s, const struct folio *f)
+{
+	u64 i = PTE_INDEX(s->address, 1), at = s->index % AROUND_PAGES;
+	bool is_first = at == 0 || (f->order >= AROUND_ORDER && s->index == f->index);
+
+	if (is_first && i && s->entry[-1])
+		return (struct room){ 0,
+				      i >= AROUND_SCAN_PAGES && s->entry[-(s64)AROUND_SCAN_PAGES] ?
+					      512 :
+					      AROUND_SCAN_PAGES };
+	if (f->order >= AROUND_ORDER)
+		return (struct room){ 0, 0 };
+	return (struct room){ at, AROUND_PAGES - at };
 }
 
 /* Fills the empty ones of `span` entries with neighbouring pages from `pte` on; how many. */
@@ -492,22 +495,27 @@ static u32 map_cached_locked(struct site *s, pte_t *entry, u64 index, u64 nr)
  * Maps f, which the caller has a reference on and which goes with it, at the page
  * asked for, and if `around` what is in the cache around that; the leaf lock is held.
  */
-static u32 map_around_locked(struct site *s, struct folio *f, u64 size_pages, bool around)
+static inline u32 map_around_locked(struct site *s, struct folio *f, u64 size_pages, bool around)
 {
-	struct around r = { 0, 1, 0, 1 };
+	struct room room = { 0, 1 }, wanted = { 0, 0 };
 
-	if (around)
-		around_range(s, f, size_pages, &r);
-	u32 n = fill_entries(s->entry + r.from, file_page_entry(s, f, s->index + (u64)r.from),
-			     (u64)(r.to - r.from));
+	if (around) {
+		room = around_room(s, size_pages);
+		wanted = around_wanted(s, f);
+	}
+	u64 before = min(s->index - f->index, room.before);
+	u64 from = min(f->index + folio_nr_pages(f) - s->index, room.from);
+	u32 n = fill_entries(s->entry - before, file_page_entry(s, f, s->index - before),
+			     before + from);
 
 	folio_add_entries(f, n);
-	if (unlikely(r.low < r.from))
-		n += map_cached_locked(s, s->entry + r.low, s->index + (u64)r.low,
-				       (u64)(r.from - r.low));
-	if (unlikely(r.to < r.high))
-		n += map_cached_locked(s, s->entry + r.to, s->index + (u64)r.to,
-				       (u64)(r.high - r.to));
+	wanted.before = min(wanted.before, room.before);
+	wanted.from = min(wanted.from, room.from);
+	if (unlikely(wanted.before > before))
+		n += map_cached_locked(s, s->entry - wanted.before, s->index - wanted.before,
+				       wanted.before - before);
+	if (unlikely(wanted.from > from))
+		n += map_cached_locked(s, s->entry + from, s->index + from, wanted.from - from);
 	return n;
 }
 
@@ -883,7 +891,8 @@ static __noinline enum fault_result fault_resolve_slow(struct aspace *a, u64 add
 	return (enum fault_result)result;
 }
 
-__hot enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access)
+static __always_inline enum fault_result fault_resolve_inline(struct aspace *a, u64 address,
+							      u32 access)
 {
 	int result;
 
@@ -896,7 +905,12 @@ __hot enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access)
 	return FAULT_DONE;
 }
 
-static void fault_report(enum fault_result result, u64 address, u64 code)
+enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access)
+{
+	return fault_resolve_inline(a, address, access);
+}
+
+static __noinline void fault_report(enum fault_result result, u64 address, u64 code)
 {
 	switch (result) {
 	case FAULT_DONE:
@@ -921,7 +935,7 @@ static void fault_report(enum fault_result result, u64 address, u64 code)
 	}
 }
 
-bool page_fault_handle(struct trap_frame *frame, u64 address, u64 code)
+__hot bool page_fault_handle(struct trap_frame *frame, u64 address, u64 code)
 {
 	struct aspace *a = current_thread->aspace;
 	bool user = trap_is_from_user(frame);
@@ -936,7 +950,7 @@ bool page_fault_handle(struct trap_frame *frame, u64 address, u64 code)
 	u32 access = code & FAULT_WRITE ? ACCESS_WRITE :
 		     code & FAULT_EXEC  ? ACCESS_EXEC :
 					  ACCESS_READ;
-	enum fault_result result = fault_resolve(a, address, access);
+	enum fault_result result = fault_resolve_inline(a, address, access);
 
 	if (likely(result == FAULT_DONE))
 		return true;
