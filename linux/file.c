@@ -543,6 +543,29 @@ long sys_sync_file_range(int fd, s64 offset, s64 nbytes, unsigned int flags)
 			       nbytes ? (u64)(offset + nbytes) : U64_MAX);
 }
 
+/* Bytes [start, end) of a regular file are brought into the cache. */
+static void will_need(struct file *f, u64 start, u64 end)
+{
+	u64 size = READ_ONCE(f->inode->size);
+
+	end = min(end, size);
+	if (start < end)
+		page_cache_will_need(&f->inode->cache, f, start >> PAGE_SHIFT,
+				     div_round_up(end, PAGE_SIZE) - (start >> PAGE_SHIFT));
+}
+
+/* Advice is about the open file, for its whole length (posix_fadvise(2), Notes). */
+static void advise_pattern(struct file *f, int advice)
+{
+	static const u8 patterns[] = {
+		[POSIX_FADV_NORMAL] = READ_NORMAL,
+		[POSIX_FADV_RANDOM] = READ_RANDOM,
+		[POSIX_FADV_SEQUENTIAL] = READ_SEQUENTIAL,
+	};
+
+	f->ahead = (struct read_ahead){ .advice = patterns[advice] };
+}
+
 long sys_fadvise64(int fd, s64 offset, size_t len, int advice)
 {
 	scoped_fd r = fd_lookup(fd);
@@ -555,9 +578,21 @@ long sys_fadvise64(int fd, s64 offset, size_t len, int advice)
 	if ((s64)len < 0 || advice < POSIX_FADV_NORMAL || advice > POSIX_FADV_NOREUSE)
 		return -EINVAL;
 	end = len ? (u64)offset + len : U64_MAX;
-	if (advice == POSIX_FADV_DONTNEED && (r.file->inode->mode & S_IFMT) == S_IFREG) {
+	if ((r.file->inode->mode & S_IFMT) != S_IFREG)
+		return 0;
+	switch (advice) {
+	case POSIX_FADV_NORMAL:
+	case POSIX_FADV_RANDOM:
+	case POSIX_FADV_SEQUENTIAL:
+		advise_pattern(r.file, advice);
+		break;
+	case POSIX_FADV_WILLNEED:
+		will_need(r.file, (u64)offset, end);
+		break;
+	case POSIX_FADV_DONTNEED:
 		(void)page_cache_sync(&r.file->inode->cache, (u64)offset, end);
 		(void)page_cache_invalidate(&r.file->inode->cache, (u64)offset, end);
+		break;
 	}
 	return 0;
 }
@@ -565,16 +600,12 @@ long sys_fadvise64(int fd, s64 offset, size_t len, int advice)
 long sys_readahead(int fd, s64 offset, size_t count)
 {
 	scoped_fd r = fd_lookup(fd);
-	struct page_cache *c;
 
 	if (!r.file || !(r.file->mode & FILE_READ))
 		return -EBADF;
 	if ((r.file->inode->mode & S_IFMT) != S_IFREG || offset < 0)
 		return -EINVAL;
-	c = &r.file->inode->cache;
-	if (c->ops && c->ops->read_ahead && count && (u64)offset < r.file->inode->size)
-		c->ops->read_ahead(c, (u64)offset >> PAGE_SHIFT,
-				   div_round_up(min(count, (size_t)2 << 20), PAGE_SIZE), r.file);
+	will_need(r.file, (u64)offset, (u64)offset + count);
 	return 0;
 }
 

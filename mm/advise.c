@@ -3,6 +3,7 @@
 
 #include <nos/arch.h>
 #include <nos/errno.h>
+#include <nos/read_ahead.h>
 #include <nos/thread.h>
 #include <nos/vdso.h>
 
@@ -119,7 +120,7 @@ static int piece_check_private_anonymous(struct aspace *a, struct mapping *m, u6
 	return m->cache || (m->flags & (MAPPING_SHARED | MAPPING_SPECIAL)) ? -EINVAL : 0;
 }
 
-/* Brings the file's pages of a range into the cache, without waiting for more than one unit. */
+/* Has the file's pages of a range brought into the cache. */
 static int advise_will_need(struct aspace *a, u64 start, u64 end)
 {
 	rwlock_read(&a->lock);
@@ -139,16 +140,7 @@ static int advise_will_need(struct aspace *a, u64 start, u64 end)
 	rwlock_read_unlock(&a->lock);
 	if (!held.file)
 		return err;
-	for (u64 i = 0; i < nr && (index + i) << PAGE_SHIFT < READ_ONCE(*held.cache->size);) {
-		struct folio *f = page_cache_get(held.cache, index + i, held.file);
-
-		if (is_err(f))
-			break;
-		i += folio_nr_pages(f) - ((index + i) - f->index);
-		folio_put(f);
-		if (fatal_signal_is_pending())
-			break;
-	}
+	page_cache_will_need(held.cache, held.file, index, nr);
 	file_put_for_mapping(held.file);
 	return err;
 }

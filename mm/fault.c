@@ -527,8 +527,10 @@ static inline void count_mapped(struct site *s, struct folio *f, u32 nr)
 		atomic_add(&s->a->resident_shmem, nr);
 	else
 		atomic_add(&s->a->resident_file, nr);
-	if (!folio_has_flag(f, FOLIO_REFERENCED))
+	if (!folio_has_flag(f, FOLIO_REFERENCED)) {
 		folio_set_flag(f, FOLIO_REFERENCED);
+		read_ahead_note_use(f);
+	}
 	counter_add(around, nr - 1);
 }
 
@@ -767,7 +769,10 @@ static bool wait_for_truncation(struct page_cache *c)
 	return true;
 }
 
-/* Brings page `index` into the cache, for a store to a shared mapping makes it dirty. */
+/*
+ * Brings page `index` into the cache, for a store to a shared mapping makes it dirty.  file NULL: its
+ * neighbours are not of interest.
+ */
 static int file_page_prepare(struct page_cache *c, struct file *file, u64 index, bool shared_write,
 			     struct supply *s)
 {
@@ -829,12 +834,13 @@ static int fault_slow(struct aspace *a, u64 address, u32 access, struct supply *
 		return result;
 	}
 	struct mapping held = { .file = m->file, .cache = c };
+	bool is_random = m->flags & MAPPING_RANDOM;
 	u64 index = mapping_page_index(m, address);
 	bool shared_write = (access & ACCESS_WRITE) && (m->flags & MAPPING_SHARED);
 
 	mapping_hold_object(&held);
 	rwlock_read_unlock(&a->lock);
-	result = file_page_prepare(c, held.file, index, shared_write, s);
+	result = file_page_prepare(c, is_random ? NULL : held.file, index, shared_write, s);
 	if (held.file)
 		file_put_for_mapping(held.file);
 	else

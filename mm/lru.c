@@ -107,4 +107,5 @@ void page_cache_system_init(void)
 {
 	folio_lock_init();
 	page_cache_hint_init();
+	read_ahead_init();
 }

@@ -38,7 +38,7 @@
  * lock_rank.h.  The list of evictable folios has its own spin lock.
  *
  * Simple for now: one system-wide clock list; write-back only by sync and when
- * the owner asks; read-ahead is the folio that a read is in (folio_order).
+ * the owner asks.
  */
 #include "page_cache_internal.h"
 
@@ -47,6 +47,7 @@
 #include <nos/errno.h>
 #include <nos/iobuf.h>
 #include <nos/log.h>
+#include <nos/read_ahead.h>
 #include <nos/string.h>
 #include <nos/thread.h>
 
@@ -169,6 +170,7 @@ static int cache_add(struct page_cache *c, struct folio *f, u64 index)
 static void cache_remove(struct page_cache *c, struct folio *f)
 {
 	folio_lru_remove(f, page_cache_is_memory(c));
+	read_ahead_note_drop(f);
 	if (folio_has_flag(f, FOLIO_DIRTY)) {
 		folio_clear_flag(f, FOLIO_DIRTY);
 		page_cache_count_dirty(-(s64)folio_nr_pages(f));
@@ -199,6 +201,7 @@ bool page_cache_evict(struct page_cache *c, struct folio *f)
 	WRITE_ONCE(f->cache, NULL);
 	spin_unlock(&c->lock);
 	folio_lru_remove(f, false);
+	read_ahead_note_drop(f);
 	atomic_store(&f->refs.count, 1);
 	return true;
 }
@@ -209,6 +212,14 @@ static u64 cache_size_pages(const struct page_cache *c)
 	return div_round_up(READ_ONCE(*c->size), PAGE_SIZE);
 }
 
+/* The order of a folio around `index` that has use for its upper half in a file of `size` pages. */
+static unsigned fitting_order(u64 index, unsigned order, u64 size)
+{
+	while (order && align_down(index, 1ull << order) + (1ull << (order - 1)) >= size)
+		order--;
+	return order;
+}
+
 /*
  * A new folio that covers `index`, of 2^order pages if the file, `size` pages
  * long, reaches into its upper half, and there is memory; locked.
@@ -216,8 +227,7 @@ static u64 cache_size_pages(const struct page_cache *c)
 static struct folio *cache_add_new(struct page_cache *c, u64 index, unsigned order, u64 size,
 				   bool zero)
 {
-	while (order && align_down(index, 1ull << order) + (1ull << (order - 1)) >= size)
-		order--;
+	order = fitting_order(index, order, size);
 	for (;; order = 0) {
 		u32 flags = (zero ? ALLOC_ZERO : 0) | (order ? ALLOC_NORETRY : ALLOC_USER);
 		struct folio *f = folio_alloc(order, FOLIO_FILE, flags | ALLOC_MOVABLE);
@@ -236,6 +246,28 @@ static struct folio *cache_add_new(struct page_cache *c, u64 index, unsigned ord
 	}
 }
 
+struct folio *page_cache_add_locked(struct page_cache *c, u64 index)
+{
+	unsigned order = fitting_order(index, c->ops->folio_order, cache_size_pages(c));
+	struct folio *f = folio_alloc(order, FOLIO_FILE, ALLOC_NORETRY | ALLOC_MOVABLE);
+	int err;
+
+	if (!f)
+		return err_ptr(-ENOMEM);
+	f->flags = FOLIO_LOCKED;
+	err = cache_add(c, f, align_down(index, 1ull << order));
+	if (err)
+		f->flags = 0;
+	folio_put(f);
+	return err ? err_ptr(err) : f;
+}
+
+void page_cache_drop_locked(struct page_cache *c, struct folio *f)
+{
+	cache_remove(c, f);
+	folio_unlock(f);
+}
+
 /* ---- reading ---- */
 
 /* Has the owner fill a locked folio; 0 or −errno. */
@@ -249,6 +281,15 @@ static int folio_read_locked(struct page_cache *c, struct folio *f, struct file 
 	counter_add(pages_read, folio_nr_pages(f));
 	folio_set_flag(f, FOLIO_UPTODATE);
 	return 0;
+}
+
+void page_cache_read_done(struct folio *f, int err)
+{
+	if (!err) {
+		counter_add(pages_read, folio_nr_pages(f));
+		folio_set_flag(f, FOLIO_UPTODATE);
+	}
+	folio_unlock(f);
 }
 
 /* Makes a referenced folio up to date: 0, -EAGAIN (left the cache: look again), or −errno. */
@@ -266,7 +307,8 @@ static int folio_make_uptodate(struct page_cache *c, struct folio *f, struct fil
 	return err;
 }
 
-struct folio *page_cache_get(struct page_cache *c, u64 index, struct file *file)
+/* The folio of page `index`, up to date; ERR. */
+static struct folio *cache_get(struct page_cache *c, u64 index, struct file *file)
 {
 	bool memory = page_cache_is_memory(c);
 
@@ -294,6 +336,21 @@ struct folio *page_cache_get(struct page_cache *c, u64 index, struct file *file)
 		if (err != -EAGAIN)
 			return err_ptr(err);
 	}
+}
+
+struct folio *page_cache_get(struct page_cache *c, u64 index, struct file *file)
+{
+	struct folio *f = page_cache_find(c, index);
+
+	if (likely(f && (READ_ONCE(f->flags) & (FOLIO_UPTODATE | FOLIO_AHEAD)) == FOLIO_UPTODATE))
+		return f;
+	if (f)
+		folio_put(f);
+	read_ahead_request(c, file, index, 1);
+	f = cache_get(c, index, file);
+	if (!is_err(f) && folio_has_flag(f, FOLIO_AHEAD))
+		read_ahead_note_use(f);
+	return f;
 }
 
 /* A folio of 2^order pages if it is new and memory allows. */
@@ -347,12 +404,7 @@ static __noinline ssize_t read_miss(struct page_cache *c, struct file *file, str
 	}
 	if ((to->flags & IOBUF_NOWAIT))
 		return -EAGAIN;
-	if (c->ops->read_ahead) {
-		u64 nr = div_round_up(at % PAGE_SIZE + len, PAGE_SIZE);
-
-		c->ops->read_ahead(c, index, nr, file);
-	}
-	struct folio *f = page_cache_get(c, index, file);
+	struct folio *f = cache_get(c, index, file);
 
 	if (is_err(f))
 		return ptr_err(f);
@@ -360,15 +412,31 @@ static __noinline ssize_t read_miss(struct page_cache *c, struct file *file, str
 	return 0;
 }
 
+#define TOLD_PAGES 512u /* of a long request, at once */
+
+/* Read-ahead hears of a request once, when it comes upon the first page that is its business. */
+static __noinline u64 tell_read_ahead(struct page_cache *c, struct file *file, u64 at, u64 left)
+{
+	u64 index = at >> PAGE_SHIFT;
+	u64 nr = min(div_round_up(at % PAGE_SIZE + left, PAGE_SIZE), (u64)TOLD_PAGES);
+
+	read_ahead_request(c, file, index, nr);
+	return (index + nr) << PAGE_SHIFT;
+}
+
 static __noinline ssize_t read_folios(struct page_cache *c, struct file *file, struct iobuf *to,
 				      u64 *pos, u64 left, struct folio **hint)
 {
-	u64 at = *pos;
+	const u32 mask = FOLIO_UPTODATE | FOLIO_AHEAD;
+	u64 at = *pos, told = 0;
 	ssize_t err = 0;
 
 	while (left) {
 		struct folio *f = page_cache_find(c, at >> PAGE_SHIFT);
 
+		if (unlikely(!f || (READ_ONCE(f->flags) & mask) != FOLIO_UPTODATE) && at >= told &&
+		    !(to->flags & IOBUF_NOWAIT) && !page_cache_is_memory(c))
+			told = tell_read_ahead(c, file, at, left);
 		if (unlikely(!f || !folio_has_flag(f, FOLIO_UPTODATE))) {
 			if (f)
 				folio_put(f);
@@ -384,8 +452,10 @@ static __noinline ssize_t read_folios(struct page_cache *c, struct file *file, s
 		size_t n = min(left, folio_size(f) - offset);
 		size_t copied = iobuf_put(to, (char *)folio_address(f) + offset, n);
 
-		if (!folio_has_flag(f, FOLIO_REFERENCED))
+		if (!folio_has_flag(f, FOLIO_REFERENCED)) {
 			folio_set_flag(f, FOLIO_REFERENCED);
+			read_ahead_note_use(f);
+		}
 		hint_set(hint, f);
 		folio_put(f);
 		at += copied;

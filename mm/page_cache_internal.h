@@ -41,5 +41,18 @@ void page_cache_write_protect(struct page_cache *c, u64 start, u64 end);
 /* The same as page_cache_unmap, false if the list of mappings is busy. */
 bool page_cache_try_unmap(struct page_cache *c, u64 start, u64 end);
 
+/*
+ * A new folio of the unit that holds `index`: locked, not up to date, with the tree's reference only.
+ * ERR: -EEXIST, -ENOMEM (it does not try hard).
+ */
+struct folio *page_cache_add_locked(struct page_cache *c, u64 index);
+/* Takes such a folio out again and unlocks it; the caller has a reference. */
+void page_cache_drop_locked(struct page_cache *c, struct folio *f);
+
+/* read_ahead.c: a folio is used for the first time, or leaves the cache. */
+void read_ahead_init(void);
+void read_ahead_note_use(struct folio *f);
+void read_ahead_note_drop(struct folio *f);
+
 void folio_lock_init(void);
 void page_cache_hint_init(void);

@@ -51,6 +51,7 @@ static struct file *file_alloc(u32 flags)
 	f->path = (struct path){ 0 };
 	mutex_init(&f->position_lock, RANK_FILE_POSITION);
 	f->last_folio = NULL;
+	f->ahead = (struct read_ahead){ 0 };
 	spin_init(&f->lock, RANK_INODE_SPIN);
 	list_init(&f->epolls);
 	f->owner = NULL;
@@ -127,6 +128,11 @@ void file_release(struct file *f)
 void file_get_for_mapping(struct file *f)
 {
 	file_get(f);
+}
+
+struct read_ahead *file_read_ahead(struct file *f)
+{
+	return &f->ahead;
 }
 
 void file_put_for_mapping(struct file *f)

@@ -113,7 +113,7 @@ static struct p9_request *request_begin(struct p9_client *c, enum p9_type type)
 		return err_ptr(-ENOMEM);
 	r->type = (u8)type;
 	r->done = false;
-	r->detached = false;
+	r->finish = NULL;
 	r->waiter = NULL;
 	r->nr_out_data = 0;
 	r->nr_in_data = 0;
@@ -129,19 +129,17 @@ static struct p9_request *request_begin(struct p9_client *c, enum p9_type type)
 	return r;
 }
 
-static void fid_free(struct p9_client *c, u32 fid);
-
 static void reply_arrived(struct channel_request *channel, u32 in_len)
 {
 	struct p9_request *r = container_of(channel, struct p9_request, channel);
 
 	r->in_len = in_len;
-	if (r->detached) {
-		struct p9_reader body = { .data = r->out, .at = P9_HEADER, .len = P9_BUFFER };
+	if (r->finish) {
+		struct p9_client *c = r->client;
 
-		fid_free(r->client, p9_get_u32(&body));
-		atomic_sub(&r->client->nr_detached, 1);
+		r->finish(r);
 		request_free(r);
+		atomic_sub(&c->nr_detached, 1); /* the last look at the client */
 		return;
 	}
 
@@ -275,6 +273,29 @@ static void fid_free(struct p9_client *c, u32 fid)
 		c->free_fids[c->nr_free_fids++] = fid;
 }
 
+/* Sends a request whose reply goes to `finish`; on error it is freed. */
+static int request_start(struct p9_request *r, u32 in_len, void (*finish)(struct p9_request *r))
+{
+	struct p9_client *c = r->client;
+	int err;
+
+	r->finish = finish;
+	atomic_add(&c->nr_detached, 1);
+	err = request_submit(r, in_len);
+	if (err) {
+		request_free(r);
+		atomic_sub(&c->nr_detached, 1);
+	}
+	return err;
+}
+
+static void clunk_finish(struct p9_request *r)
+{
+	struct p9_reader body = { .data = r->out, .at = P9_HEADER, .len = P9_BUFFER };
+
+	fid_free(r->client, p9_get_u32(&body));
+}
+
 void p9_clunk(struct p9_client *c, u32 fid)
 {
 	struct p9_request *r = request_begin(c, P9_TCLUNK);
@@ -282,12 +303,7 @@ void p9_clunk(struct p9_client *c, u32 fid)
 	if (is_err(r))
 		return;
 	p9_put_u32(&r->writer, fid);
-	r->detached = true;
-	atomic_add(&c->nr_detached, 1);
-	if (request_submit(r, P9_BUFFER)) {
-		atomic_sub(&c->nr_detached, 1);
-		request_free(r);
-	}
+	(void)request_start(r, P9_BUFFER, clunk_finish);
 }
 
 /* ---- messages ---- */
@@ -703,33 +719,84 @@ int p9_statfs(struct p9_client *c, u32 fid, struct fs_stats *s)
 	return err;
 }
 
+/* A Tread of len bytes to these segments, or ERR. */
+static struct p9_request *read_begin(struct p9_client *c, u32 fid, u64 offset,
+				     const struct channel_segment *to, u32 nr, u32 len)
+{
+	struct p9_request *r = request_begin(c, P9_TREAD);
+
+	if (is_err(r))
+		return r;
+	p9_put_u32(&r->writer, fid);
+	p9_put_u64(&r->writer, offset);
+	p9_put_u32(&r->writer, len);
+	memcpy(&r->in_segments[1], to, nr * sizeof(*to));
+	r->nr_in_data = nr;
+	return r;
+}
+
+/* How many bytes a good reply brought, of at most len. */
+static ssize_t read_count(struct p9_request *r, u32 len)
+{
+	u32 count = p9_get_u32(&r->reader);
+
+	if (r->reader.failed || count > len || count > r->in_len - P9_READ_HEADER)
+		return -EIO;
+	return count;
+}
+
 ssize_t p9_read(struct p9_client *c, u32 fid, u64 offset, const struct channel_segment *to, u32 nr,
 		u32 len)
 {
 	if (nr >= CHANNEL_MAX_SEGMENTS)
 		return -EINVAL;
 
-	struct p9_request *r = request_begin(c, P9_TREAD);
+	struct p9_request *r = read_begin(c, fid, offset, to, nr, len);
 
 	if (is_err(r))
 		return ptr_err(r);
-	p9_put_u32(&r->writer, fid);
-	p9_put_u64(&r->writer, offset);
-	p9_put_u32(&r->writer, len);
-	memcpy(&r->in_segments[1], to, nr * sizeof(*to));
-	r->nr_in_data = nr;
 
 	ssize_t result = request_run(r, P9_READ_HEADER);
 
-	if (!result) {
-		u32 count = p9_get_u32(&r->reader);
-
-		result = r->reader.failed || count > len || count > r->in_len - P9_READ_HEADER ?
-				 -EIO :
-				 (ssize_t)count;
-	}
+	if (!result)
+		result = read_count(r, len);
 	request_free(r);
 	return result;
+}
+
+static void read_finish(struct p9_request *r)
+{
+	ssize_t result = reply_check(r);
+
+	if (!result)
+		result = read_count(r, r->in_segments[1].len);
+	atomic_sub(&r->client->nr_reads_started, 1);
+	r->read_done(r->read_data, result);
+}
+
+int p9_read_start(struct p9_client *c, u32 fid, u64 offset, struct channel_segment to,
+		  void (*done)(void *data, ssize_t result), void *data)
+{
+	if (to.len > c->msize - P9_READ_HEADER)
+		return -EINVAL;
+	if (atomic_fetch_add(&c->nr_reads_started, 1) >= P9_MAX_READS_STARTED) {
+		atomic_sub(&c->nr_reads_started, 1);
+		return -EAGAIN;
+	}
+
+	struct p9_request *r = read_begin(c, fid, offset, &to, 1, to.len);
+	int err;
+
+	if (is_err(r)) {
+		err = (int)ptr_err(r);
+	} else {
+		r->read_done = done;
+		r->read_data = data;
+		err = request_start(r, P9_READ_HEADER, read_finish);
+	}
+	if (err)
+		atomic_sub(&c->nr_reads_started, 1);
+	return err;
 }
 
 ssize_t p9_write(struct p9_client *c, u32 fid, u64 offset, const struct channel_segment *from,

@@ -10,6 +10,7 @@
 #include "wire.h"
 
 #define P9_MAX_TAGS 64
+#define P9_MAX_READS_STARTED 40 /* so that tags are left for others */
 #define P9_BUFFER 8192 /* small messages: out and in each */
 #define P9_MAX_DATA (128 * PAGE_SIZE)
 
@@ -25,7 +26,10 @@ struct p9_request {
 	u8 type;
 	u32 in_len;
 	bool done;
-	bool detached; /* nobody waits: freed when it is done */
+	/* Nobody waits: called at the reply, in the interrupt; the request is freed behind it. */
+	void (*finish)(struct p9_request *r);
+	void (*read_done)(void *data, ssize_t result); /* of p9_read_start */
+	void *read_data;
 	struct thread *waiter;
 	struct channel_segment out_segments[CHANNEL_MAX_SEGMENTS];
 	struct channel_segment in_segments[CHANNEL_MAX_SEGMENTS];
@@ -44,7 +48,8 @@ struct p9_client {
 	u32 next_fid;
 	u32 *free_fids; /* stack */
 	u32 nr_free_fids, free_fids_size;
-	u32 nr_detached;
+	u32 nr_detached; /* requests that nobody waits for */
+	u32 nr_reads_started; /* of them, reads */
 };
 
 struct p9_client *p9_client_create(const char *tag, u32 msize); /* ERR; version is negotiated */
@@ -109,6 +114,12 @@ int p9_statfs(struct p9_client *c, u32 fid, struct fs_stats *s);
 /* Data straight to or from physical segments; bytes moved (short: end of file) or −errno. */
 ssize_t p9_read(struct p9_client *c, u32 fid, u64 offset, const struct channel_segment *to, u32 nr,
 		u32 len);
+/*
+ * The same for one segment without waiting: done is called with what p9_read would return, in the
+ * interrupt.  -EAGAIN: enough of these are under way; -EINVAL: more than one message.
+ */
+int p9_read_start(struct p9_client *c, u32 fid, u64 offset, struct channel_segment to,
+		  void (*done)(void *data, ssize_t result), void *data);
 ssize_t p9_write(struct p9_client *c, u32 fid, u64 offset, const struct channel_segment *from,
 		 u32 nr, u32 len);
 /* Entries after `offset` into the buffer (direct map), as Rreaddir lays them out. */

@@ -3,12 +3,13 @@
  * the host changes behind our back, replies that lie, and each allocation failing in turn.
  */
 /* tests: fs/p9/client.c fs/p9/dir.c fs/p9/file.c fs/p9/super.c fs/p9/ahead.c */
-/* needs: fs/p9/server_test.c vfs/channel.c vfs/world_test.c tests/host/memory.c mm/page_cache.c
+/* needs: fs/p9/server_test.c vfs/channel.c vfs/world_test.c tests/host/memory.c mm/page_cache.c mm/read_ahead.c
  mm/lru.c mm/folio_lock.c mm/rmap.c mm/page_alloc.c mm/fault_injection_test.c */
 #include <nos/errno.h>
 #include <nos/file.h>
 #include <nos/init.h>
 #include <nos/name.h>
+#include <nos/page_cache.h>
 #include <nos/slab.h>
 #include <nos/string.h>
 #include <nos/test.h>
@@ -438,5 +439,109 @@ TEST(p9_what_was_made_is_gone_at_once)
 	EXPECT_EQ(put_text("m/f", "x", O_CREAT), -ENOENT);
 	test_server.tamper = NULL;
 	EXPECT_EQ(put_text("m/f", "x", O_CREAT), 0);
+	umount_server();
+}
+
+/* ---- read-ahead ---- */
+
+#define UNIT (64u << 10)
+
+static bool is_cached(struct file *f, u64 unit)
+{
+	struct folio *o = page_cache_find(&f->inode->cache, unit * UNIT >> PAGE_SHIFT);
+	bool ready = o && folio_has_flag(o, FOLIO_UPTODATE);
+
+	if (o)
+		folio_put(o);
+	return ready;
+}
+
+/* The byte at the start of a unit, and the last one before the end of the file. */
+static void expect_pattern(struct file *f, u64 pos)
+{
+	u8 byte = 0;
+
+	EXPECT_EQ(file_read_kernel(f, &byte, 1, pos), 1);
+	EXPECT_EQ(byte, (pos >> 16) + 1);
+}
+
+TEST(p9_reads_that_nobody_waits_for)
+{
+	struct file *f;
+
+	mount_server("cache=loose");
+	test_server_put_pattern("big", 5 * UNIT + 100);
+	f = file_open_at(AT_FDCWD, "m/big", O_RDONLY, 0, 0);
+	VERIFY(!is_err(f));
+	test_server.hold = true;
+	page_cache_will_need(&f->inode->cache, f, 0, (5 * UNIT + PAGE_SIZE) >> PAGE_SHIFT);
+	EXPECT_EQ(test_server.nr_reads, 0);
+	for (u32 n = 0; n < 6; n++)
+		EXPECT(!is_cached(f, n));
+	test_server_release();
+	EXPECT_EQ(test_server.nr_reads, 6);
+	for (u32 n = 0; n < 6; n++) {
+		EXPECT(is_cached(f, n));
+		expect_pattern(f, n * UNIT);
+	}
+	expect_pattern(f, 5 * UNIT + 99);
+	EXPECT_EQ(test_server.nr_reads, 6); /* all was there */
+	file_put(f);
+	umount_server();
+}
+
+TEST(p9_reads_ahead_of_a_sequential_reader)
+{
+	struct file *f;
+
+	mount_server("cache=loose");
+	test_server_put_pattern("big", 40 * UNIT);
+	f = file_open_at(AT_FDCWD, "m/big", O_RDONLY, 0, 0);
+	VERIFY(!is_err(f));
+	expect_pattern(f, 0);
+	EXPECT(!is_cached(f, 1)); /* one request says nothing of the next */
+	expect_pattern(f, UNIT);
+	EXPECT(is_cached(f, 2) && is_cached(f, 3) && !is_cached(f, 4));
+	for (u32 n = 2; n < 10; n++)
+		expect_pattern(f, n * UNIT);
+	EXPECT(is_cached(f, 16));
+	expect_pattern(f, 39 * UNIT); /* elsewhere */
+	EXPECT(!is_cached(f, 38));
+	file_put(f);
+	umount_server();
+}
+
+/* A reply that fails, or ends in the middle of the file, leaves the folio to whoever needs it. */
+static void cut(u8 *reply, u32 *len, u32 room)
+{
+	u32 half = UNIT / 2;
+
+	if (reply[4] != P9_TREAD + 1)
+		return;
+	memcpy(reply + 7, &half, 4);
+	*len = 11 + half;
+	memcpy(reply, len, 4);
+}
+
+TEST(p9_reads_ahead_that_fail)
+{
+	struct file *f;
+
+	mount_server("cache=loose");
+	test_server_put_pattern("big", 8 * UNIT);
+	f = file_open_at(AT_FDCWD, "m/big", O_RDONLY, 0, 0);
+	VERIFY(!is_err(f));
+	test_server.tamper = cut;
+	page_cache_will_need(&f->inode->cache, f, 0, 2 * UNIT >> PAGE_SHIFT);
+	test_server.tamper = NULL;
+	EXPECT(!is_cached(f, 0) && !is_cached(f, 1));
+	expect_pattern(f, UNIT - 1);
+	expect_pattern(f, 2 * UNIT - 1);
+	test_server.fail = P9_TREAD;
+	page_cache_will_need(&f->inode->cache, f, 6 * UNIT >> PAGE_SHIFT, 1);
+	test_server.fail = 0;
+	EXPECT(!is_cached(f, 6));
+	expect_pattern(f, 6 * UNIT);
+	file_put(f);
 	umount_server();
 }

@@ -20,6 +20,7 @@ struct node {
 	u32 mode, uid, gid, nlink, version;
 	u64 rdev;
 	u32 size;
+	bool is_pattern; /* `data` is not used */
 	u8 data[DATA_MAX]; /* contents, or a link's target */
 	char xattr_name[32];
 	u8 xattr[64];
@@ -55,6 +56,7 @@ static struct node *node_new(u32 mode)
 		nodes[n].mode = mode;
 		nodes[n].nlink = 1;
 		nodes[n].size = 0;
+		nodes[n].is_pattern = false;
 		nodes[n].xattr_size = 0;
 		nodes[n].version++;
 		nodes[n].rdev = 0;
@@ -154,6 +156,15 @@ void test_server_put(const char *name, const char *text)
 	node->size = (u32)strlen(text);
 	memcpy(node->data, text, node->size);
 	node->version++;
+}
+
+void test_server_put_pattern(const char *name, u32 size)
+{
+	test_server_put(name, "");
+	struct node *n = name_find(&nodes[0], name, (u32)strlen(name))->node;
+
+	n->size = size;
+	n->is_pattern = true;
 }
 
 /* ---- messages: 0, or the errno of Rlerror ---- */
@@ -355,7 +366,12 @@ static int message_read(struct fid *f)
 	offset = min(offset, (u64)size);
 	count = (u32)min((u64)count, size - offset);
 	p9_put_u32(&out, count);
-	memcpy(out.data + out.len, data + offset, count);
+	test_server.nr_reads++;
+	if (f->node->is_pattern && !f->is_xattr)
+		for (u32 n = 0; n < count; n++)
+			out.data[out.len + n] = (u8)(((offset + n) >> 16) + 1);
+	else
+		memcpy(out.data + out.len, data + offset, count);
 	out.len += count;
 	return 0;
 }
@@ -366,7 +382,7 @@ static int message_write(struct fid *f)
 	u64 offset = p9_get_u64(&in);
 	u32 count = p9_get_u32(&in), limit = f->is_xattr ? sizeof(n->xattr) : DATA_MAX;
 
-	if (offset > limit || count > limit - offset || count > in.len - in.at)
+	if (n->is_pattern || offset > limit || count > limit - offset || count > in.len - in.at)
 		return -ENOSPC;
 	memcpy((f->is_xattr ? n->xattr : n->data) + offset, in.data + in.at, count);
 	if (!f->is_xattr) {
@@ -550,7 +566,7 @@ static u32 scatter(const struct channel_segment *s, u32 nr, u32 len)
 	return done;
 }
 
-static int submit(struct channel *c, struct channel_request *r)
+static void answer(struct channel_request *r)
 {
 	u32 len = gather(r->out, r->nr_out), size;
 	int err;
@@ -578,7 +594,28 @@ static int submit(struct channel *c, struct channel_request *r)
 	if (test_server.tamper)
 		test_server.tamper(out_bytes, &out.len, sizeof(out_bytes));
 	r->done(r, scatter(r->in, r->nr_in, out.len));
+}
+
+static struct channel_request *held[P9_MAX_TAGS];
+static u32 nr_held;
+
+static int submit(struct channel *c, struct channel_request *r)
+{
+	u8 type = ((const u8 *)phys_to_virt(r->out[0].address))[4];
+
+	if (test_server.hold && type == P9_TREAD)
+		held[nr_held++] = r;
+	else
+		answer(r);
 	return 0;
+}
+
+void test_server_release(void)
+{
+	test_server.hold = false;
+	for (u32 n = 0; n < nr_held; n++)
+		answer(held[n]);
+	nr_held = 0;
 }
 
 static const struct channel_ops server_ops = { .submit = submit };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <nos/iobuf.h>
+#include <nos/read_ahead.h>
 #include <nos/thread.h>
 #include <nos/vfs.h>
 
@@ -70,6 +71,7 @@ struct file {
 	struct path path;
 	struct mutex position_lock;
 	struct folio *last_folio; /* of the page cache's last transfer: a hint */
+	struct read_ahead ahead; /* how it is read */
 	struct spinlock lock; /* flags, owner, epoll list */
 	struct list epolls; /* epoll items that watch it */
 	void *owner; /* F_SETOWN: struct pid_ref of proc; NULL */
@@ -106,8 +108,7 @@ struct file *file_create_pseudo(u32 inode_mode, const struct file_ops *ops, void
 struct file *file_create_sibling(struct file *f, const struct file_ops *ops, void *private,
 				 u32 flags);
 
-/* For a device's open: its own operations from now on. */
-void file_replace_ops(struct file *f, const struct file_ops *ops);
+void file_replace_ops(struct file *f, const struct file_ops *ops); /* for a device's open */
 /* read and write of files in the page cache: times, limits, O_APPEND, set-id bits; seek with size,
  * SEEK_DATA and SEEK_HOLE by the cache. */
 ssize_t file_read_generic(struct file *f, struct iobuf *to, u64 *pos);
@@ -295,5 +296,4 @@ struct file *inotify_create(u32 flags);
 bool file_is_inotify(const struct file *f);
 int inotify_add(struct file *f, const struct path *p, u32 mask);
 int inotify_remove(struct file *f, s32 wd);
-
 #include <nos/char_device.h>

@@ -37,6 +37,7 @@ enum folio_kind {
 #define FOLIO_ZEROED (1u << 7) /* free and known to be zero */
 #define FOLIO_ERROR (1u << 8)
 #define FOLIO_UNEVICTABLE (1u << 9) /* tmpfs: no backing store */
+#define FOLIO_AHEAD (1u << 10) /* read ahead, not used yet */
 
 struct page_cache;
 

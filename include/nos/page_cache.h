@@ -23,8 +23,12 @@ struct page_cache_ops {
 	/* Fills a locked, not up-to-date folio, sets FOLIO_UPTODATE or returns −errno; does not
 	 * unlock.  `file` may be NULL (then any open handle of the inode serves). */
 	int (*read_folio)(struct page_cache *c, struct folio *f, struct file *file);
-	/* Reads ahead [index, index + nr): may do less; NULL = one read_folio each. */
-	void (*read_ahead)(struct page_cache *c, u64 index, u64 nr, struct file *file);
+	/*
+	 * Starts to fill a locked folio, and returns; the end is told to page_cache_read_done, by any
+	 * context.  −errno: nothing was started (-EAGAIN: too much is under way).  May sleep.  NULL: nothing
+	 * is read ahead.
+	 */
+	int (*start_read)(struct page_cache *c, struct folio *f, struct file *file);
 	/* Writes a locked dirty folio; NULL: memory only (never written back, not evicted). */
 	int (*write_folio)(struct page_cache *c, struct folio *f);
 	/* Prepares a write of [offset, offset + len) (space, journal); NULL = nothing to do. */
@@ -60,10 +64,12 @@ void page_cache_fini(struct page_cache *c);
 /* The folio that holds page `index`, referenced and up to date; read if need be.  ERR pointer:
  * -EIO, -ENOMEM, -ERESTARTSYS(killed).  Sleeps. */
 struct folio *page_cache_get(struct page_cache *c, u64 index, struct file *file);
+/* The end of a start_read: 0, the contents are valid; or −errno, whoever wants them reads again.  Any context. */
+void page_cache_read_done(struct folio *f, int err);
 /* Only if present (may be not up to date): referenced, or NULL. */
 struct folio *page_cache_find(struct page_cache *c, u64 index);
 /* Present or newly added (then zeroed and up to date only if `zero`): locked, referenced; NULL: no
- * memory.  For whole-page writes and read_ahead. */
+ * memory.  For whole-page writes. */
 struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, bool zero);
 
 /*

@@ -9,6 +9,7 @@
 #include <nos/aspace.h>
 #include <nos/assert.h>
 #include <nos/pte.h>
+#include <nos/read_ahead.h>
 #include <nos/thread.h>
 
 extern void *aligned_alloc(size_t align, size_t size);
@@ -69,6 +70,13 @@ __weak void user_fault_enable(void)
 
 __weak void file_get_for_mapping(struct file *f)
 {
+}
+
+__weak struct read_ahead *file_read_ahead(struct file *f)
+{
+	static struct read_ahead a;
+
+	return &a;
 }
 
 __weak void file_put_for_mapping(struct file *f)
