@@ -1,5 +1,16 @@
-/* Per-CPU counters and histograms: reading them. */
+/* Per-CPU counters and histograms: reading them, and those that arch counts. */
 #include <nos/counter.h>
+
+#ifndef NOS_HOST
+DECLARE_PERCPU(u64, counter_ipi_calls);
+DECLARE_PERCPU(u64, counter_ipi_reschedules);
+DECLARE_PERCPU(u64, counter_from_user);
+DECLARE_PERCPU(u64, counter_to_user);
+SHOW_COUNTER(ipi_calls, "ipi.call");
+SHOW_COUNTER(ipi_reschedules, "ipi.reschedule");
+SHOW_COUNTER(from_user, "copy.from_user_bytes");
+SHOW_COUNTER(to_user, "copy.to_user_bytes");
+#endif
 
 u64 counter_sum(const struct counter_info *c)
 {

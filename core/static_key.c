@@ -25,7 +25,7 @@ void static_key_set(struct static_key *k, bool on)
 		    s->at < (u64)kernel_text_end) {
 			/* Calls to other CPUs go through the slot of this one. */
 			preempt_disable();
-			text_patch_jump(s->at, on ? s->target : 0);
+			text_patch_site(s, on);
 			preempt_enable();
 		}
 }

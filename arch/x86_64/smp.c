@@ -196,6 +196,9 @@ void arch_secondary_main(unsigned cpu)
 
 /* ---- calls between CPUs ---- */
 
+DEFINE_PERCPU(u64, counter_ipi_calls);
+DEFINE_PERCPU(u64, counter_ipi_reschedules);
+
 struct call_slot {
 	void (*fn)(void *arg);
 	void *arg;
@@ -233,6 +236,7 @@ void cpu_call_mask(u64 mask, void (*fn)(void *arg), void *arg)
 			unsigned cpu = (unsigned)__builtin_ctzll(left);
 
 			atomic_or(per_cpu_ptr(call_callers, cpu), bit(cpu_id()));
+			this_cpu_add(counter_ipi_calls, 1ul);
 			apic_send_ipi(cpu_apic_ids[cpu], VECTOR_CALL);
 		}
 	}
@@ -253,6 +257,7 @@ void cpu_call(unsigned cpu, void (*fn)(void *arg), void *arg)
 
 void cpu_send_reschedule(unsigned cpu)
 {
+	this_cpu_add(counter_ipi_reschedules, 1ul);
 	apic_send_ipi(cpu_apic_ids[cpu], VECTOR_RESCHEDULE);
 }
 

@@ -5,9 +5,10 @@
  * first byte.  Between the steps every CPU takes an interrupt, whose return
  * serialises it (SDM vol. 3, 8.1.3: cross-modifying code needs that of each
  * processor that runs it).  Who meets the breakpoint goes on behind the
- * instruction, as if it were the no-op that it is with the key off; if the
- * instruction is there by now, where that leads.  So an emulator that keeps
- * the breakpoint it translated for longer than a processor could is right, too.
+ * instruction, as if it were the no-op that it is with the key off, or, if it
+ * is none, to the target, which does the instruction's work; if the jump is
+ * there by now, where that leads.  So an emulator that keeps the breakpoint it
+ * translated for longer than a processor could is right, too.
  *
  * The breakpoint handler runs with interrupts off: a jump that it sees stays
  * whole until it returns, for the first step of a change waits for it.
@@ -26,27 +27,26 @@
 extern const struct static_key_site __start_static_key_sites[] __weak;
 extern const struct static_key_site __stop_static_key_sites[] __weak;
 
-static bool is_site(u64 at)
+static const struct static_key_site *site_at(u64 at)
 {
 	for (const struct static_key_site *s = __start_static_key_sites;
 	     s < __stop_static_key_sites; s++)
 		if (s->at == at)
-			return true;
-	return false;
+			return s;
+	return NULL;
 }
 
 bool text_patch_trap(struct trap_frame *frame)
 {
 	u64 at = frame->rip - 1;
-	u32 distance;
+	const struct static_key_site *s = site_at(at);
 
-	if (!is_site(at))
+	if (!s)
 		return false;
-	frame->rip = at + JUMP_LEN;
-	if (READ_ONCE(*(const u8 *)at) == JUMP) {
-		memcpy(&distance, (const void *)(at + 1), sizeof(distance));
-		frame->rip += (u64)(s32)distance;
-	}
+	if (READ_ONCE(*(const u8 *)at) == JUMP || s->off != STATIC_KEY_NO_OP)
+		frame->rip = s->target;
+	else
+		frame->rip = at + JUMP_LEN;
 	return true;
 }
 
@@ -68,16 +68,16 @@ static void serialise_all(void)
 	cpu_call_mask(nr_cpus == 64 ? U64_MAX : bit(nr_cpus) - 1, serialise_one, NULL);
 }
 
-void text_patch_jump(u64 at, u64 target)
+void text_patch_site(const struct static_key_site *s, bool on)
 {
-	static const u8 no_op[JUMP_LEN] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
-	u32 distance = (u32)(target - (at + JUMP_LEN));
+	u64 at = s->at;
+	u32 distance = (u32)(s->target - (at + JUMP_LEN));
 	u8 code[JUMP_LEN] = { JUMP };
 
-	if (target)
+	if (on)
 		memcpy(code + 1, &distance, sizeof(distance));
 	else
-		memcpy(code, no_op, JUMP_LEN);
+		memcpy(code, &s->off, JUMP_LEN);
 	store_byte(at, BREAKPOINT);
 	serialise_all();
 	for (unsigned i = 1; i < JUMP_LEN; i++)

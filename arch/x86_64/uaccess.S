@@ -11,6 +11,10 @@
  * Each instruction that may fault has an entry in exception_table: when the
  * fault can't be resolved, execution goes on at the second address.
  *
+ * The bytes of copies are counted (<nos/uaccess.h>) by a detour that a static
+ * key puts over the first instruction of copy_from_user and copy_to_user, the
+ * lea of MASK_OR_COUNT; while the key is off it is just the first of MASK.
+ *
  * AC (SMAP open) is set only from USER_OPEN to USER_CLOSE; a trap clears it and
  * IRET restores it, so sleeping in a fault is safe.  Both are NOPs until
  * uaccess_patch() finds SMAP.
@@ -39,6 +43,21 @@
 	sar $63, \scratch
 	or \scratch, \reg
 	.endm
+	/* As MASK with rax; `modrm` and `off` encode lea 0(\reg), %rax with 32 bits of zero. */
+	.macro MASK_OR_COUNT reg modrm off counter
+773:	.byte 0x48, 0x8d, \modrm, 0, 0, 0, 0
+774:	sar $63, %rax
+	or %rax, \reg
+	.pushsection static_key_sites, "a"
+	.balign 8
+	.quad 773b, 775f, user_copies_key, \off
+	.popsection
+	.pushsection .text.count, "ax"
+775:	add %rdx, %gs:\counter
+	mov \reg, %rax
+	jmp 774b
+	.popsection
+	.endm
 	.macro FUNCTION name
 	.globl \name
 	.type \name, @function
@@ -55,13 +74,13 @@
 
 /* size_t copy_from_user(void *to, const void *from, size_t n): bytes not copied */
 FUNCTION copy_from_user
-	MASK %rsi, %rax
+	MASK_OR_COUNT %rsi, 0x86, 0x0000868d48, counter_from_user
 	jmp copy_masked
 END copy_from_user
 
 /* size_t copy_to_user(void *to, const void *from, size_t n) */
 FUNCTION copy_to_user
-	MASK %rdi, %rax
+	MASK_OR_COUNT %rdi, 0x87, 0x0000878d48, counter_to_user
 copy_masked:
 	mov %rdx, %rcx
 	USER_OPEN

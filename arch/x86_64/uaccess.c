@@ -1,6 +1,7 @@
 /* Boot-time patching of user copies, the exception table, and switching faults off. */
 #include <nos/arch.h>
 #include <nos/cpu.h>
+#include <nos/static_key.h>
 #include <nos/string.h>
 #include <nos/uaccess.h>
 
@@ -15,6 +16,11 @@ extern u8 *const __start_smap_close_sites[], *const __stop_smap_close_sites[];
 
 /* Long copies by rep movsb (ERMS, FSRM) rather than by words. */
 u8 copy_by_bytes __ro_after_init;
+
+/* uaccess.S counts what copies are asked for, while the key is on. */
+DEFINE_STATIC_KEY(user_copies_key);
+DEFINE_PERCPU(u64, counter_from_user);
+DEFINE_PERCPU(u64, counter_to_user);
 
 DECLARE_PERCPU(struct thread *, this_thread);
 

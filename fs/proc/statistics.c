@@ -1,13 +1,14 @@
 /*
  * /proc/nos: what the kernel counts of itself.
  *
- *	counters	one line each, always counted
+ *	counters	one line each, always counted, but for the bytes of user
+ *			copies: "on" and "off" switch these
  *	histograms	of two's powers; "on" starts from zero, "off" stops
  *	locks		who waited for mutexes and rwlocks; "on", "off" as above
  *	sections	debug kernels: the longest time without preemption, and in
  *			which calls it ended; "on", "off" as above
  *
- * The second and third stand behind static keys.
+ * What can be switched stands behind static keys.
  */
 #include <nos/counter.h>
 #include <nos/errno.h>
@@ -19,6 +20,7 @@
 #include <nos/string.h>
 #include <nos/task.h>
 #include <nos/thread.h>
+#include <nos/uaccess.h>
 
 #include <linux/capability.h>
 
@@ -33,8 +35,6 @@ static int show_counters(struct text_out *out, void *arg)
 		text_printf(out, "%s %llu\n", c->name, (ull)counter_sum(c));
 	return 0;
 }
-PSEUDO_FILE(counters_file, .path = "proc/nos/counters", .show = show_counters);
-
 /* 1 = "on", 0 = "off", −errno. */
 static int switch_of(const char *text, size_t len)
 {
@@ -46,6 +46,18 @@ static int switch_of(const char *text, size_t len)
 		return 1;
 	return n == 3 && !memcmp(text, "off", 3) ? 0 : -EINVAL;
 }
+
+static ssize_t store_counters(const char *text, size_t len, void *arg)
+{
+	int on = switch_of(text, len);
+
+	if (on < 0)
+		return on;
+	static_key_set(&user_copies_key, on);
+	return (ssize_t)len;
+}
+PSEUDO_FILE(counters_file, .path = "proc/nos/counters", .mode = 0644, .show = show_counters,
+	    .store = store_counters);
 
 static int show_histograms(struct text_out *out, void *arg)
 {

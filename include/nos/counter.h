@@ -17,6 +17,9 @@ struct counter_info {
 #else
 #define DEFINE_COUNTER(id, dotted_name)                                                            \
 	static DEFINE_PERCPU(u64, counter_##id);                                                   \
+	SHOW_COUNTER(id, dotted_name)
+/* Of a per-CPU variable counter_ID that arch, which is below this, defines. */
+#define SHOW_COUNTER(id, dotted_name)                                                              \
 	static const struct counter_info counter_info_##id __section("counters")                   \
 		__aligned(8) = { dotted_name, (u64 *)&counter_##id }
 #endif

@@ -20,10 +20,16 @@ struct static_key {
 
 #define DEFINE_STATIC_KEY(name) struct static_key name
 
+/*
+ * A site need not be a no-op: whose `off` is another instruction costs nothing
+ * while the key is off, and `target` then does that instruction's work, too.
+ */
 struct static_key_site {
 	u64 at, target;
 	struct static_key *key;
+	u64 off; /* the five bytes at `at` while the key is off */
 };
+#define STATIC_KEY_NO_OP 0x0000441f0ful
 
 #ifdef NOS_HOST
 static inline bool static_key_is_on(const struct static_key *k)
@@ -36,10 +42,10 @@ static __always_inline bool static_key_is_on(const struct static_key *k)
 	__asm__ goto("1: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"
 		     ".pushsection static_key_sites, \"a\"\n"
 		     ".balign 8\n"
-		     ".quad 1b, %l[on], %c0\n"
+		     ".quad 1b, %l[on], %c0, %c1\n"
 		     ".popsection"
 		     :
-		     : "i"(k)
+		     : "i"(k), "i"(STATIC_KEY_NO_OP)
 		     :
 		     : on);
 	return false;
@@ -52,7 +58,7 @@ on:
 void static_key_set(struct static_key *k, bool on);
 
 /*
- * arch: the five bytes at `at` become a jump to `target`, or a no-op if it is 0.  The caller
- * serialises, with preemption off and interrupts on.
+ * arch: the five bytes at the site become a jump to its target, or what they are with the key off.
+ * The caller serialises, with preemption off and interrupts on.
  */
-void text_patch_jump(u64 at, u64 target);
+void text_patch_site(const struct static_key_site *s, bool on);

@@ -13,6 +13,14 @@
 #include <nos/errno.h>
 #include <nos/types.h>
 
+/*
+ * While it is on, the bytes that copy_from_user and copy_to_user are asked for
+ * are counted (copy.from_user_bytes and copy.to_user_bytes of
+ * /proc/nos/counters); single objects of up to two words and strings are not.
+ */
+struct static_key;
+extern struct static_key user_copies_key;
+
 /* Bytes NOT copied: 0 is success.  copy_from_user does not zero the rest. */
 size_t copy_from_user(void *to, const void __user *from, size_t n) __must_check;
 size_t copy_to_user(void __user *to, const void *from, size_t n) __must_check;

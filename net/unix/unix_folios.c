@@ -6,17 +6,22 @@
  * What is written to the file meanwhile may be seen by the reader, as with any
  * splice; a folio that the file loses stays until it is read.  The bytes are
  * charged to SO_SNDBUF as copies are.  Short ranges are copied: what a
- * connection pins stays within four times what it is charged.
+ * connection pins stays within four times what it is charged.  Boot switch:
+ * opt.unix_folios.
  */
 #include "unix.h"
 
 #include <nos/assert.h>
 #include <nos/errno.h>
+#include <nos/init.h>
+#include <nos/log.h>
 #include <nos/page.h>
 #include <nos/slab.h>
 
 #define MAX_EXTENTS 16u
 #define MIN_BYTES 1024u /* of one range */
+
+static bool is_enabled __ro_after_init;
 
 struct unix_extent {
 	struct folio *folio;
@@ -81,7 +86,7 @@ static struct unix_buffer *share(const struct iobuf *data, u32 bytes, u32 nr)
 bool unix_can_share(struct iobuf *data)
 {
 	iobuf_advance(data, 0); /* past empty segments */
-	return range_left(data) >= MIN_BYTES;
+	return is_enabled && range_left(data) >= MIN_BYTES;
 }
 
 ssize_t unix_send_shared(struct unix_socket *r, struct unix_socket *s, struct iobuf *data,
@@ -131,3 +136,10 @@ void unix_drop_extents(struct unix_buffer *b)
 	for (u32 i = 0; i < b->nr_extents; i++)
 		folio_put(unix_extents(b)[i].folio);
 }
+
+static int unix_folios_init(void)
+{
+	is_enabled = boot_opt_enabled("unix_folios");
+	return 0;
+}
+INIT_STEP(INIT_SUBSYSTEM, unix_folios_init);

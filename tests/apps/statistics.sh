@@ -15,5 +15,16 @@ awk 'NR > 1 && $2 >= $3 && $4 >= $5 && $5 > 0 { n++ } END { exit !(n > 0 && n ==
 	{ cat /proc/nos/locks; exit 1; }
 cat /proc/nos/histograms >before; sleep 0.2
 cat /proc/nos/histograms | cmp -s before || { echo "counts while off"; exit 1; }
+# A read of 64 pages copies them to the program, which is counted only while it is on.
+copied() { sed -n 's/^copy.to_user_bytes //p' /proc/nos/counters; }
+before=$(copied); dd if=data of=/dev/null bs=256k count=1 2>/dev/null
+[ "$(copied)" = "$before" ] || { echo "copies counted while off"; exit 1; }
+echo on >/proc/nos/counters
+before=$(copied); dd if=data of=/dev/null bs=256k count=1 2>/dev/null; after=$(copied)
+echo off >/proc/nos/counters
+[ $((after - before)) -ge 262144 ] && [ $((after - before)) -lt 524288 ] ||
+	{ echo "$((after - before)) bytes copied"; exit 1; }
+before=$(copied); cat data >/dev/null
+[ "$(copied)" = "$before" ] || { echo "copies counted after off"; exit 1; }
 echo maybe 2>/dev/null >/proc/nos/locks && { echo "took nonsense"; exit 1; }
 echo good

@@ -10,10 +10,14 @@ from bench.model import Figure, Row
 TITLE = "counted events per operation"
 SUITES = m1.SUITES
 
-# What both count: a title, Linux's counter, those of NOS that sum up to it.
-SAME = {"page faults": ("pgfault", "fault.anonymous", "fault.file", "fault.copied", "fault.reused",
-                    "fault.zero_page", "fault.slow", "fault.spurious"),
-        "flushes asked of other processors": ("irq.TLB", "tlb.remote_flushes")}
+# What both count: a title, Linux's counters and those of NOS that sum up to it.
+SAME = {
+    "page faults": (("pgfault",), ("fault.anonymous", "fault.file", "fault.copied", "fault.reused",
+                                   "fault.zero_page", "fault.slow", "fault.spurious")),
+    "flushes asked of other processors": (("irq.TLB",), ("tlb.remote_flushes",)),
+    "IPIs to call a function": (("irq.CAL", "irq.TLB"), ("ipi.call",)),
+    "IPIs to reschedule": (("irq.RES",), ("ipi.reschedule",)),
+}
 
 
 def join(row):
@@ -27,12 +31,14 @@ def join(row):
         result.append(Row(f"{row.name}: {name}", row.suite,
                           {key: figures[key] for key in row.figures}, "events"))
 
-    for title, (name, *parts) in SAME.items():
-        moved = [part for part in parts if part in ours.extra]
-        if name in theirs.extra or moved:
-            add(title, sum(ours.extra[part] for part in moved) if ours.value is not None else None,
-                theirs.extra.get(name, 0.0 if theirs.value is not None else None))
-            used.add(name)
+    def total(figure, names):
+        return sum(figure.extra.get(name, 0.0) for name in names) \
+            if figure.value is not None else None
+
+    for title, (linux, nos) in SAME.items():
+        if not theirs.extra.keys().isdisjoint(linux) or not ours.extra.keys().isdisjoint(nos):
+            add(title, total(ours, nos), total(theirs, linux))
+            used.update(linux)
     for name, value in ours.extra.items():
         if name not in used and isinstance(value, float):
             add(name, value, None)
