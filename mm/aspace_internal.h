@@ -100,8 +100,20 @@ void mapping_insert(struct aspace *a, struct mapping *m);
 void mapping_insert_between(struct aspace *a, struct mapping *m, struct mapping *low,
 			    struct mapping *high);
 void mapping_remove(struct aspace *a, struct mapping *m);
+/* The page at start keeps its index when start moves. */
+static inline void mapping_set_bounds(struct mapping *m, u64 start, u64 end)
+{
+	m->page_offset += (u64)((s64)(start - m->start) >> PAGE_SHIFT);
+	m->start = start;
+	m->end = end;
+}
 /* New bounds; the tree's order must not change. */
-void mapping_resize(struct aspace *a, struct mapping *m, u64 start, u64 end);
+static inline void mapping_resize(struct aspace *a, struct mapping *m, u64 start, u64 end)
+{
+	tree_change_begin(a, m->cache);
+	mapping_set_bounds(m, start, end);
+	tree_change_end(a, m->cache);
+}
 static inline void mapping_set_flags(struct aspace *a, struct mapping *m, u32 flags)
 {
 	tree_change_begin(a, NULL);
@@ -405,8 +417,18 @@ struct zap_filter {
 /* Empties [start, end); the batch is not finished. */
 void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *filter,
 	       struct tlb_batch *b);
+/* Frees the empty leaf tables of [va, stop), whole ones. */
+void zap_tables_between(struct aspace *a, u64 va, u64 stop, struct tlb_batch *b);
 /* Frees leaf tables wholly inside [floor, ceiling) that overlap [start, end). */
-void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, struct tlb_batch *b);
+static inline void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling,
+			      struct tlb_batch *b)
+{
+	u64 va = max(align_down(start, HUGE_SIZE), align_up(floor, HUGE_SIZE));
+	u64 stop = min(align_up(end, HUGE_SIZE), align_down(ceiling, HUGE_SIZE));
+
+	if (va < stop)
+		zap_tables_between(a, va, stop, b);
+}
 void aspace_count_resident(struct aspace *a, const struct folio *f, s64 nr);
 
 /* ---- fault.c ---- */

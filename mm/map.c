@@ -143,8 +143,7 @@ void unmap_pages_locked(struct aspace *a, u64 start, u64 end, u64 floor, u64 cei
 	if (unlikely(READ_ONCE(a->nr_shared_tables)))
 		tables_drop(a, start, end, floor, ceiling, &b);
 	zap_range(a, start, end, NULL, &b);
-	if (ceiling - floor >= HUGE_SIZE)
-		zap_tables(a, start, end, floor, ceiling, &b);
+	zap_tables(a, start, end, floor, ceiling, &b);
 	tlb_batch_finish(&b);
 	if (a->gap_from && end > a->gap_from && start < a->mmap_base)
 		a->gap_from = min(ceiling, a->mmap_base);

@@ -70,6 +70,7 @@ static inline struct mapping *hint_locked(struct aspace *a)
 	return m && m->aspace == a ? m : NULL;
 }
 
+/* Becomes the hint: the next call is likely to be about memory nearby. */
 static __noinline struct mapping *tree_find(struct aspace *a, u64 address)
 {
 	struct rb_node *n = a->mappings.node;
@@ -87,6 +88,8 @@ static __noinline struct mapping *tree_find(struct aspace *a, u64 address)
 			n = n->right;
 		}
 	}
+	if (best)
+		WRITE_ONCE(a->hint, best);
 	return best;
 }
 
@@ -246,26 +249,11 @@ void mapping_remove(struct aspace *a, struct mapping *m)
 	tree_change_end(a, m->cache);
 }
 
-/* The page at start keeps its index when start moves. */
-static void set_bounds(struct mapping *m, u64 start, u64 end)
-{
-	m->page_offset += (u64)((s64)(start - m->start) >> PAGE_SHIFT);
-	m->start = start;
-	m->end = end;
-}
-
-void mapping_resize(struct aspace *a, struct mapping *m, u64 start, u64 end)
-{
-	tree_change_begin(a, m->cache);
-	set_bounds(m, start, end);
-	tree_change_end(a, m->cache);
-}
-
 void mapping_split(struct aspace *a, struct mapping *m, u64 address, struct mapping *upper)
 {
 	ASSERT(m->start < address && address < m->end);
 	mapping_copy(upper, m);
-	set_bounds(upper, address, m->end);
+	mapping_set_bounds(upper, address, m->end);
 	mapping_hold_object(m);
 	tree_change_begin(a, m->cache);
 	m->end = address;
@@ -281,7 +269,7 @@ void mapping_move_bound(struct aspace *a, struct mapping *low, struct mapping *h
 		low->flags |= high->flags & MAPPING_WRITTEN;
 	else
 		high->flags |= low->flags & MAPPING_WRITTEN;
-	set_bounds(high, address, high->end);
+	mapping_set_bounds(high, address, high->end);
 	low->end = address;
 	tree_change_end(a, low->cache);
 }

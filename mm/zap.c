@@ -30,9 +30,9 @@ static inline void zap_count_apply(struct aspace *a, const struct zap_count *n)
  * Entries [first, last) of one leaf table, its lock held, until the batch is
  * full; returns the index reached.
  */
-static __always_inline u32 zap_leaf_locked(struct aspace *a, pte_t *table, u32 first, u32 last,
-					   u64 base, const struct page_cache *only_cache,
-					   struct tlb_batch *b)
+static __always_inline u32 zap_leaf_some(struct aspace *a, pte_t *table, u32 first, u32 last,
+					 u64 base, const struct page_cache *only_cache,
+					 struct tlb_batch *b)
 {
 	struct folio *tf = table_folio(table), **to = b->folios + b->nr;
 	struct folio **const full = b->folios + TLB_BATCH_FOLIOS;
@@ -81,6 +81,18 @@ static __always_inline u32 zap_leaf_locked(struct aspace *a, pte_t *table, u32 f
 	return left || to == full ? i : last;
 }
 
+static __noinline u32 zap_leaf_cache(struct aspace *a, pte_t *table, u32 first, u32 last, u64 base,
+				     const struct page_cache *only_cache, struct tlb_batch *b)
+{
+	return zap_leaf_some(a, table, first, last, base, only_cache, b);
+}
+
+static __noinline u32 zap_leaf(struct aspace *a, pte_t *table, u32 first, u32 last, u64 base,
+			       struct tlb_batch *b)
+{
+	return zap_leaf_some(a, table, first, last, base, NULL, b);
+}
+
 /* The first of [first, last) that is not empty. */
 static inline u32 skip_empty(const pte_t *table, u32 first, u32 last)
 {
@@ -103,7 +115,7 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 		pte_t link = READ_ONCE(*entry);
 
 		/* a table that is still shared has nothing in this range: tables_own */
-		if (!pte_is_present(link) || table_entry_is_shared(link)) {
+		if (unlikely(!table_link_is_own(link))) {
 			va = stop;
 			continue;
 		}
@@ -118,10 +130,9 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 		u32 reached = last;
 
 		if (first < last)
-			reached = only_cache ?
-					  zap_leaf_locked(a, table, first, last, base, only_cache,
-							  b) :
-					  zap_leaf_locked(a, table, first, last, base, NULL, b);
+			reached = only_cache ? zap_leaf_cache(a, table, first, last, base,
+							      only_cache, b) :
+					       zap_leaf(a, table, first, last, base, b);
 		spin_unlock(&tf->table_lock);
 		va = base + (u64)reached * PAGE_SIZE;
 		if (unlikely(b->nr == TLB_BATCH_FOLIOS))
@@ -129,11 +140,8 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 	}
 }
 
-void zap_tables(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, struct tlb_batch *b)
+void zap_tables_between(struct aspace *a, u64 va, u64 stop, struct tlb_batch *b)
 {
-	u64 va = max(align_down(start, HUGE_SIZE), align_up(floor, HUGE_SIZE));
-	u64 stop = min(align_up(end, HUGE_SIZE), align_down(ceiling, HUGE_SIZE));
-
 	while (leaf_entry_next(a, &va, stop)) {
 		struct folio *f = table_detach(a, va);
 
