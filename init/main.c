@@ -60,6 +60,7 @@ static void __init start_machine(void)
 	mm_init();
 	sched_init();
 	arch_init_interrupts();
+	mm_init_nodes();
 	clock_init();
 	random_init();
 	hash_key_init();

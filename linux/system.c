@@ -125,7 +125,7 @@ long sys_getcpu(void __user *cpu, void __user *node, void __user *unused)
 {
 	if (cpu && put_user((u32)cpu_id(), (u32 __user *)cpu))
 		return -EFAULT;
-	return node ? put_user((u32)0, (u32 __user *)node) : 0;
+	return node ? put_user(this_cpu_read(this_numa_node), (u32 __user *)node) : 0;
 }
 
 /* ---- limits ---- */

@@ -94,10 +94,16 @@ static phys_t __init boot_take(u64 size, u64 align)
 
 phys_t page_table_frame_alloc(void)
 {
+	return page_table_frame_alloc_on(NUMA_HERE);
+}
+
+phys_t page_table_frame_alloc_on(unsigned node)
+{
+	const struct node_choice choice = { .allowed = U64_MAX, .first = (u8)node };
 	struct folio *f;
 
 	VERIFY(pool_is_up);
-	f = folio_alloc(0, FOLIO_PAGE_TABLE, ALLOC_ZERO);
+	f = folio_alloc_from(&choice, 0, FOLIO_PAGE_TABLE, ALLOC_ZERO);
 	if (!f)
 		return 0;
 	page_note_permanent(FOLIO_PAGE_TABLE, 1);

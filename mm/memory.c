@@ -5,6 +5,7 @@
 #include <nos/aspace.h>
 #include <nos/assert.h>
 #include <nos/errno.h>
+#include <nos/init.h>
 #include <nos/page_cache.h>
 #include <nos/spread.h>
 #include <nos/vmap.h>
@@ -84,4 +85,10 @@ void mm_init(void)
 	page_cache_system_init();
 	aspace_system_init();
 	zeroed_init();
+}
+
+void __init mm_init_nodes(void)
+{
+	page_nodes_init();
+	slab_nodes_init();
 }

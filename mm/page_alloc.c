@@ -35,7 +35,12 @@
  * (ALLOC_USER) has a process killed, and in the end returns NULL.  It never
  * panics.
  *
- * Simple for now: one node (the tree array would be cut by node).
+ * Nodes.  A tree belongs to the node that most of its memory is of; each node
+ * has its own count of free frames, its part of the reserve, and a list of all
+ * nodes by distance.  A CPU reserves trees of its own node only, and its arrays
+ * for allocation are filled from there; what it frees of other nodes gathers in
+ * a third array and goes back in runs.  From another node single frames are
+ * taken, past the arrays.  With one node numa_key is off and costs a no-op.
  *
  * Rejected: a buddy system (its merge walk needs a lock and touches the frame
  * table of neighbours); per-CPU lists linked through the frames (a cache miss
@@ -51,6 +56,7 @@
 #include <nos/assert.h>
 #include <nos/fail.h>
 #include <nos/irq.h>
+#include <nos/log.h>
 #include <nos/sanitize.h>
 #include <nos/string.h>
 #include <nos/thread.h>
@@ -58,6 +64,7 @@
 #define CPU_ARRAY 62u /* frames in a per-CPU array */
 #define CPU_BATCH 31u /* frames moved at once */
 #define NR_MOBILITY 2u
+#define REMOTE NR_MOBILITY /* the array of frames freed here that belong to other nodes */
 
 /* A tree's word: free frames in the low half, then mobility, then the reservation. */
 #define TREE_FREE 0xffffu
@@ -69,14 +76,25 @@ struct chunk_bits {
 	u64 word[CHUNK_FRAMES / 64];
 } __aligned(CACHE_LINE);
 
+struct page_node {
+	s64 free; /* frames free in the trees; CPU arrays not counted */
+	u64 total; /* frames ever added */
+	u64 reserve; /* left to ALLOC_ATOMIC */
+	u32 first_tree, end_tree; /* its trees lie between them */
+	u32 hint; /* where another node's CPU last found one */
+	u8 by_distance[NUMA_MAX_NODES]; /* all nodes, itself first */
+} __aligned(CACHE_LINE);
+
 static struct {
 	struct chunk_bits *bits; /* per chunk */
 	u16 *chunk_free; /* per chunk */
 	u32 *tree; /* per tree */
+	u16 *tree_total; /* frames ever added to it */
+	u8 *tree_node;
 	u32 nr_chunks, nr_trees;
+	unsigned nr_nodes;
 	u64 total; /* frames ever added */
-	u64 reserve; /* left to ALLOC_ATOMIC */
-	s64 free __aligned(CACHE_LINE); /* frames free in the trees; CPU arrays not counted */
+	struct page_node node[NUMA_MAX_NODES];
 } pool;
 
 struct frame_array {
@@ -85,7 +103,7 @@ struct frame_array {
 	u32 chunk; /* where the last search ended */
 	struct folio *frames[CPU_ARRAY];
 };
-static DEFINE_PERCPU(struct frame_array[NR_MOBILITY], frame_arrays);
+static DEFINE_PERCPU(struct frame_array[NR_MOBILITY + 1], frame_arrays);
 
 /* Frames in use by kind, for /proc/meminfo; summed over CPUs. */
 DEFINE_PERCPU(s64[16], frames_by_kind);
@@ -118,21 +136,33 @@ static void chunk_give(u32 chunk, u32 n)
 	__atomic_add_fetch(&pool.chunk_free[chunk], (u16)n, __ATOMIC_SEQ_CST);
 }
 
+static inline struct page_node *tree_owner(u32 tree)
+{
+	return &pool.node[pool.tree_node[tree]];
+}
+
+unsigned page_node_of(phys_t p)
+{
+	return pool.tree_node[(p >> PAGE_SHIFT) / TREE_FRAMES];
+}
+
 /* Accounts n frames that left `chunk` for good (invariant 2: last). */
 static void tree_taken(u32 chunk, u32 n)
 {
-	atomic_sub(&pool.tree[chunk / TREE_CHUNKS], n);
-	atomic_sub(&pool.free, (s64)n);
+	u32 tree = chunk / TREE_CHUNKS;
+
+	atomic_sub(&pool.tree[tree], n);
+	atomic_sub(&tree_owner(tree)->free, (s64)n);
 }
 
 /* Frames of `mask` in one word come back. */
 static void word_free(u64 frame, u64 mask)
 {
-	u32 chunk = (u32)(frame >> CHUNK_SHIFT);
+	u32 chunk = (u32)(frame >> CHUNK_SHIFT), tree = chunk / TREE_CHUNKS;
 	u32 n = (u32)__builtin_popcountll(mask);
 
-	atomic_add(&pool.free, (s64)n);
-	atomic_add(&pool.tree[chunk / TREE_CHUNKS], n);
+	atomic_add(&tree_owner(tree)->free, (s64)n);
+	atomic_add(&pool.tree[tree], n);
 	u64 old = atomic_fetch_and(&pool.bits[chunk].word[(frame / 64) % 8], ~mask);
 
 	VERIFY((old & mask) == mask);
@@ -264,8 +294,8 @@ static struct folio *chunk_take_run(u32 chunk, unsigned order)
 }
 
 /*
- * Takes from one tree, starting at chunk hint *start: single frames into *a
- * (order 0, result is a non-NULL token), or one run.
+ * Takes from one tree, starting at chunk hint *start: single frames, of which
+ * the rest goes into *a, or one run (other orders, or no array).
  */
 static struct folio *tree_take(u32 tree, unsigned order, u32 *start, struct frame_array *a)
 {
@@ -276,7 +306,7 @@ static struct folio *tree_take(u32 tree, unsigned order, u32 *start, struct fram
 		u32 chunk = first + (*start + i) % nr;
 		struct folio *f;
 
-		if (order == 0) {
+		if (order == 0 && a) {
 			if (!chunk_take_singles(chunk, CPU_BATCH, a))
 				continue;
 			f = a->frames[--a->count];
@@ -310,53 +340,67 @@ static bool tree_suits(u32 word, u32 mobility, u32 need, int pass)
 	return true;
 }
 
-/* Finds another tree, reserves it if it can, and takes from it. */
-static struct folio *tree_search(u32 mobility, unsigned order, struct frame_array *a)
+/* The tree becomes this CPU's, unless another was quicker. */
+static void tree_reserve(u32 tree, u32 mobility, u32 start, struct frame_array *a)
 {
-	u32 need = 1u << order, begin = a->tree ? a->tree - 1 : 0;
+	if (atomic_fetch_or(&pool.tree[tree], TREE_RESERVED) & TREE_RESERVED)
+		return;
+	if (a->tree)
+		atomic_and(&pool.tree[a->tree - 1], ~TREE_RESERVED);
+	a->tree = tree + 1;
+	a->chunk = start;
+	if (mobility)
+		atomic_or(&pool.tree[tree], TREE_MOVABLE);
+	else
+		atomic_and(&pool.tree[tree], ~TREE_MOVABLE);
+}
+
+/* Finds another tree of the node and takes from it; for the CPU's own node reserves it if it can. */
+static struct folio *tree_search(struct page_node *node, u32 mobility, unsigned order,
+				 struct frame_array *a)
+{
+	u32 need = 1u << order, nr = node->end_tree - node->first_tree;
+	u32 begin = a ? (a->tree ? a->tree - 1 - node->first_tree : 0) : READ_ONCE(node->hint);
 
 	for (int pass = 0; pass < 4; pass++) {
-		for (u32 i = 0; i < pool.nr_trees; i++) {
-			u32 t = (begin + i) % pool.nr_trees;
+		for (u32 i = 0; i < nr; i++) {
+			u32 t = node->first_tree + (begin + i) % nr;
 			u32 word = atomic_load_relaxed(&pool.tree[t]), start = 0;
 
-			if (!tree_suits(word, mobility, need, pass))
+			if (!tree_suits(word, mobility, need, pass) || tree_owner(t) != node)
 				continue;
 			struct folio *f = tree_take(t, order, &start, a);
 
 			if (!f)
 				continue;
-			if (pass < 3 &&
-			    !(atomic_fetch_or(&pool.tree[t], TREE_RESERVED) & TREE_RESERVED)) {
-				if (a->tree)
-					atomic_and(&pool.tree[a->tree - 1], ~TREE_RESERVED);
-				a->tree = t + 1;
-				a->chunk = start;
-				if (mobility)
-					atomic_or(&pool.tree[t], TREE_MOVABLE);
-				else
-					atomic_and(&pool.tree[t], ~TREE_MOVABLE);
-			}
+			if (!a)
+				WRITE_ONCE(node->hint, t - node->first_tree);
+			else if (pass < 3)
+				tree_reserve(t, mobility, start, a);
 			return f;
 		}
 	}
 	return NULL;
 }
 
-/* From this CPU's tree, else from another; preemption off.  Respects the reserve. */
-static struct folio *pool_take(struct frame_array *a, unsigned order, u32 mobility, bool atomic)
+/*
+ * From one node; preemption off.  `a`: the CPU's array, if it is the CPU's own
+ * node.  Respects the reserve.
+ */
+static struct folio *node_take(struct page_node *node, struct frame_array *a, unsigned order,
+			       u32 mobility, bool atomic)
 {
-	u64 keep_free = atomic ? 0 : pool.reserve;
+	u64 keep_free = atomic ? 0 : node->reserve;
 	struct folio *f;
 
-	if (atomic_load_relaxed(&pool.free) < (s64)(keep_free + (1u << order)))
+	if (atomic_load_relaxed(&node->free) < (s64)(keep_free + (1u << order)))
 		return NULL;
-	if (a->tree) {
+	if (a && a->tree) {
 		f = tree_take(a->tree - 1, order, &a->chunk, a);
 		if (f)
 			return f;
 	}
-	return tree_search(mobility, order, a);
+	return tree_search(node, mobility, order, a);
 }
 
 /* ---- per-CPU arrays ---- */
@@ -391,8 +435,10 @@ static inline u32 kind_mobility(enum folio_kind kind)
 /* In an interrupt handler: not through the arrays, which it may have interrupted. */
 static __noinline struct folio *frame_take_in_irq(unsigned order)
 {
-	for (u32 chunk = 0; chunk < pool.nr_chunks; chunk++) {
-		struct folio *f = chunk_take_run(chunk, order);
+	u32 begin = pool.node[this_cpu_read(this_numa_node)].first_tree * TREE_CHUNKS;
+
+	for (u32 i = 0; i < pool.nr_chunks; i++) {
+		struct folio *f = chunk_take_run((begin + i) % pool.nr_chunks, order);
 
 		if (f)
 			return f;
@@ -413,21 +459,62 @@ static struct folio *frame_take(unsigned order, enum folio_kind kind, bool atomi
 	if (order == 0 && a->count)
 		f = a->frames[--a->count];
 	else
-		f = pool_take(a, order, mobility, atomic);
+		f = node_take(&pool.node[0], a, order, mobility, atomic);
 	preempt_enable();
 	return f;
+}
+
+/*
+ * The same on a machine of several nodes: from the nodes allowed, by distance
+ * from the first.  Counts what became of the wish.
+ */
+static __noinline struct folio *frame_take_from(unsigned order, enum folio_kind kind, bool atomic,
+						const struct node_choice *choice)
+{
+	struct folio *f = NULL;
+
+	preempt_disable();
+	unsigned here = this_cpu_read(this_numa_node);
+	unsigned first = choice->first < pool.nr_nodes ? choice->first : here;
+	u32 mobility = kind_mobility(kind);
+
+	if (unlikely(irq_is_in_handler()))
+		f = frame_take_in_irq(order);
+	for (unsigned i = 0; i < pool.nr_nodes && !f; i++) {
+		unsigned n = pool.node[first].by_distance[i];
+		struct frame_array *a = n == here ? &(*this_cpu_ptr(frame_arrays))[mobility] : NULL;
+
+		if (!(choice->allowed & bit(n)))
+			continue;
+		if (a && order == 0 && a->count)
+			f = a->frames[--a->count];
+		else
+			f = node_take(&pool.node[n], a, order, mobility, atomic);
+	}
+	if (f)
+		node_count_alloc(folio_node(f), here, first, choice->interleaved);
+	preempt_enable();
+	return f;
+}
+
+static inline struct folio *frame_take_any(unsigned order, enum folio_kind kind, bool atomic,
+					   const struct node_choice *choice)
+{
+	if (static_key_is_on(&numa_key))
+		return frame_take_from(order, kind, atomic, choice);
+	return frame_take(order, kind, atomic);
 }
 
 /* ---- when memory is short ---- */
 
 /* Has room made and tries again; a thread that is being killed may use the reserve to end. */
 static __noinline __cold struct folio *frame_take_slow(unsigned order, enum folio_kind kind,
-						       u32 flags)
+						       u32 flags, const struct node_choice *choice)
 {
 	if (flags & (ALLOC_ATOMIC | ALLOC_NOWAIT))
 		return NULL;
 	for (unsigned round = 0; memory_make_room(2ul << order, flags, round); round++) {
-		struct folio *f = frame_take(order, kind, fatal_signal_is_pending());
+		struct folio *f = frame_take_any(order, kind, fatal_signal_is_pending(), choice);
 
 		if (f)
 			return f;
@@ -445,16 +532,17 @@ static void folio_set_tails(struct folio *f, unsigned order)
 	}
 }
 
-struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags)
+static __always_inline struct folio *alloc_one(const struct node_choice *choice, unsigned order,
+					       enum folio_kind kind, u32 flags)
 {
 	ASSERT(order <= PAGE_ORDER_MAX);
 	if (test_allocation_fails() || fail_now(FAIL_ALLOC, "page"))
 		return NULL;
 
-	struct folio *f = frame_take(order, kind, flags & ALLOC_ATOMIC);
+	struct folio *f = frame_take_any(order, kind, flags & ALLOC_ATOMIC, choice);
 
 	if (unlikely(!f)) {
-		f = frame_take_slow(order, kind, flags);
+		f = frame_take_slow(order, kind, flags, choice);
 		if (!f)
 			return NULL;
 	}
@@ -469,6 +557,8 @@ struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags)
 	shadow_unpoison(folio_address(f), PAGE_SIZE << order);
 	this_cpu_add(frames_by_kind[kind], 1 << order);
 	this_cpu_add(frames_allocated, 1);
+	if (static_key_is_on(&numa_key))
+		node_count_kind(f, kind, 1 << order);
 	if (flags & ALLOC_ZERO) {
 		char *p = folio_address(f);
 
@@ -478,6 +568,39 @@ struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags)
 	return f;
 }
 
+struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags)
+{
+	return alloc_one(&node_choice_local, order, kind, flags);
+}
+
+struct folio *folio_alloc_from(const struct node_choice *choice, unsigned order,
+			       enum folio_kind kind, u32 flags)
+{
+	return alloc_one(choice, order, kind, flags);
+}
+
+static inline bool frame_is_local(const struct folio *f)
+{
+	return folio_node(f) == this_cpu_read(this_numa_node);
+}
+
+/* An array for a single frame that was freed here, with room in it; preemption off. */
+static inline struct frame_array *array_for(const struct folio *f, enum folio_kind kind)
+{
+	struct frame_array *a = *this_cpu_ptr(frame_arrays);
+
+	if (static_key_is_on(&numa_key) && !frame_is_local(f)) {
+		a += REMOTE;
+		if (unlikely(a->count == CPU_ARRAY))
+			array_drain(a, CPU_ARRAY);
+		return a;
+	}
+	a += kind_mobility(kind);
+	if (unlikely(a->count == CPU_ARRAY))
+		array_drain(a, CPU_BATCH);
+	return a;
+}
+
 struct folio *folio_alloc_cluster(unsigned order, enum folio_kind kind)
 {
 	u32 nr = 1u << order;
@@ -485,7 +608,7 @@ struct folio *folio_alloc_cluster(unsigned order, enum folio_kind kind)
 	if (test_allocation_fails() || !page_is_plenty())
 		return NULL;
 
-	struct folio *f = frame_take(order, kind, false);
+	struct folio *f = frame_take_any(order, kind, false, &node_choice_local);
 
 	if (unlikely(!f))
 		return NULL;
@@ -500,6 +623,8 @@ struct folio *folio_alloc_cluster(unsigned order, enum folio_kind kind)
 	shadow_unpoison(folio_address(f), PAGE_SIZE << order);
 	this_cpu_add(frames_by_kind[kind], nr);
 	this_cpu_add(frames_allocated, nr);
+	if (static_key_is_on(&numa_key))
+		node_count_kind(f, kind, nr);
 	for (u32 i = 0; i < nr; i++)
 		page_clear((char *)folio_address(f) + i * PAGE_SIZE);
 	return f;
@@ -519,16 +644,16 @@ static void folio_free(struct folio *f)
 	ASSERT(f->map_count == 0);
 	this_cpu_add(frames_by_kind[kind], -(1 << order));
 	this_cpu_add(frames_freed, 1);
+	if (static_key_is_on(&numa_key))
+		node_count_kind(f, kind, -(1 << order));
 	shadow_poison(folio_address(f), PAGE_SIZE << order, SHADOW_PAGE_FREE);
 	f->kind = FOLIO_FREE;
 	f->flags = 0;
 	f->refs.count = 0;
 	if (likely(order == 0 && !irq_is_in_handler())) {
 		preempt_disable();
-		struct frame_array *a = &(*this_cpu_ptr(frame_arrays))[kind_mobility(kind)];
+		struct frame_array *a = array_for(f, kind);
 
-		if (unlikely(a->count == CPU_ARRAY))
-			array_drain(a, CPU_BATCH);
 		a->frames[a->count++] = f;
 		preempt_enable();
 		return;
@@ -564,16 +689,35 @@ void folio_put(struct folio *f)
 		folio_free(f);
 }
 
+/* Those of the own node into the array, up to half of it, the others to the front; how many are left. */
+static u32 frames_keep_local(struct frame_array *a, struct folio **folios, u32 nr)
+{
+	u32 left = 0;
+
+	for (u32 i = 0; i < nr; i++) {
+		struct folio *f = folios[i];
+
+		if (a->count < CPU_BATCH && frame_is_local(f))
+			a->frames[a->count++] = f;
+		else
+			folios[left++] = f;
+	}
+	return left;
+}
+
 /* Single movable frames that nobody has any more; the array stays half full of the last ones. */
-static void frames_give(struct folio *const *folios, u32 nr)
+static void frames_give(struct folio **folios, u32 nr)
 {
 	preempt_disable();
 	this_cpu_add(frames_by_kind[FOLIO_ANON], -(s64)nr);
 	this_cpu_add(frames_freed, nr);
 	struct frame_array *a = &(*this_cpu_ptr(frame_arrays))[kind_mobility(FOLIO_ANON)];
 
-	while (nr && a->count < CPU_BATCH)
-		a->frames[a->count++] = folios[--nr];
+	if (static_key_is_on(&numa_key))
+		nr = frames_keep_local(a, folios, nr);
+	else
+		while (nr && a->count < CPU_BATCH)
+			a->frames[a->count++] = folios[--nr];
 	for (u32 i = 0; i < nr;) {
 		u64 frame = frame_number(folios[i]), mask = 0, other = frame;
 
@@ -603,6 +747,8 @@ void folio_put_many(struct folio **folios, u32 nr)
 			continue;
 		}
 		ASSERT(!f->is_tail && f->map_count == 0);
+		if (static_key_is_on(&numa_key))
+			node_count_kind(f, FOLIO_ANON, -1);
 		shadow_poison(folio_address(f), PAGE_SIZE, SHADOW_PAGE_FREE);
 		f->kind = FOLIO_FREE;
 		f->flags = 0;
@@ -612,11 +758,15 @@ void folio_put_many(struct folio **folios, u32 nr)
 		frames_give(folios, n);
 }
 
+/*
+ * A reader of a page cache with a stale pointer may count the head up and down
+ * meanwhile (see folio_free): that is the first of the new folios, and harmless.
+ */
 void folio_split(struct folio *f)
 {
 	u32 nr = 1u << f->order;
 
-	ASSERT(ref_read(&f->refs) == 1);
+	ASSERT(ref_read(&f->refs) > 0 && !f->is_tail && f->map_count == 0);
 	for (u32 i = 1; i < nr; i++) {
 		f[i].is_tail = false;
 		f[i].flags = f->flags;
@@ -672,20 +822,45 @@ s64 page_nr_passing(enum folio_kind kind)
 
 u64 page_nr_free(void)
 {
-	s64 n = atomic_load_relaxed(&pool.free);
+	s64 n = 0;
+
+	for (unsigned i = 0; i < pool.nr_nodes; i++)
+		n += atomic_load_relaxed(&pool.node[i].free);
+	for_each_cpu(cpu)
+	{
+		struct frame_array *a = *per_cpu_ptr(frame_arrays, cpu);
+
+		n += READ_ONCE(a[0].count) + READ_ONCE(a[1].count) + READ_ONCE(a[REMOTE].count);
+	}
+	return (u64)max(n, (s64)0);
+}
+
+/* Without what remote CPUs keep of it in their arrays; with what CPUs of the node keep. */
+u64 page_node_free(unsigned node)
+{
+	s64 n = atomic_load_relaxed(&pool.node[node].free);
 
 	for_each_cpu(cpu)
 	{
 		struct frame_array *a = *per_cpu_ptr(frame_arrays, cpu);
 
-		n += READ_ONCE(a[0].count) + READ_ONCE(a[1].count);
+		if (*per_cpu_ptr(this_numa_node, cpu) == node)
+			n += READ_ONCE(a[0].count) + READ_ONCE(a[1].count);
 	}
 	return (u64)max(n, (s64)0);
 }
 
 bool page_is_plenty(void)
 {
-	return atomic_load_relaxed(&pool.free) > (s64)(pool.total / 16);
+	const struct page_node *n =
+		&pool.node[static_key_is_on(&numa_key) ? this_cpu_read(this_numa_node) : 0];
+
+	return atomic_load_relaxed(&n->free) > (s64)(n->total / 16);
+}
+
+u64 page_node_total(unsigned node)
+{
+	return pool.node[node].total;
 }
 
 u64 page_nr_total(void)
@@ -717,7 +892,8 @@ size_t page_pool_table_size(u64 nr_frames)
 	u64 chunks = div_round_up(nr_frames, CHUNK_FRAMES);
 	u64 trees = div_round_up(chunks, TREE_CHUNKS);
 
-	return chunks * (sizeof(struct chunk_bits) + sizeof(u16)) + trees * sizeof(u32) + 64;
+	return chunks * (sizeof(struct chunk_bits) + sizeof(u16)) +
+	       trees * (sizeof(u32) + sizeof(u16) + sizeof(u8)) + 64;
 }
 
 void page_pool_init(void *tables, u64 nr_frames)
@@ -727,10 +903,23 @@ void page_pool_init(void *tables, u64 nr_frames)
 	pool.nr_trees = div_round_up(pool.nr_chunks, TREE_CHUNKS);
 	pool.bits = tables;
 	pool.tree = (u32 *)(pool.bits + pool.nr_chunks);
-	pool.chunk_free = (u16 *)(pool.tree + pool.nr_trees);
+	pool.tree_total = (u16 *)(pool.tree + pool.nr_trees);
+	pool.chunk_free = pool.tree_total + pool.nr_trees;
+	pool.tree_node = (u8 *)(pool.chunk_free + pool.nr_chunks);
+	pool.nr_nodes = 1;
+	pool.node[0].end_tree = pool.nr_trees;
 	for (u32 c = 0; c < pool.nr_chunks; c++)
 		for (u32 i = 0; i < 8; i++)
 			pool.bits[c].word[i] = ~0ull;
+}
+
+/* 1/256 of memory, at least 512 KiB and at most 16 MiB; each node has its share. */
+static void reserve_share(void)
+{
+	u64 reserve = clamp(pool.total / 256, 128ul, 4096ul);
+
+	for (unsigned i = 0; i < pool.nr_nodes; i++)
+		pool.node[i].reserve = reserve * pool.node[i].total / pool.total;
 }
 
 void page_pool_add(u64 first, u64 end)
@@ -739,11 +928,79 @@ void page_pool_add(u64 first, u64 end)
 		u64 stop = min(end, align_up(frame + 1, 64));
 		u64 nr = stop - frame;
 		u64 mask = nr == 64 ? ~0ull : ((1ull << nr) - 1) << (frame % 64);
+		u32 tree = (u32)(frame / TREE_FRAMES);
 
 		word_free(frame, mask);
+		pool.tree_total[tree] += (u16)nr;
+		tree_owner(tree)->total += nr;
 		frame = stop;
 	}
 	pool.total += end - first;
-	/* 1/256 of memory, at least 512 KiB and at most 16 MiB */
-	pool.reserve = clamp(pool.total / 256, 128ul, 4096ul);
+	reserve_share();
+}
+
+/* The node that most of the tree's chunks are of. */
+static u8 __init tree_find_node(u32 tree)
+{
+	u8 votes[NUMA_MAX_NODES] = { 0 }, best = 0;
+
+	for (u32 i = 0; i < TREE_CHUNKS; i++)
+		votes[numa_node_of_phys(((phys_t)tree * TREE_CHUNKS + i) * HUGE_SIZE)]++;
+	for (unsigned n = 1; n < pool.nr_nodes; n++)
+		if (votes[n] > votes[best])
+			best = (u8)n;
+	return best;
+}
+
+/* All nodes by distance from `from`, itself first; equally far ones start behind it, in turn. */
+static void __init node_sort(unsigned from)
+{
+	u8 *list = pool.node[from].by_distance;
+
+	for (unsigned k = 0; k < pool.nr_nodes; k++) {
+		u8 n = (u8)((from + k) % pool.nr_nodes);
+		unsigned at = k;
+
+		for (; at > 1 && numa_distance(from, list[at - 1]) > numa_distance(from, n); at--)
+			list[at] = list[at - 1];
+		list[at] = n;
+	}
+}
+
+void __init page_nodes_init(void)
+{
+	struct frame_array *a = *this_cpu_ptr(frame_arrays);
+
+	if (numa_nr_nodes() == 1 || !boot_opt_enabled("numa"))
+		return;
+	pool.nr_nodes = numa_nr_nodes();
+	for (u32 i = 0; i < NR_MOBILITY; i++) { /* of whatever node */
+		array_drain(&a[i], a[i].count);
+		if (a[i].tree)
+			atomic_and(&pool.tree[a[i].tree - 1], ~TREE_RESERVED);
+		a[i].tree = 0;
+	}
+	memset(pool.node, 0, sizeof(pool.node));
+	for (u32 t = 0; t < pool.nr_trees; t++) {
+		u8 n = tree_find_node(t);
+		struct page_node *node = &pool.node[n];
+
+		pool.tree_node[t] = n;
+		if (pool.tree_total[t] == 0)
+			continue;
+		if (node->end_tree == 0)
+			node->first_tree = t;
+		node->end_tree = t + 1;
+		node->total += pool.tree_total[t];
+		node->free += pool.tree[t] & TREE_FREE;
+	}
+	for (unsigned n = 0; n < pool.nr_nodes; n++)
+		node_sort(n);
+	reserve_share();
+	node_counts_init();
+}
+
+bool page_frame_is_taken(u64 frame)
+{
+	return pool.bits[frame >> CHUNK_SHIFT].word[(frame / 64) % 8] >> (frame % 64) & 1;
 }

@@ -77,6 +77,24 @@ TEST(page_alloc_split_frees_singly)
 	}
 }
 
+/* Somebody looked at the folio through a stale pointer, and puts it back later. */
+TEST(page_alloc_split_under_a_stale_reader)
+{
+	struct folio *f = folio_alloc(2, FOLIO_KERNEL, ALLOC_NOWAIT);
+
+	if (!f)
+		return;
+	EXPECT(folio_get_unless_zero(f));
+	EXPECT(!folio_get_unless_zero(f + 1));
+	folio_split(f);
+	folio_put(f);
+	EXPECT_EQ(f->kind, FOLIO_KERNEL);
+	for (u32 i = 0; i < 4; i++) {
+		EXPECT_EQ(ref_read(&f[i].refs), 1);
+		folio_put(&f[i]);
+	}
+}
+
 TEST(page_alloc_counts_balance)
 {
 	static struct folio *f[NR];

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nos/cpu.h>
+#include <nos/numa.h>
 #include <nos/page.h>
 
 #define CHUNK_SHIFT 9
@@ -15,7 +16,18 @@ size_t page_pool_table_size(u64 nr_frames);
 void page_pool_init(void *tables, u64 nr_frames);
 /* Makes frames [first, end) free.  They count as memory from now on. */
 void page_pool_add(u64 first, u64 end);
+/* After SRAT and SLIT are known, before other CPUs run: cuts the pool by node. */
+void page_nodes_init(void);
 void page_stats_read(struct memory_stats *s);
+u64 page_node_free(unsigned node);
+u64 page_node_total(unsigned node);
+bool page_frame_is_taken(u64 frame);
+
+/* page_node.c: what numastat(8) shows.  Preemption off. */
+void node_count_alloc(unsigned node, unsigned here, unsigned wanted, bool interleaved);
+void node_count_kind(const struct folio *f, enum folio_kind kind, s64 nr);
+/* Counts what was allocated so far, and turns numa_key on. */
+void node_counts_init(void);
 /* Frames of the kind, less those that are never given back; debug kernels. */
 /* Of page tables, those that CPUs keep free. */
 u64 page_tables_in_stock(void);

@@ -5,8 +5,13 @@
  * are linked through themselves.  In front of the slabs stand sheaves, arrays
  * of pointers to free objects: two for each CPU and cache, so that a run of
  * frees after a run of allocations does not go to the slabs at the edge, and
- * more in the cache's barn.  A full or an empty sheaf moves between CPU and
- * barn as a whole; only when the barn has none do objects move one by one.
+ * more in the barn.  A full or an empty sheaf moves between CPU and barn as a
+ * whole; only when the barn has none do objects move one by one.
+ *
+ * Nodes.  Slabs and barn are per node.  A CPU's two sheaves hold objects of its
+ * own node only; what it frees of others gathers in a third and returns to its
+ * owners in one batch, a lock for each of them.  A node without memory takes
+ * what other nodes have free, before it makes slabs of their memory.
  *
  * Use.  slab_alloc and slab_free on a hit are a load, a test and a store in
  * the CPU's first array with preemption off.  In an interrupt handler, which may
@@ -14,20 +19,20 @@
  * never wait.
  *
  * Invariants.
- *   (1) cpu[i].main and .spare are never NULL; a CPU that has not used the
- *       cache yet has `no_sheaf` (capacity 0, count 0) twice, so that the hot
- *       path needs no test for it.
+ *   (1) cpu[i].main, .spare and .remote are never NULL; a CPU that has not used
+ *       them yet has `no_sheaf` (capacity 0, count 0), so that the hot path needs
+ *       no test for it.
  *   (2) an object is live, or in exactly one sheaf, or on its slab's list.
  *   (3) a constructed object stays constructed while it is free: its link lies
  *       behind it, not in it.
  *   (4) memory of an rcu_typed cache stays of that type for a grace period
  *       after the slab became idle; objects themselves are reused at once.
+ *   (5) a slab belongs to the barn in its record.
+ *   (6) a sheaf's memory stays a sheaf for a grace period: who adds up the
+ *       counts of all CPUs looks at sheaves that may just have been freed.
  *
- * Locking.  A CPU's arrays: preemption off.  The barn and the slabs of a cache:
- * its lock, with interrupts off.  Sheaves come from a cache that itself has none.
- *
- * Simple for now: one barn a cache (one node).  A free from another node would
- * go into a sheaf of its own here and return in one batch.
+ * Locking.  A CPU's arrays: preemption off.  A barn and its slabs: its lock, with
+ * interrupts off, one at a time.  Sheaves come from a cache that itself has none.
  *
  * Model: tests/models/slab.pml.
  *
@@ -39,6 +44,7 @@
 
 #include <nos/assert.h>
 #include <nos/fail.h>
+#include <nos/init.h>
 #include <nos/irq.h>
 #include <nos/rcu.h>
 #include <nos/string.h>
@@ -48,11 +54,16 @@
 #define IDLE_MAX 1u /* slabs without a live object kept */
 
 static struct slab_sheaf no_sheaf;
-static struct slab_cache sheaf_cache, cache_cache;
+static struct slab_cache sheaf_cache, cache_cache, barn_cache;
 static struct list caches = LIST_INIT(caches);
 static struct mutex caches_lock = MUTEX_INIT(RANK_NONE);
 
-/* ---- slabs: all under the cache's lock ---- */
+/* Each barn of the cache once. */
+#define for_each_barn(c, b)                                                                        \
+	for (struct slab_barn * b, *const *_b = (c)->barn; _b < (c)->barn + NUMA_MAX_NODES; _b++)  \
+		if ((b = *_b) != &(c)->first_barn || _b == (c)->barn)
+
+/* ---- slabs: all under their barn's lock ---- */
 
 static inline void **object_link(const struct slab_cache *c, void *object)
 {
@@ -64,10 +75,22 @@ static inline struct folio *object_slab(const void *object)
 	return phys_to_folio(virt_to_phys(object));
 }
 
-/* A new slab, not yet in the cache; no lock held. */
-static struct folio *slab_create(struct slab_cache *c, u32 flags)
+static inline struct slab_barn *object_barn(const void *object)
 {
-	struct folio *f = folio_alloc(c->order, FOLIO_SLAB, flags & (ALLOC_ATOMIC | ALLOC_NORETRY));
+	return object_slab(object)->slab_barn;
+}
+
+/* The barn of this CPU's node; preemption off. */
+static inline struct slab_barn *barn_here(const struct slab_cache *c)
+{
+	return c->barn[this_cpu_read(this_numa_node)];
+}
+
+/* A new slab, not yet in the cache; no lock held. */
+static struct folio *slab_create(struct slab_cache *c, const struct node_choice *choice, u32 flags)
+{
+	struct folio *f = folio_alloc_from(choice, c->order, FOLIO_SLAB,
+					   flags & (ALLOC_ATOMIC | ALLOC_NORETRY | ALLOC_NOWAIT));
 
 	if (!f)
 		return NULL;
@@ -84,6 +107,7 @@ static struct folio *slab_create(struct slab_cache *c, u32 flags)
 		head = object;
 	}
 	f->slab_cache = c;
+	f->slab_barn = c->barn[folio_node(f)];
 	f->slab_free = head;
 	f->slab_in_use = 0;
 	list_init(&f->slab_node);
@@ -97,71 +121,90 @@ static void slab_release_late(struct rcu_head *head)
 }
 
 /* Frees an idle slab's memory. */
-static void slab_release(struct slab_cache *c, struct folio *f)
+static void slab_release(struct slab_cache *c, struct slab_barn *b, struct folio *f)
 {
 	list_remove(&f->slab_node);
-	c->nr_slabs--;
-	c->nr_idle--;
+	b->nr_slabs--;
+	b->nr_idle--;
 	if (c->info.rcu_typed)
 		rcu_call(&f->rcu, slab_release_late);
 	else
 		folio_put(f);
 }
 
-static void *slab_take(struct slab_cache *c, struct folio *f)
+static void *slab_take(struct slab_cache *c, struct slab_barn *b, struct folio *f)
 {
 	void *object = f->slab_free;
 
 	f->slab_free = *object_link(c, object);
 	if (f->slab_in_use++ == 0)
-		c->nr_idle--;
+		b->nr_idle--;
 	if (!f->slab_free)
 		list_remove(&f->slab_node);
-	c->nr_in_use++;
+	b->nr_in_use++;
 	return object;
 }
 
-static void slab_give(struct slab_cache *c, void *object)
+static void slab_give(struct slab_cache *c, struct slab_barn *b, void *object)
 {
 	struct folio *f = object_slab(object);
 
 	VERIFY(f->kind == FOLIO_SLAB && f->slab_cache == c);
+	ASSERT(f->slab_barn == b);
 	if (!f->slab_free)
-		list_push_front(&c->partial, &f->slab_node);
+		list_push_front(&b->partial, &f->slab_node);
 	*object_link(c, object) = f->slab_free;
 	f->slab_free = object;
-	c->nr_in_use--;
+	b->nr_in_use--;
 	if (--f->slab_in_use > 0)
 		return;
-	c->nr_idle++;
-	if (c->nr_idle > IDLE_MAX && !c->info.type_stable) {
-		slab_release(c, f);
+	b->nr_idle++;
+	if (b->nr_idle > IDLE_MAX && !c->info.type_stable) {
+		slab_release(c, b, f);
 	} else { /* last to be taken from */
 		list_remove(&f->slab_node);
-		list_push_back(&c->partial, &f->slab_node);
+		list_push_back(&b->partial, &f->slab_node);
 	}
 }
 
 /* Fills the sheaf from slabs that exist, up to `limit` objects. */
-static void sheaf_fill(struct slab_cache *c, struct slab_sheaf *s, u32 limit)
+static void sheaf_fill(struct slab_cache *c, struct slab_barn *b, struct slab_sheaf *s, u32 limit)
 {
 	while (s->count < limit) {
-		struct folio *f = list_first(&c->partial, struct folio, slab_node);
+		struct folio *f = list_first(&b->partial, struct folio, slab_node);
 
 		if (!f)
 			return;
 		while (s->count < limit && f->slab_free)
-			s->objects[s->count++] = slab_take(c, f);
+			s->objects[s->count++] = slab_take(c, b, f);
 	}
 }
 
 /* Returns the sheaf's oldest `nr` objects to their slabs. */
-static void sheaf_flush(struct slab_cache *c, struct slab_sheaf *s, u32 nr)
+static void sheaf_flush(struct slab_cache *c, struct slab_barn *b, struct slab_sheaf *s, u32 nr)
 {
 	for (u32 i = 0; i < nr; i++)
-		slab_give(c, s->objects[i]);
+		slab_give(c, b, s->objects[i]);
 	s->count -= nr;
 	memmove(s->objects, s->objects + nr, s->count * sizeof(s->objects[0]));
+}
+
+/* Returns all objects of the sheaf to whichever barns they are of, one after the other. */
+static void sheaf_return(struct slab_cache *c, struct slab_sheaf *s)
+{
+	while (s->count) {
+		struct slab_barn *b = object_barn(s->objects[0]);
+		u32 left = 0;
+
+		scoped_spin_irq(&b->lock);
+		for (u32 i = 0; i < s->count; i++) {
+			if (object_barn(s->objects[i]) == b)
+				slab_give(c, b, s->objects[i]);
+			else
+				s->objects[left++] = s->objects[i];
+		}
+		s->count = left;
+	}
 }
 
 /* ---- sheaves ---- */
@@ -182,6 +225,13 @@ static void barn_put(struct slab_sheaf **list, u32 *nr, struct slab_sheaf *s)
 	s->next = *list;
 	*list = s;
 	++*nr;
+}
+
+static void *barn_take_object(struct slab_cache *c, struct slab_barn *b)
+{
+	struct folio *f = list_first(&b->partial, struct folio, slab_node);
+
+	return f ? slab_take(c, b, f) : NULL;
 }
 
 static struct slab_sheaf *sheaf_create(struct slab_cache *c)
@@ -230,25 +280,23 @@ static void *alloc_refill(struct slab_cache *c, struct slab_cpu *pc)
 		return pc->main->objects[--pc->main->count];
 	}
 	bool arrays = cpu_arrays_prepare(c, pc);
+	struct slab_barn *b = barn_here(c);
 	struct slab_sheaf *drop = NULL;
-	u64 irq = spin_lock_irq(&c->lock);
+	u64 irq = spin_lock_irq(&b->lock);
 
-	if (arrays && c->full) {
+	if (arrays && b->full) {
 		drop = pc->main;
-		pc->main = barn_take(&c->full, &c->nr_full);
-		if (c->nr_empty < BARN_MAX) {
-			barn_put(&c->empty, &c->nr_empty, drop);
+		pc->main = barn_take(&b->full, &b->nr_full);
+		if (b->nr_empty < BARN_MAX) {
+			barn_put(&b->empty, &b->nr_empty, drop);
 			drop = NULL;
 		}
 	} else if (arrays) {
-		sheaf_fill(c, pc->main, (c->capacity + 1) / 2);
+		sheaf_fill(c, b, pc->main, (c->capacity + 1) / 2);
 	} else {
-		struct folio *f = list_first(&c->partial, struct folio, slab_node);
-
-		if (f)
-			object = slab_take(c, f);
+		object = barn_take_object(c, b);
 	}
-	spin_unlock_irq(&c->lock, irq);
+	spin_unlock_irq(&b->lock, irq);
 	if (drop)
 		slab_free(&sheaf_cache, drop);
 	if (arrays && pc->main->count)
@@ -259,42 +307,104 @@ static void *alloc_refill(struct slab_cache *c, struct slab_cpu *pc)
 /* A new slab goes into the cache; one object of it at once if `take`. */
 static void *slab_add(struct slab_cache *c, struct folio *f, bool take)
 {
-	scoped_spin_irq(&c->lock);
-	list_push_back(&c->partial, &f->slab_node);
-	c->nr_slabs++;
-	c->nr_idle++;
-	return take ? slab_take(c, f) : NULL;
+	struct slab_barn *b = f->slab_barn;
+
+	scoped_spin_irq(&b->lock);
+	list_push_back(&b->partial, &f->slab_node);
+	b->nr_slabs++;
+	b->nr_idle++;
+	return take ? slab_take(c, b, f) : NULL;
+}
+
+/* One object of the slabs of any node but `node`, or its last full sheaves. */
+static void *alloc_elsewhere(struct slab_cache *c, unsigned node)
+{
+	void *object = NULL;
+
+	for (unsigned n = 0; n < NUMA_MAX_NODES && !object; n++) {
+		struct slab_barn *b = c->barn[n];
+
+		if (b == c->barn[node])
+			continue;
+		scoped_spin_irq(&b->lock);
+		object = barn_take_object(c, b);
+		if (!object && b->full) {
+			object = b->full->objects[--b->full->count];
+			sheaf_flush(c, b, b->full, b->full->count);
+			barn_put(&b->empty, &b->nr_empty, barn_take(&b->full, &b->nr_full));
+		}
+	}
+	return object;
 }
 
 /* In an interrupt handler: the arrays may be in use by what it interrupted. */
 static __noinline void *alloc_in_irq(struct slab_cache *c)
 {
-	u64 irq = spin_lock_irq(&c->lock);
-	struct folio *f = list_first(&c->partial, struct folio, slab_node);
-	void *object = f ? slab_take(c, f) : NULL;
+	struct slab_barn *b = barn_here(c);
+	u64 irq = spin_lock_irq(&b->lock);
+	void *object = barn_take_object(c, b);
 
-	spin_unlock_irq(&c->lock, irq);
+	spin_unlock_irq(&b->lock, irq);
 	if (object)
 		return object;
-	f = slab_create(c, ALLOC_ATOMIC);
+	struct folio *f = slab_create(c, &node_choice_local, ALLOC_ATOMIC);
+
 	return f ? slab_add(c, f, true) : NULL;
+}
+
+/*
+ * A slab of this node's memory, else an object of another node's slabs (into
+ * *object), else a slab of any memory.
+ */
+static struct folio *slab_create_near(struct slab_cache *c, unsigned node, u32 flags, void **object)
+{
+	const struct node_choice here = { .allowed = bit(node), .first = (u8)node };
+	struct folio *f = slab_create(c, &here, (flags & ALLOC_ATOMIC) | ALLOC_NOWAIT);
+
+	if (f)
+		return f;
+	*object = alloc_elsewhere(c, node);
+	return *object ? NULL : slab_create(c, &node_choice_local, flags);
+}
+
+/* An object of a cache without sheaves, of this node's memory if there is some; NULL. */
+static void *alloc_on_node(struct slab_cache *c, unsigned node)
+{
+	const struct node_choice choice = { .allowed = U64_MAX, .first = (u8)node };
+	struct slab_barn *b = c->barn[node];
+	u64 irq = spin_lock_irq(&b->lock);
+	void *object = barn_take_object(c, b);
+
+	spin_unlock_irq(&b->lock, irq);
+	if (!object) {
+		struct folio *f = slab_create(c, &choice, ALLOC_ATOMIC);
+
+		object = f ? slab_add(c, f, true) : NULL;
+	}
+	if (object)
+		slab_debug_alloc(c, object);
+	return object;
 }
 
 static __noinline void *alloc_slow(struct slab_cache *c, u32 flags)
 {
 	for (;;) {
 		preempt_disable();
+		unsigned node = this_cpu_read(this_numa_node);
 		void *object = alloc_refill(c, &c->cpu[cpu_id()]);
+		struct folio *f;
 
 		preempt_enable();
 		if (object)
 			return object;
-		struct folio *f = slab_create(c, flags);
-
+		if (static_key_is_on(&numa_key))
+			f = slab_create_near(c, node, flags, &object);
+		else
+			f = slab_create(c, &node_choice_local, flags);
 		if (!f)
-			return NULL;
-		/* without waiting, no other may take it from us */
-		object = slab_add(c, f, flags & ALLOC_ATOMIC);
+			return object;
+		/* without waiting, no other may take it from us; nor may it be where we don't look */
+		object = slab_add(c, f, (flags & ALLOC_ATOMIC) || f->slab_barn != c->barn[node]);
 		if (object)
 			return object;
 	}
@@ -303,6 +413,8 @@ static __noinline void *alloc_slow(struct slab_cache *c, u32 flags)
 /* A place in the CPU's first array, by exchanging arrays; preemption off; false: none. */
 static bool free_make_space(struct slab_cache *c, struct slab_cpu *pc)
 {
+	struct slab_barn *b = barn_here(c);
+
 	if (!cpu_arrays_prepare(c, pc))
 		return false;
 	if (pc->main->count < pc->main->capacity)
@@ -312,24 +424,41 @@ static bool free_make_space(struct slab_cache *c, struct slab_cpu *pc)
 		return true;
 	}
 	/* The barn's sheaves come from here: as many as it ever held full ones. */
-	struct slab_sheaf *new = c->nr_full < BARN_MAX && !c->empty ? sheaf_create(c) : NULL;
+	struct slab_sheaf *new = b->nr_full < BARN_MAX && !b->empty ? sheaf_create(c) : NULL;
 
-	scoped_spin_irq(&c->lock);
+	scoped_spin_irq(&b->lock);
 	if (new)
-		barn_put(&c->empty, &c->nr_empty, new);
-	if (c->nr_full < BARN_MAX && c->empty) {
-		barn_put(&c->full, &c->nr_full, pc->main);
-		pc->main = barn_take(&c->empty, &c->nr_empty);
+		barn_put(&b->empty, &b->nr_empty, new);
+	if (b->nr_full < BARN_MAX && b->empty) {
+		barn_put(&b->full, &b->nr_full, pc->main);
+		pc->main = barn_take(&b->empty, &b->nr_empty);
 	} else {
-		sheaf_flush(c, pc->main, (pc->main->count + 1) / 2);
+		sheaf_flush(c, b, pc->main, (pc->main->count + 1) / 2);
 	}
 	return true;
 }
 
 static __noinline void free_to_slab(struct slab_cache *c, void *object)
 {
-	scoped_spin_irq(&c->lock);
-	slab_give(c, object);
+	struct slab_barn *b = object_barn(object);
+
+	scoped_spin_irq(&b->lock);
+	slab_give(c, b, object);
+}
+
+/* Another node's object: it waits for company on its way back.  Preemption off, no interrupt. */
+static __noinline void free_remote(struct slab_cache *c, void *object)
+{
+	struct slab_cpu *pc = &c->cpu[cpu_id()];
+
+	if (pc->remote == &no_sheaf)
+		pc->remote = sheaf_create(c) ?: &no_sheaf;
+	if (pc->remote->count == pc->remote->capacity)
+		sheaf_return(c, pc->remote);
+	if (pc->remote->count < pc->remote->capacity)
+		pc->remote->objects[pc->remote->count++] = object;
+	else
+		free_to_slab(c, object);
 }
 
 static __noinline void free_slow(struct slab_cache *c, void *object)
@@ -337,7 +466,9 @@ static __noinline void free_slow(struct slab_cache *c, void *object)
 	preempt_disable();
 	struct slab_cpu *pc = &c->cpu[cpu_id()];
 
-	if (free_make_space(c, pc)) {
+	if (static_key_is_on(&numa_key) && object_barn(object) != barn_here(c)) {
+		free_remote(c, object); /* this is another CPU by now */
+	} else if (free_make_space(c, pc)) {
 		pc->main->objects[pc->main->count++] = object;
 	} else {
 		free_to_slab(c, object);
@@ -386,6 +517,9 @@ void slab_free_now(struct slab_cache *c, void *object)
 	if (unlikely(irq_is_in_handler())) {
 		preempt_enable();
 		free_to_slab(c, object);
+	} else if (static_key_is_on(&numa_key) && object_barn(object) != barn_here(c)) {
+		free_remote(c, object);
+		preempt_enable();
 	} else if (likely(s->count < s->capacity)) {
 		s->objects[s->count++] = object;
 		preempt_enable();
@@ -406,6 +540,26 @@ static u8 slab_choose_order(u32 stride)
 			return order;
 	}
 	return stride <= PAGE_SIZE << 3 ? 3 : (u8)log2_ceil(stride >> PAGE_SHIFT);
+}
+
+static void barn_init(struct slab_barn *b)
+{
+	memset(b, 0, sizeof(*b));
+	spin_init(&b->lock, RANK_SLAB);
+	list_init(&b->partial);
+}
+
+/* A barn for each node that has memory, of that memory; where it fails, the first one serves. */
+static void barns_create(struct slab_cache *c)
+{
+	for (u32 n = 1; n < memory_nr_nodes(); n++) {
+		struct slab_barn *b = alloc_on_node(&barn_cache, n);
+
+		if (b) {
+			barn_init(b);
+			c->barn[n] = b;
+		}
+	}
 }
 
 void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info, bool sheaves)
@@ -429,9 +583,10 @@ void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info
 	if (sheaves)
 		c->capacity = c->stride <= 1024 ? SHEAF_CAPACITY : c->stride <= 4096 ? 12 : 4;
 	for (u32 i = 0; i < MAX_CPUS; i++)
-		c->cpu[i] = (struct slab_cpu){ &no_sheaf, &no_sheaf };
-	spin_init(&c->lock, RANK_SLAB);
-	list_init(&c->partial);
+		c->cpu[i] = (struct slab_cpu){ &no_sheaf, &no_sheaf, &no_sheaf };
+	barn_init(&c->first_barn);
+	for (u32 n = 0; n < NUMA_MAX_NODES; n++)
+		c->barn[n] = &c->first_barn;
 	scoped_mutex(&caches_lock);
 	list_push_back(&caches, &c->node);
 }
@@ -441,83 +596,134 @@ struct slab_cache *slab_cache_create(const struct slab_cache_info *info)
 	struct slab_cache *c = slab_alloc(&cache_cache, 0);
 
 	ASSERT(info->size <= PAGE_SIZE << 3);
-	if (c)
+	if (c) {
 		slab_cache_prepare(c, info, true);
+		barns_create(c);
+	}
 	return c;
 }
 
-/* Empties all sheaves; nobody uses the cache any more. */
-static void cache_flush_all(struct slab_cache *c)
+static void sheaf_drop(struct slab_sheaf *s)
+{
+	if (s != &no_sheaf)
+		slab_free(&sheaf_cache, s);
+}
+
+static void sheaves_drop(struct slab_sheaf *list)
+{
+	while (list) {
+		struct slab_sheaf *s = list;
+
+		list = s->next;
+		sheaf_drop(s);
+	}
+}
+
+/* Takes the full sheaves and their objects out of the barn; they are to be dropped. */
+static struct slab_sheaf *barn_empty_locked(struct slab_cache *c, struct slab_barn *b)
+	__must_hold(&b->lock)
 {
 	struct slab_sheaf *drop = NULL, *s;
 
-	u64 irq = spin_lock_irq(&c->lock);
-	for (u32 i = 0; i < MAX_CPUS; i++) {
-		struct slab_cpu *pc = &c->cpu[i];
+	while ((s = barn_take(&b->full, &b->nr_full))) {
+		sheaf_flush(c, b, s, s->count);
+		s->next = drop;
+		drop = s;
+	}
+	return drop;
+}
 
-		if (pc->main == &no_sheaf)
-			continue;
-		sheaf_flush(c, pc->main, pc->main->count);
-		sheaf_flush(c, pc->spare, pc->spare->count);
-		pc->main->next = drop;
-		pc->spare->next = pc->main;
-		drop = pc->spare;
-		*pc = (struct slab_cpu){ &no_sheaf, &no_sheaf };
+static void barn_release_idle_locked(struct slab_cache *c, struct slab_barn *b)
+	__must_hold(&b->lock)
+{
+	struct folio *f, *tmp;
+
+	list_for_each_safe(f, tmp, &b->partial, slab_node)
+		if (f->slab_in_use == 0)
+			slab_release(c, b, f);
+}
+
+/* Empties all sheaves of CPUs; nobody uses the cache. */
+static void cache_flush_cpus(struct slab_cache *c)
+{
+	for (u32 i = 0; i < MAX_CPUS; i++) {
+		struct slab_cpu pc = c->cpu[i];
+
+		c->cpu[i] = (struct slab_cpu){ &no_sheaf, &no_sheaf, &no_sheaf };
+		sheaf_return(c, pc.main);
+		sheaf_return(c, pc.spare);
+		sheaf_return(c, pc.remote);
+		sheaf_drop(pc.main);
+		sheaf_drop(pc.spare);
+		sheaf_drop(pc.remote);
 	}
-	while ((s = barn_take(&c->full, &c->nr_full))) {
-		sheaf_flush(c, s, s->count);
+}
+
+/* Gives all memory of the barn back that can be; slabs that are left hold live objects. */
+static u32 barn_clear(struct slab_cache *c, struct slab_barn *b)
+{
+	struct slab_sheaf *drop, *s;
+	u32 left;
+
+	u64 irq = spin_lock_irq(&b->lock);
+	drop = barn_empty_locked(c, b);
+	while ((s = barn_take(&b->empty, &b->nr_empty))) {
 		s->next = drop;
 		drop = s;
 	}
-	while ((s = barn_take(&c->empty, &c->nr_empty))) {
-		s->next = drop;
-		drop = s;
-	}
-	spin_unlock_irq(&c->lock, irq);
-	while (drop) {
-		s = drop;
-		drop = s->next;
-		slab_free(&sheaf_cache, s);
-	}
+	barn_release_idle_locked(c, b);
+	left = b->nr_slabs;
+	ASSERT(b->nr_in_use == 0);
+	spin_unlock_irq(&b->lock, irq);
+	sheaves_drop(drop);
+	return left;
 }
 
 void slab_cache_destroy(struct slab_cache *c)
 {
-	struct folio *f, *tmp;
+	u32 left = 0;
 
 	if (!c)
 		return;
 	slab_quarantine_drain();
-	cache_flush_all(c);
-	ASSERT(c->nr_in_use == 0);
-	u64 irq = spin_lock_irq(&c->lock);
-	list_for_each_safe(f, tmp, &c->partial, slab_node)
-		if (f->slab_in_use == 0)
-			slab_release(c, f);
-	bool leaked = c->nr_slabs != 0;
+	cache_flush_cpus(c);
+	for_each_barn(c, b) left += barn_clear(c, b);
+	bool leaked = left != 0;
 
-	spin_unlock_irq(&c->lock, irq);
 	mutex_lock(&caches_lock);
 	list_remove(&c->node);
 	mutex_unlock(&caches_lock);
-	if (!leaked)
-		slab_free(&cache_cache, c);
+	if (leaked)
+		return;
+	for_each_barn(c, b) if (b != &c->first_barn) slab_free(&barn_cache, b);
+	slab_free(&cache_cache, c);
 }
 
-/* Objects in sheaves; a snapshot. */
+/*
+ * Objects in sheaves; a snapshot.  A CPU may exchange its sheaves meanwhile: a
+ * count may be that of the next user of the sheaf, but not of other memory (6).
+ */
 static u64 cache_nr_in_sheaves(const struct slab_cache *c)
 {
 	u64 n = 0;
 
-	for (u32 i = 0; i < MAX_CPUS; i++)
-		n += READ_ONCE(c->cpu[i].main->count) + READ_ONCE(c->cpu[i].spare->count);
-	return n + (u64)c->nr_full * c->capacity;
+	scoped_rcu();
+	for (u32 i = 0; i < MAX_CPUS; i++) {
+		const struct slab_cpu *pc = &c->cpu[i];
+
+		n += READ_ONCE(READ_ONCE(pc->main)->count) +
+		     READ_ONCE(READ_ONCE(pc->spare)->count) +
+		     READ_ONCE(READ_ONCE(pc->remote)->count);
+	}
+	for_each_barn(c, b) n += (u64)READ_ONCE(b->nr_full) * c->capacity;
+	return n;
 }
 
 u64 slab_cache_live(const struct slab_cache *c)
 {
-	u64 out = c->nr_in_use, idle = cache_nr_in_sheaves(c) + c->nr_quarantined;
+	u64 out = 0, idle = cache_nr_in_sheaves(c) + READ_ONCE(c->nr_quarantined);
 
+	for_each_barn(c, b) out += READ_ONCE(b->nr_in_use);
 	return out > idle ? out - idle : 0;
 }
 
@@ -528,34 +734,28 @@ void slab_for_each(void (*fn)(const struct slab_cache_info *i, u64 live, u64 tot
 	struct slab_cache *c;
 
 	scoped_mutex(&caches_lock);
-	list_for_each(c, &caches, node)
-		fn(&c->info, slab_cache_live(c), (u64)c->nr_slabs * c->per_slab, c->nr_slabs, arg);
+	list_for_each(c, &caches, node) {
+		u64 slabs = 0;
+
+		for_each_barn(c, b) slabs += READ_ONCE(b->nr_slabs);
+		fn(&c->info, slab_cache_live(c), slabs * c->per_slab, slabs, arg);
+	}
 }
 
-static u64 cache_shrink(struct slab_cache *c)
+static u64 barn_shrink(struct slab_cache *c, struct slab_barn *b)
 {
-	struct slab_sheaf *drop = NULL, *s;
-	struct folio *f, *tmp;
+	struct slab_sheaf *drop;
 	u32 before;
 
-	u64 irq = spin_lock_irq(&c->lock);
-	before = c->nr_slabs;
-	while ((s = barn_take(&c->full, &c->nr_full))) {
-		sheaf_flush(c, s, s->count);
-		s->next = drop;
-		drop = s;
-	}
-	list_for_each_safe(f, tmp, &c->partial, slab_node)
-		if (f->slab_in_use == 0 && !c->info.type_stable)
-			slab_release(c, f);
-	u64 freed = (u64)(before - c->nr_slabs) << c->order;
+	u64 irq = spin_lock_irq(&b->lock);
+	before = b->nr_slabs;
+	drop = barn_empty_locked(c, b);
+	if (!c->info.type_stable)
+		barn_release_idle_locked(c, b);
+	u64 freed = (u64)(before - b->nr_slabs) << c->order;
 
-	spin_unlock_irq(&c->lock, irq);
-	while (drop) {
-		s = drop;
-		drop = s->next;
-		slab_free(&sheaf_cache, s);
-	}
+	spin_unlock_irq(&b->lock, irq);
+	sheaves_drop(drop);
 	return freed;
 }
 
@@ -568,7 +768,7 @@ u64 slab_reclaim(void)
 	if (!mutex_try_lock(&caches_lock))
 		return 0;
 	list_for_each(c, &caches, node)
-		freed += cache_shrink(c);
+		for_each_barn(c, b) freed += barn_shrink(c, b);
 	mutex_unlock(&caches_lock);
 	return freed;
 }
@@ -579,6 +779,7 @@ void slab_init(void)
 		.name = "slab_sheaf",
 		.size = sizeof(struct slab_sheaf),
 		.align = 64,
+		.rcu_typed = true,
 	};
 	static const struct slab_cache_info cache_info = {
 		.name = "slab_cache",
@@ -586,7 +787,32 @@ void slab_init(void)
 		.align = CACHE_LINE,
 	};
 
+	static const struct slab_cache_info barn_info = {
+		.name = "slab_barn",
+		.size = sizeof(struct slab_barn),
+		.align = CACHE_LINE,
+	};
+
+	slab_cache_prepare(&barn_cache, &barn_info, false);
 	slab_cache_prepare(&sheaf_cache, &sheaf_info, false);
 	slab_cache_prepare(&cache_cache, &cache_info, false);
 	kmalloc_init();
+}
+
+void __init slab_nodes_init(void)
+{
+	static struct slab_barn own[NUMA_MAX_NODES]; /* of the cache of barns */
+	struct slab_cache *c;
+
+	if (memory_nr_nodes() == 1)
+		return;
+	for (u32 n = 1; n < memory_nr_nodes(); n++) {
+		barn_init(&own[n]);
+		barn_cache.barn[n] = &own[n];
+	}
+	list_for_each(c, &caches, node) {
+		cache_flush_cpus(c); /* what the sheaves hold is the first barn's */
+		if (c != &barn_cache)
+			barns_create(c);
+	}
 }

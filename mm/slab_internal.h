@@ -3,12 +3,13 @@
 
 #include <nos/list.h>
 #include <nos/lock.h>
+#include <nos/numa.h>
 #include <nos/sanitize.h>
 #include <nos/slab.h>
 
-#define SHEAF_CAPACITY 30u
+#define SHEAF_CAPACITY 29u
 
-/* An array of free objects: 256 bytes. */
+/* An array of free objects: 256 bytes with the slab's own link. */
 struct slab_sheaf {
 	u32 count, capacity;
 	struct slab_sheaf *next; /* in the barn */
@@ -17,7 +18,19 @@ struct slab_sheaf {
 
 struct slab_cpu {
 	struct slab_sheaf *main, *spare; /* never NULL */
+	struct slab_sheaf *remote; /* objects freed here that other nodes own; never NULL */
 };
+
+/* What a node has of a cache: sheaves to exchange, and slabs. */
+struct slab_barn {
+	struct spinlock lock;
+	struct slab_sheaf *full, *empty;
+	u32 nr_full, nr_empty;
+	struct list partial; /* slabs with a free object, the emptiest last */
+	u32 nr_slabs;
+	u32 nr_idle; /* of them without an object in use */
+	u64 nr_in_use; /* objects out of the slabs: live, in a sheaf, or in quarantine */
+} __aligned(CACHE_LINE);
 
 struct slab_cache {
 	struct slab_cpu cpu[MAX_CPUS];
@@ -31,19 +44,14 @@ struct slab_cache {
 	struct slab_cache_info info;
 	struct list node; /* of all caches */
 
-	/* the barn */
-	struct spinlock lock __aligned(CACHE_LINE);
-	struct slab_sheaf *full, *empty;
-	u32 nr_full, nr_empty;
-	struct list partial; /* slabs with a free object, the emptiest last */
-	u32 nr_slabs;
-	u32 nr_idle; /* of them without an object in use */
-	u64 nr_in_use; /* objects out of the slabs: live, in a sheaf, or in quarantine */
+	struct slab_barn *barn[NUMA_MAX_NODES]; /* by node; those that have none share the first */
+	struct slab_barn first_barn;
 	u64 nr_quarantined;
 };
 
 void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info, bool sheaves);
 void slab_init(void);
+void slab_nodes_init(void); /* the page allocator has nodes: barns for all */
 void kmalloc_init(void);
 
 /* slab_debug.c: poison of free objects, a red zone behind each. */

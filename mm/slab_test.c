@@ -197,9 +197,9 @@ static void expect_sheaves_whole(const struct slab_cache *c)
 		EXPECT(c->cpu[i].main->count <= c->cpu[i].main->capacity);
 		EXPECT(c->cpu[i].spare->count <= c->cpu[i].spare->capacity);
 	}
-	for (const struct slab_sheaf *s = c->empty; s; s = s->next)
+	for (const struct slab_sheaf *s = c->first_barn.empty; s; s = s->next)
 		EXPECT_EQ(s->count, 0);
-	for (const struct slab_sheaf *s = c->full; s; s = s->next)
+	for (const struct slab_sheaf *s = c->first_barn.full; s; s = s->next)
 		EXPECT_EQ(s->count, s->capacity);
 }
 
@@ -215,13 +215,13 @@ TEST(slab_sheaves_go_through_the_barn)
 	this_cpu_id = 1;
 	for (u32 i = 0; i < NR; i++)
 		slab_free(c, p[i]);
-	EXPECT(c->nr_full >= 4);
+	EXPECT(c->first_barn.nr_full >= 4);
 	expect_sheaves_whole(c);
 	this_cpu_id = 0;
 	for (u32 i = 0; i < NR; i++)
 		p[i] = slab_alloc(c, 0);
-	EXPECT_EQ(c->nr_full, 0);
-	EXPECT(c->nr_empty >= 4);
+	EXPECT_EQ(c->first_barn.nr_full, 0);
+	EXPECT(c->first_barn.nr_empty >= 4);
 	expect_sheaves_whole(c);
 	EXPECT_EQ(slab_cache_live(c), NR);
 	for (u32 i = 0; i < NR; i++)
@@ -250,7 +250,7 @@ TEST(slab_allocation_moves_to_another_cpu)
 		while (c->cpu[1].main->count < SHEAF_CAPACITY)
 			slab_free(c, p[--nr]);
 		this_cpu_id = 0;
-		EXPECT(c->nr_full > 0);
+		EXPECT(c->first_barn.nr_full > 0);
 		move_after = n;
 		(void)slab_alloc(c, 0);
 		move_after = 0;

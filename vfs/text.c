@@ -70,6 +70,21 @@ void text_escape(struct text_out *t, const char *s, const char *special)
 	}
 }
 
+void text_bits(struct text_out *t, u64 map)
+{
+	const char *comma = "";
+
+	while (map) {
+		unsigned first = (unsigned)__builtin_ctzll(map);
+		u64 above = ~(map >> first);
+		unsigned nr = above ? (unsigned)__builtin_ctzll(above) : 64;
+
+		text_printf(t, nr > 1 ? "%s%u-%u" : "%s%u", comma, first, first + nr - 1);
+		map &= first + nr == 64 ? 0 : ~0ull << (first + nr);
+		comma = ",";
+	}
+}
+
 void text_free(struct text_out *t)
 {
 	kfree(t->data);

@@ -1,11 +1,12 @@
 /* What the static ACPI tables say, parsed once (acpi.c). */
 #pragma once
 
+#include <nos/arch.h>
 #include <nos/cpu.h>
 #include <nos/types.h>
 
 #define ACPI_MAX_IOAPICS 8
-#define ACPI_MAX_NODES 8
+#define ACPI_MAX_NODES NUMA_MAX_NODES
 #define ACPI_MAX_MEMORY 64
 
 /* Generic address structure: where a register is (ACPI 6.5, 5.2.3.2). */

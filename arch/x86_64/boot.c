@@ -71,6 +71,7 @@ void __init arch_init_interrupts(void)
 	if (!acpi_info.has_madt)
 		mp_table_read();
 	apic_init_boot();
+	this_cpu_write(this_numa_node, numa_node_of_cpu(0));
 	ioapic_init();
 	clock_hardware_init();
 	power_init();

@@ -30,6 +30,7 @@
 u64 percpu_offset[MAX_CPUS];
 DEFINE_PERCPU(u64, this_percpu_offset);
 DEFINE_PERCPU(u32, this_cpu_id);
+DEFINE_PERCPU(u32, this_numa_node);
 unsigned nr_cpus = 1;
 
 extern char percpu_start[], percpu_end[];
@@ -47,7 +48,7 @@ void arch_secondary_main(unsigned cpu) __noreturn;
 
 /* ---- per-CPU areas ---- */
 
-static u64 map_fresh(u64 va, size_t len_bytes)
+static u64 map_fresh(u64 va, size_t len_bytes, unsigned node)
 {
 	int shadow = shadow_map((void *)va, len_bytes);
 
@@ -56,7 +57,7 @@ static u64 map_fresh(u64 va, size_t len_bytes)
 	if (shadow)
 		cpu_call_mask(bit(nr_cpus) - 1, (void (*)(void *))tlb_flush_global, NULL);
 	for (u64 end = va + len_bytes; va < end; va += PAGE_SIZE) {
-		phys_t frame = page_table_frame_alloc();
+		phys_t frame = page_table_frame_alloc_on(node);
 
 		if (!frame || kernel_map_page(va, frame, PTE_WRITE | PTE_NX))
 			return 0;
@@ -69,22 +70,24 @@ static u64 percpu_create(unsigned cpu)
 {
 	u64 at = PERCPU_MAP_BASE + cpu * SLOT_SIZE;
 	size_t len = (size_t)(percpu_end - percpu_start);
+	unsigned node = numa_node_of_cpu(cpu);
 	u64 copy = at;
 
-	at = map_fresh(at, align_up(len, PAGE_SIZE));
+	at = map_fresh(at, align_up(len, PAGE_SIZE), node);
 	if (!at)
 		return 0;
 	percpu_offset[cpu] = copy - (u64)percpu_start;
 	for (unsigned i = 0; i < NR_IST; i++) {
-		at = map_fresh(at + PAGE_SIZE, IST_STACK_SIZE);
+		at = map_fresh(at + PAGE_SIZE, IST_STACK_SIZE, node);
 		if (!at)
 			return 0;
 		cpu_stacks[cpu].ist_top[i] = at;
 	}
 	*per_cpu_ptr(this_percpu_offset, cpu) = percpu_offset[cpu];
 	*per_cpu_ptr(this_cpu_id, cpu) = cpu;
+	*per_cpu_ptr(this_numa_node, cpu) = node;
 	*per_cpu_ptr(__stack_chk_guard, cpu) = __stack_chk_guard;
-	return map_fresh(at + PAGE_SIZE, IDLE_STACK_SIZE);
+	return map_fresh(at + PAGE_SIZE, IDLE_STACK_SIZE, node);
 }
 
 /* ---- start ---- */
@@ -162,6 +165,7 @@ unsigned cpu_start_secondaries(void)
 
 		if (apic_id == cpu_apic_ids[0])
 			continue;
+		cpu_apic_ids[cpu] = apic_id;
 		u64 stack = percpu_create(cpu);
 
 		if (!stack)
@@ -173,7 +177,6 @@ unsigned cpu_start_secondaries(void)
 			.percpu = percpu_offset[cpu],
 			.cpu = cpu,
 		};
-		cpu_apic_ids[cpu] = apic_id;
 		if (secondary_start(cpu, apic_id))
 			atomic_store(&nr_cpus, cpu + 1);
 		else

@@ -32,6 +32,29 @@ unsigned nr_cpus = 1;
 __thread u32 this_cpu_id;
 u64 cpu_feature_map;
 DEFINE_STATIC_KEY(lock_stats_key); /* stays off */
+__thread u32 this_numa_node;
+struct boot_info boot_info;
+
+unsigned numa_nr_nodes(void)
+{
+	return 1;
+}
+
+unsigned numa_node_of_phys(phys_t p)
+{
+	(void)p;
+	return 0;
+}
+
+unsigned numa_distance(unsigned from, unsigned to)
+{
+	return from == to ? 10 : 20;
+}
+
+void static_key_set(struct static_key *k, bool on)
+{
+	k->on = on;
+}
 
 /* ---- threads: a word for each says whether it may run ---- */
 

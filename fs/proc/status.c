@@ -1,4 +1,5 @@
 /* /proc/PID: stat, status, limits and other figures of a process; formats of proc(5). */
+#include <nos/numa.h>
 #include <nos/timer.h>
 #include <nos/tty.h>
 #include <linux/capability.h>
@@ -246,27 +247,16 @@ static void show_signals(struct text_out *out, struct task *t, u32 nr_threads)
 /* A mask as Linux prints it: 32-bit groups in hex, then the list of ranges. */
 static void show_affinity(struct text_out *out, u64 mask)
 {
-	bool first = true;
-
 	mask &= nr_cpus == 64 ? ~0ull : (1ull << nr_cpus) - 1;
 	if (nr_cpus > 32)
 		text_printf(out, "Cpus_allowed:\t%08x,%08x\n", (u32)(mask >> 32), (u32)mask);
 	else
 		text_printf(out, "Cpus_allowed:\t%0*x\n", (int)((nr_cpus + 3) / 4), (u32)mask);
 	text_printf(out, "Cpus_allowed_list:\t");
-	for (u32 cpu = 0; cpu < nr_cpus; cpu++) {
-		u32 end = cpu;
-
-		if (!(mask >> cpu & 1))
-			continue;
-		while (end + 1 < nr_cpus && (mask >> (end + 1) & 1))
-			end++;
-		text_printf(out, first ? "%u" : ",%u", cpu);
-		if (end > cpu)
-			text_printf(out, "-%u", end);
-		first = false;
-		cpu = end;
-	}
+	text_bits(out, mask);
+	text_printf(out, "\nMems_allowed:\t00000000,%08x\nMems_allowed_list:\t",
+		    (u32)memory_node_map());
+	text_bits(out, memory_node_map());
 	text_char(out, '\n');
 }
 
@@ -298,7 +288,6 @@ int pid_show_status(struct text_out *out, struct task *t)
 	show_capabilities(out, t);
 	text_printf(out, "Seccomp:\t0\n");
 	show_affinity(out, t->thread.affinity);
-	text_printf(out, "Mems_allowed:\t1\nMems_allowed_list:\t0\n");
 	text_printf(out, "voluntary_ctxt_switches:\t%llu\nnonvoluntary_ctxt_switches:\t%llu\n",
 		    (ull)s.voluntary, (ull)s.involuntary);
 	return 0;

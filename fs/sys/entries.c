@@ -1,8 +1,7 @@
-/* sysfs: processors, memory nodes, PCI functions. */
+/* sysfs: processors, the kernel. */
 #include <nos/cpu.h>
 #include <nos/errno.h>
 #include <nos/init.h>
-#include <nos/page.h>
 #include <nos/pseudo.h>
 #include <nos/slab.h>
 #include <nos/string.h>
@@ -116,28 +115,6 @@ static int sys_cpu_init(void)
 	return 0;
 }
 INIT_STEP(INIT_FS, sys_cpu_init);
-
-/* ---- memory nodes ---- */
-
-#define NODE_DIR "sys/devices/system/node/"
-
-static int show_node_meminfo(struct text_out *out, void *arg)
-{
-	struct memory_stats m;
-
-	memory_stats_read(&m);
-	text_printf(out,
-		    "Node 0 MemTotal:       %8llu kB\nNode 0 MemFree:        %8llu kB\n"
-		    "Node 0 MemUsed:        %8llu kB\n",
-		    (unsigned long long)m.total * 4, (unsigned long long)m.free * 4,
-		    (unsigned long long)(m.total - m.free) * 4);
-	return 0;
-}
-PSEUDO_FILE(node_online, .path = NODE_DIR "online", .show = show_zero);
-PSEUDO_FILE(node_possible, .path = NODE_DIR "possible", .show = show_zero);
-PSEUDO_FILE(node_cpulist, .path = NODE_DIR "node0/cpulist", .show = show_cpu_range);
-PSEUDO_FILE(node_cpumap, .path = NODE_DIR "node0/cpumap", .show = show_all_mask);
-PSEUDO_FILE(node_meminfo, .path = NODE_DIR "node0/meminfo", .show = show_node_meminfo);
 
 /* ---- the kernel ---- */
 

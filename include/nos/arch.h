@@ -220,6 +220,7 @@ static inline u32 port_in32(u16 port)
 /* First table with this signature ("MCFG"), checksum verified, or NULL. */
 const void *acpi_find_table(const char signature[4]);
 /* NUMA, of SRAT and SLIT: dense numbers; 10 is the distance to itself. */
+#define NUMA_MAX_NODES 8
 unsigned numa_nr_nodes(void);
 unsigned numa_node_of_cpu(unsigned cpu);
 unsigned numa_node_of_phys(phys_t p);

@@ -45,6 +45,7 @@ DECLARE_PERCPU(u64, this_percpu_offset);
 #endif
 
 DECLARE_PERCPU(u32, this_cpu_id);
+DECLARE_PERCPU(u32, this_numa_node); /* numa_node_of_cpu of this one */
 static inline unsigned cpu_id(void)
 {
 	return this_cpu_read(this_cpu_id);

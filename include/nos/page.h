@@ -45,7 +45,6 @@ struct folio {
 	u32 flags;
 	u8 kind; /* enum folio_kind */
 	u8 order; /* head: 2^order frames */
-	u8 numa_node;
 	u8 is_tail;
 	struct ref refs; /* head only */
 	u32 map_count; /* head: page-table entries that map any part of it */
@@ -73,6 +72,7 @@ struct folio {
 			void *slab_free;
 			u32 slab_in_use;
 			struct list slab_node;
+			void *slab_barn; /* of its node */
 		};
 		struct { /* owner's use otherwise */
 			struct list node;
@@ -214,3 +214,4 @@ static inline void page_copy(void *to, const void *from)
 
 void mm_init_early(void); /* frame table and page allocator from boot_info; direct map complete */
 void mm_init(void); /* slab, vmap */
+void mm_init_nodes(void); /* SRAT and SLIT are known, no other CPU is up */

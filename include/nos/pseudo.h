@@ -19,6 +19,8 @@ void text_write(struct text_out *t, const char *s, size_t len);
 void text_char(struct text_out *t, char c);
 /* Like Linux's seq_escape: octal \ooo for bytes in `special`. */
 void text_escape(struct text_out *t, const char *s, const char *special);
+/* Numbers of the bits that are set as "0-3,8"; nothing for none. */
+void text_bits(struct text_out *t, u64 map);
 void text_free(struct text_out *t);
 
 struct pseudo_file {

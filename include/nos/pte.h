@@ -75,3 +75,4 @@ void kernel_store_protected(u64 *at, u64 value);
 void kernel_store_protected_byte(u64 at, u8 value); /* of text, too */
 /* A zeroed page for a table: defined by mm; before mm is up arch takes it from boot memory. */
 phys_t page_table_frame_alloc(void);
+phys_t page_table_frame_alloc_on(unsigned node); /* of this node, if it has one */

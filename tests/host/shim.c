@@ -30,6 +30,30 @@ __thread struct thread *host_current;
 __weak unsigned nr_cpus = 1;
 __weak __thread u32 this_cpu_id;
 __weak u64 cpu_feature_map;
+__weak __thread u32 this_numa_node;
+__weak struct boot_info boot_info;
+
+__weak unsigned numa_nr_nodes(void)
+{
+	return 1;
+}
+
+__weak unsigned numa_node_of_phys(phys_t p)
+{
+	(void)p;
+	return 0;
+}
+
+__weak unsigned numa_distance(unsigned from, unsigned to)
+{
+	return from == to ? 10 : 20;
+}
+
+/* No code is patched on the host: the key is read. */
+__weak void static_key_set(struct static_key *k, bool on)
+{
+	k->on = on;
+}
 
 /* ---- log and panic ---- */
 

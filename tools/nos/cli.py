@@ -35,6 +35,8 @@ Ctrl-] x ends the machine (Ctrl-] Ctrl-] sends one Ctrl-]).
 
 Options of run:
   --smp N            processors, 1 to 16 (default: those of the host, at most 4)
+  --numa N           memory nodes, 1 to 8, on q35; each has its part of memory and
+                     processors (default 1)
   --mem SIZE         memory, 24M to 8G (default 1G)
   --machine TYPE     q35 or microvm (default {machine})
   --accel KIND       auto, tcg or kvm (default auto: kvm where it works)
@@ -78,6 +80,7 @@ class Options:
     def __init__(self):
         self.smp = min(os.cpu_count() or 1, 4)
         self.mem = 1 << 30
+        self.numa = 1
         self.machine = DEFAULT_MACHINE
         self.accel = "auto"
         self.kernel = "nos"
@@ -126,6 +129,12 @@ def parse_size(text):
 def parse_count(text):
     if not text.isdigit() or not 1 <= int(text) <= 16:
         raise usage(f"--smp {text}: must be a number from 1 to 16")
+    return int(text)
+
+
+def parse_nodes(text):
+    if not text.isdigit() or not 1 <= int(text) <= 8:
+        raise usage(f"--numa {text}: must be a number from 1 to 8")
     return int(text)
 
 
@@ -182,6 +191,7 @@ FLAGS = ("debug", "sanitize", "log", "gdb")
 VALUES = {
     "smp": parse_count,
     "mem": parse_size,
+    "numa": parse_nodes,
     "machine": parse_choice("--machine", "q35", "microvm"),
     "accel": parse_choice("--accel", "auto", "tcg", "kvm"),
     "kernel": parse_kernel,
@@ -224,6 +234,8 @@ def parse_run(arguments):
             LISTS[name](options, value)
         else:
             setattr(options, name, VALUES[name](value))
+    if options.numa > 1 and options.machine != "q35":
+        raise usage("--numa: only --machine q35 has nodes")
     options.command = arguments[at:]
     return options
 

@@ -152,6 +152,7 @@ class Machine:
                           "-no-reboot", "-name", "nos"]
         self.add_platform()
         self.add("-smp", str(options.smp), "-m", f"{options.mem >> 10}K")
+        self.add_nodes()
         self.add("-kernel", self.kernel.file, "-initrd", initrd)
         if self.kernel.command_line:
             self.add("-append", self.kernel.command_line)
@@ -188,12 +189,31 @@ class Machine:
             acpi = "on" if self.kernel.is_linux else "off"
             machine = f"microvm,acpi={acpi},rtc=on,isa-serial=on"
             self.add("-global", "virtio-mmio.force-legacy=false")
-        if self.kernel.is_linux and not options.initramfs:
+        if self.kernel.is_linux and not options.initramfs and options.numa < 2:
             machine += ",memory-backend=mem"
             self.add("-object", f"memory-backend-memfd,id=mem,share=on,size={options.mem}")
         self.add("-machine", machine)
         self.add(*(options.accel_arguments or ("-accel", accel)))
         self.add("-cpu", options.cpu or ("host" if accel == "kvm" else "max"))
+
+    def add_nodes(self):
+        """--numa: memory and processors in equal parts, neighbours nearer than the others."""
+        nodes = self.options.numa
+        if nodes < 2:
+            return
+        part = self.options.mem // nodes & -(16 << 20)
+        cpus = [[cpu for cpu in range(self.options.smp) if cpu * nodes // self.options.smp == node]
+                for node in range(nodes)]
+        shared = self.kernel.is_linux and not self.options.initramfs
+        for node in range(nodes):
+            size = part if node else self.options.mem - part * (nodes - 1)
+            kind = "memory-backend-memfd,share=on" if shared else "memory-backend-ram"
+            self.add("-object", f"{kind},id=node{node},size={size}")
+            self.add("-numa", ",".join([f"node,nodeid={node},memdev=node{node}",
+                                        *(f"cpus={cpu}" for cpu in cpus[node])]))
+        for a in range(nodes):
+            for b in range(a + 1, nodes):
+                self.add("-numa", f"dist,src={a},dst={b},val={20 if b == a + 1 else 30}")
 
     def add_plugin(self):
         """The plugin of the environment, for NOS under TCG: tools/coverage.py."""
