@@ -3,6 +3,7 @@
 
 #include <nos/aspace.h>
 #include <nos/assert.h>
+#include <nos/memory_policy.h>
 #include <nos/rcu.h>
 
 #include "page_cache_internal.h"
@@ -34,7 +35,7 @@ static inline bool mapping_flags_join(u32 a, u32 b)
 /* Is m private anonymous memory with these flags, of this name? */
 static inline bool mapping_is_anonymous(const struct mapping *m, u32 flags, const char *name)
 {
-	return mapping_flags_join(m->flags, flags) && !m->file && !m->cache && m->name == name;
+	return mapping_flags_join(m->flags, flags) && !m->file && !m->cache && m->name == name && !m->policy;
 }
 static inline u64 mapping_page_index(const struct mapping *m, u64 address)
 {
@@ -51,6 +52,7 @@ static inline void mapping_copy(struct mapping *to, const struct mapping *from)
 	to->cache = from->cache;
 	to->page_offset = from->page_offset;
 	to->name = from->name;
+	to->policy = from->policy;
 }
 /* Around each change of the tree; `c` is the cache of what changes. */
 static inline void tree_change_begin(struct aspace *a, struct page_cache *c) __no_lock_check
@@ -133,6 +135,7 @@ static inline bool mapping_can_join_as(const struct mapping *low, const struct m
 	return low->end == high->start && mapping_flags_join(low_flags, high_flags) &&
 	       low->file == high->file && low->cache == high->cache && low->name == high->name &&
 	       !(low_flags & MAPPING_SPECIAL) &&
+	       memory_policy_equal(low->policy, high->policy) &&
 	       low->page_offset + mapping_pages(low) == high->page_offset;
 }
 static inline bool mapping_can_join(const struct mapping *low, const struct mapping *high)
@@ -171,6 +174,8 @@ void shared_memory_put(struct page_cache *c);
 /* Another reference on what m maps, for a copy of m. */
 static inline void mapping_hold_object(const struct mapping *m)
 {
+	if (unlikely(m->policy))
+		memory_policy_get(m->policy);
 	if (m->file)
 		file_get_for_mapping(m->file);
 	else if (m->cache)
@@ -179,6 +184,8 @@ static inline void mapping_hold_object(const struct mapping *m)
 /* Drops the references that a mapping outside the tree holds, and frees it. */
 static inline void mapping_release(struct mapping *m)
 {
+	if (unlikely(m->policy))
+		memory_policy_put(m->policy);
 	if (m->file)
 		file_put_for_mapping(m->file);
 	else if (m->cache)

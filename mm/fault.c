@@ -36,6 +36,7 @@
 #include <nos/cpu.h>
 #include <nos/errno.h>
 #include <nos/log.h>
+#include <nos/memory_policy.h>
 #include <nos/thread.h>
 #include <nos/timer.h>
 #include <nos/trap.h>
@@ -95,6 +96,7 @@ struct site {
 	pte_t *entry;
 	pte_t seen;
 	struct supply *supply; /* NULL: nothing is ready */
+	const struct mapping *m; /* may have changed: for its policy alone */
 	/* where there is a cache: */
 	struct page_cache *cache;
 	u64 start, end; /* the mapping's bounds */
@@ -142,16 +144,33 @@ static inline void site_unlock(const struct site *s) __releases(site_lock_of(s))
 	spin_unlock(site_lock_of(s));
 }
 
-/* A page for this mapping alone, zeroed if `zero`; NULL: memory has to be waited for. */
-static inline struct folio *page_take(struct supply *s, bool zero)
+/* On a machine of several nodes. */
+static __noinline struct folio *page_alloc_by_policy(const struct mapping *m, u64 address,
+						     u32 flags)
 {
+	const struct memory_policy *p = READ_ONCE(m->policy);
+	struct folio *f =
+		(flags & ALLOC_ZERO) && !p && !current_thread->memory_policy ? zeroed_take() : NULL;
+
+	if (f)
+		return f;
+	const struct node_choice c = memory_policy_choose(p, mapping_page_index(m, address));
+
+	return folio_alloc_from(&c, 0, FOLIO_ANON, flags);
+}
+
+/* A page for this mapping alone, zeroed if `zero`; NULL: memory has to be waited for. */
+static inline struct folio *page_take(const struct site *at, bool zero)
+{
+	const u32 flags = ALLOC_NOWAIT | ALLOC_MOVABLE | (zero ? ALLOC_ZERO : 0);
+	struct supply *s = at->supply;
 	struct folio *f = s ? s->anon : NULL;
 
 	if (likely(!f)) {
+		if (static_key_is_on(&numa_key))
+			return page_alloc_by_policy(at->m, at->address, flags);
 		f = zero ? zeroed_take() : NULL;
-		return f     ?:
-			       folio_alloc(0, FOLIO_ANON,
-					   ALLOC_NOWAIT | ALLOC_MOVABLE | (zero ? ALLOC_ZERO : 0));
+		return f ?: folio_alloc(0, FOLIO_ANON, flags);
 	}
 	if (zero && !s->anon_is_zero)
 		page_clear(folio_address(f));
@@ -231,6 +250,8 @@ static __noinline int fault_cluster(struct site *s, const struct mapping *m)
 	s->end = READ_ONCE(m->end);
 	if (!cluster_is_next(s))
 		return TRY_MEMORY;
+	if (static_key_is_on(&numa_key) && (READ_ONCE(m->policy) || current_thread->memory_policy))
+		return TRY_MEMORY;
 	/* the search for neighbours is long where there are none */
 	if (this_cpu_read(cluster_pause)) {
 		this_cpu_add(cluster_pause, -1);
@@ -272,7 +293,7 @@ static __always_inline int fault_anon_write(struct site *s, const struct mapping
 		if (result != TRY_MEMORY)
 			return result;
 	}
-	struct folio *f = page_take(s->supply, true);
+	struct folio *f = page_take(s, true);
 
 	if (unlikely(!f))
 		return TRY_MEMORY;
@@ -332,7 +353,7 @@ static __noinline int fault_copy(struct site *s)
 		if (result != TRY_COPY)
 			return result;
 	}
-	struct folio *f = page_take(s->supply, zero_page);
+	struct folio *f = page_take(s, zero_page);
 
 	if (!f)
 		return TRY_MEMORY;
@@ -537,7 +558,7 @@ static inline void count_mapped(struct site *s, struct folio *f, u32 nr)
 /* A private store to a page of the cache: straight to a copy. */
 static __noinline int fault_file_copy(struct site *s, struct folio *old, u32 invalidate)
 {
-	struct folio *f = page_take(s->supply, false);
+	struct folio *f = page_take(s, false);
 
 	if (!f) {
 		folio_put(old);
@@ -677,6 +698,7 @@ static __always_inline int fault_try(struct aspace *a, u64 address, u32 access,
 	s.flags = READ_ONCE(m->flags);
 	s.cache = READ_ONCE(m->cache);
 	s.supply = supply;
+	s.m = m;
 	/* flags of a mapping that is changing do no harm: site_lock looks at the sequence */
 	if (unlikely((s.flags & MAPPING_SPECIAL) || !access_is_allowed(s.flags, access)))
 		return TRY_SLOW;
@@ -833,14 +855,21 @@ static int fault_slow(struct aspace *a, u64 address, u32 access, struct supply *
 		rwlock_read_unlock(&a->lock);
 		return result;
 	}
-	struct mapping held = { .file = m->file, .cache = c };
+	struct mapping held = { .file = m->file, .cache = c, .policy = m->policy };
 	bool is_random = m->flags & MAPPING_RANDOM;
 	u64 index = mapping_page_index(m, address);
 	bool shared_write = (access & ACCESS_WRITE) && (m->flags & MAPPING_SHARED);
 
 	mapping_hold_object(&held);
 	rwlock_read_unlock(&a->lock);
+	struct thread *t = current_thread;
+	const struct memory_policy *own = t->memory_policy;
+
+	if (held.policy && page_cache_is_memory(c))
+		t->memory_policy = held.policy;
 	result = file_page_prepare(c, is_random ? NULL : held.file, index, shared_write, s);
+	t->memory_policy = own;
+	memory_policy_put(held.policy);
 	if (held.file)
 		file_put_for_mapping(held.file);
 	else
@@ -848,11 +877,27 @@ static int fault_slow(struct aspace *a, u64 address, u32 access, struct supply *
 	return result;
 }
 
+/* A page as the mapping's policy has it; waits for memory. */
+static struct folio *page_alloc_waiting(struct aspace *a, u64 address)
+{
+	struct node_choice c = node_choice_local;
+
+	if (static_key_is_on(&numa_key)) {
+		rwlock_read(&a->lock);
+		const struct mapping *m = mapping_find(a, address);
+
+		if (m)
+			c = memory_policy_choose(m->policy, mapping_page_index(m, address));
+		rwlock_read_unlock(&a->lock);
+	}
+	return folio_alloc_from(&c, 0, FOLIO_ANON, ALLOC_USER | ALLOC_MOVABLE);
+}
+
 /* Waits for memory, as far as it is sensible. */
 static int fault_wait_memory(struct aspace *a, u64 address, struct supply *s)
 {
 	if (!s->anon) {
-		s->anon = folio_alloc(0, FOLIO_ANON, ALLOC_USER | ALLOC_MOVABLE);
+		s->anon = page_alloc_waiting(a, address);
 		s->anon_is_zero = false;
 		if (!s->anon)
 			return FAULT_NO_MEMORY;

@@ -343,6 +343,7 @@ static int map_insert(struct aspace *a, const struct map_request *r, u64 start, 
 	m->file = r->file;
 	m->cache = r->cache;
 	m->name = r->name;
+	m->policy = NULL;
 	m->page_offset = anonymous ? start >> PAGE_SHIFT : r->page_offset;
 	if (anonymous && (flags & MAPPING_SHARED)) {
 		m->page_offset = 0;

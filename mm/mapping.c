@@ -22,6 +22,7 @@
 #include "aspace_internal.h"
 
 #include <nos/errno.h>
+#include <nos/memory_policy.h>
 #include <nos/slab.h>
 #include <nos/string.h>
 

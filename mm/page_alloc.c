@@ -57,6 +57,7 @@
 #include <nos/fail.h>
 #include <nos/irq.h>
 #include <nos/log.h>
+#include <nos/memory_policy.h>
 #include <nos/sanitize.h>
 #include <nos/string.h>
 #include <nos/thread.h>
@@ -475,33 +476,56 @@ static __noinline struct folio *frame_take_from(unsigned order, enum folio_kind 
 
 	preempt_disable();
 	unsigned here = this_cpu_read(this_numa_node);
-	unsigned first = choice->first < pool.nr_nodes ? choice->first : here;
+	unsigned first = choice->first < pool.nr_nodes ? choice->first : here, wanted = NUMA_HERE;
+	u64 allowed = choice->allowed;
 	u32 mobility = kind_mobility(kind);
 
 	if (unlikely(irq_is_in_handler()))
 		f = frame_take_in_irq(order);
-	for (unsigned i = 0; i < pool.nr_nodes && !f; i++) {
-		unsigned n = pool.node[first].by_distance[i];
+	for (unsigned i = 0; i < 2 * pool.nr_nodes && !f; i++) {
+		unsigned n = pool.node[first].by_distance[i % pool.nr_nodes];
 		struct frame_array *a = n == here ? &(*this_cpu_ptr(frame_arrays))[mobility] : NULL;
 
-		if (!(choice->allowed & bit(n)))
+		if (i == pool.nr_nodes) {
+			if (!choice->falls_back)
+				break;
+			allowed = ~allowed;
+		}
+		if (!(allowed & bit(n)))
 			continue;
+		if (wanted == NUMA_HERE)
+			wanted = n;
 		if (a && order == 0 && a->count)
 			f = a->frames[--a->count];
 		else
 			f = node_take(&pool.node[n], a, order, mobility, atomic);
 	}
 	if (f)
-		node_count_alloc(folio_node(f), here, first, choice->interleaved);
+		node_count_alloc(folio_node(f), here, wanted == NUMA_HERE ? here : wanted,
+				 choice->interleaved);
 	preempt_enable();
 	return f;
+}
+
+/* The same where the thread may have a policy for users' data. */
+static __noinline struct folio *frame_take_by_policy(unsigned order, enum folio_kind kind,
+						     bool atomic)
+{
+	const struct memory_policy *p = current_thread->memory_policy;
+	struct node_choice choice = node_choice_local;
+
+	if (unlikely(p) && !irq_is_in_handler() &&
+	    (kind == FOLIO_ANON || kind == FOLIO_FILE || kind == FOLIO_PIPE))
+		choice = memory_policy_choose_next(p);
+	return frame_take_from(order, kind, atomic, &choice);
 }
 
 static inline struct folio *frame_take_any(unsigned order, enum folio_kind kind, bool atomic,
 					   const struct node_choice *choice)
 {
 	if (static_key_is_on(&numa_key))
-		return frame_take_from(order, kind, atomic, choice);
+		return choice == &node_choice_local ? frame_take_by_policy(order, kind, atomic) :
+						      frame_take_from(order, kind, atomic, choice);
 	return frame_take(order, kind, atomic);
 }
 

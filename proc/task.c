@@ -23,6 +23,7 @@
 #include "internal.h"
 
 #include <nos/init.h>
+#include <nos/memory_policy.h>
 
 #include <linux/capability.h>
 
@@ -60,6 +61,7 @@ struct task *task_allocate(void)
 		slab_free(task_cache, t);
 		return NULL;
 	}
+	memory_policy_inherit(&t->thread);
 	ref_init(&t->refs, 2);
 	spin_init(&t->lock, RANK_TASK);
 	list_init(&t->thread_node);
@@ -71,6 +73,7 @@ struct task *task_allocate(void)
 void task_free_now(struct task *t)
 {
 	thread_fini(&t->thread);
+	memory_policy_put(t->thread.memory_policy);
 	slab_free(fpu_cache, t->thread.arch.fpu);
 	slab_free(task_cache, t);
 }

@@ -53,6 +53,7 @@ struct mapping { /* "VMA" on Linux */
 	struct file *file; /* NULL: anonymous; holds a reference */
 	struct mapping *prev, *next; /* by address; only under `lock` */
 	const char *name; /* [heap], [stack], [vdso]: constants; NULL */
+	const struct memory_policy *policy; /* NULL: the thread's; holds a reference */
 	struct list cache_node; /* in cache->mappings */
 };
 

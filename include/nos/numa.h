@@ -14,9 +14,11 @@ struct node_choice {
 	u64 allowed; /* bit for each node that will do */
 	u8 first; /* the nearest to this one first; NUMA_HERE: the CPU's own */
 	bool interleaved; /* how `first` was chosen: for the figures */
+	bool falls_back; /* where those allowed have nothing, any will do */
 };
 #define NUMA_HERE 255u
-extern const struct node_choice node_choice_local;
+extern const struct node_choice
+	node_choice_local; /* or, for users' data, as the thread's policy says */
 
 /* folio_alloc from the nodes of `choice`. */
 struct folio *folio_alloc_from(const struct node_choice *choice, unsigned order,

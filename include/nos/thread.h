@@ -75,6 +75,8 @@ struct thread {
 	u64 nr_switches_voluntary, nr_switches_involuntary;
 	u64 wait_start_ns, run_delay_ns;
 	u64 faults_minor, faults_major; /* counted by mm */
+	const struct memory_policy *memory_policy; /* mm's; NULL: memory from the nearest node */
+	u8 interleave_last; /* node that it got last under MPOL_INTERLEAVE */
 	struct mutex *blocked_on;
 	void *wait_link; /* lock and wait-queue code */
 	u32 seen_cpu; /* the CPU that rseq told the user; differs after a move: WORK_TASK */
