@@ -512,12 +512,15 @@ static bool signal_send_self(struct signal_queue *q, int signo, int code)
 {
 	const signal_set_t special = SIGNALS_STOP | SIGNALS_NEVER_BLOCKED | signal_bit(SIGCONT);
 	struct task *t = task_current();
-	signal_set_t mask = signal_bit(signo);
 	struct signal_handlers *h;
+	signal_set_t mask;
 	bool sent = false;
 	u64 flags;
 
-	if ((u32)signo - 1 >= SIGRTMIN - 1 || (mask & special))
+	if ((u32)signo - 1 >= SIGRTMIN - 1)
+		return false;
+	mask = signal_bit(signo);
+	if (mask & special)
 		return false;
 	h = process_lock_own_signals(&flags);
 	if (h->actions[signo - 1].handler > SIGNAL_IGNORE && !q->own_signo &&

@@ -84,14 +84,18 @@ fault:
 	return -EFAULT;
 }
 
-#define PUT(field, value) user_section_store(value, &out->field, fault)
+/* A field's place; a user's frame may lie at any address, so no member is named through a pointer. */
+#define FIELD(frame, field)                                                                        \
+	((__typeof__(((struct signal_frame *)0)->field) *)((frame) +                               \
+							   offsetof(struct signal_frame, field)))
+#define PUT(field, value) user_section_store(value, FIELD(out, field), fault)
 #define REGISTER(name) PUT(uc.uc_mcontext.name, f->name)
 
 static __always_inline int context_push(u64 at, const struct trap_frame *f,
 					const struct signal_context *c, u64 area)
 {
 	const struct arch_thread *t = thread_arch(this_cpu_read(this_thread));
-	struct signal_frame *out = user_section_begin(at);
+	u8 *out = user_section_begin(at);
 	const u64 *info = c->siginfo;
 
 	PUT(return_address, c->restorer);
@@ -100,7 +104,8 @@ static __always_inline int context_push(u64 at, const struct trap_frame *f,
 	PUT(uc.uc_link, NULL);
 	PUT(uc.uc_stack.ss_sp, (void *)c->altstack_sp);
 	/* With the hole behind it. */
-	user_section_store((u64)(u32)c->altstack_flags, (u64 *)&out->uc.uc_stack.ss_flags, fault);
+	user_section_store((u64)(u32)c->altstack_flags, (u64 *)FIELD(out, uc.uc_stack.ss_flags),
+			   fault);
 	PUT(uc.uc_stack.ss_size, c->altstack_size);
 	REGISTER(r8);
 	REGISTER(r9);
@@ -121,8 +126,8 @@ static __always_inline int context_push(u64 at, const struct trap_frame *f,
 	REGISTER(rip);
 	PUT(uc.uc_mcontext.eflags, f->rflags);
 	/* cs, gs, fs and ss, two bytes each. */
-	user_section_store((u64)(u16)f->cs | (u64)(u16)f->ss << 48, (u64 *)&out->uc.uc_mcontext.cs,
-			   fault);
+	user_section_store((u64)(u16)f->cs | (u64)(u16)f->ss << 48,
+			   (u64 *)FIELD(out, uc.uc_mcontext.cs), fault);
 	PUT(uc.uc_mcontext.err, t->trap_error);
 	PUT(uc.uc_mcontext.trapno, t->trap_vector);
 	PUT(uc.uc_mcontext.oldmask, c->mask);
@@ -202,12 +207,12 @@ static __always_inline int image_pop(u64 area)
 	return extended < 0 ? extended : fpu_load_from_user(area, extended);
 }
 
-#define GET(to, field) user_section_load(to, &in->field, fault)
+#define GET(to, field) user_section_load(to, FIELD(in, field), fault)
 #define REGISTER_BACK(name) GET(f->name, uc.uc_mcontext.name)
 
 static __always_inline int context_pop(u64 at, struct trap_frame *f)
 {
-	struct signal_frame *in = user_section_begin(at);
+	u8 *in = user_section_begin(at);
 	u64 flags;
 
 	REGISTER_BACK(r8);
@@ -244,13 +249,13 @@ int signal_frame_pop(struct trap_frame *frame, u64 *mask, u64 *altstack_sp, u64 
 		     u32 *altstack_flags)
 {
 	u64 at = frame->rsp - 8, flags, segments, area;
-	struct signal_frame *in = user_section_begin(at);
+	u8 *in = user_section_begin(at);
 
 	GET(flags, uc.uc_flags);
 	GET(*altstack_sp, uc.uc_stack.ss_sp);
 	GET(*altstack_flags, uc.uc_stack.ss_flags);
 	GET(*altstack_size, uc.uc_stack.ss_size);
-	user_section_load(segments, (u64 *)&in->uc.uc_mcontext.cs, fault);
+	user_section_load(segments, (u64 *)FIELD(in, uc.uc_mcontext.cs), fault);
 	GET(area, uc.uc_mcontext.fpstate);
 	GET(*mask, uc.uc_sigmask);
 	user_section_end();
