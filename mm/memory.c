@@ -57,15 +57,30 @@ void memory_uncommit(u64 nr_pages)
 	spread_add(committed, -(s64)nr_pages);
 }
 
+#define STATS_TRIES 100u
+
+/* Frames by kind, and how many of them wait zeroed, which idle CPUs change: of one moment, if there is one. */
+static u64 frames_read(struct memory_stats *s)
+{
+	u64 zeroed = zeroed_in_stock(), before;
+	unsigned tries = 0;
+
+	do {
+		before = zeroed;
+		*s = (struct memory_stats){ 0 };
+		page_stats_read(s);
+		zeroed = zeroed_in_stock();
+	} while (zeroed != before && ++tries < STATS_TRIES);
+	return min(zeroed, s->anon);
+}
+
 void memory_stats_read(struct memory_stats *s)
 {
-	*s = (struct memory_stats){ 0 };
-	page_stats_read(s);
+	u64 zeroed = frames_read(s); /* nobody's as yet */
+
 	page_cache_stats_read(s);
 	fault_stats_read(s);
 	vmap_stats_read(&s->kernel_stacks, &s->vmap);
-	u64 zeroed = min(zeroed_in_stock(), s->anon); /* nobody's as yet */
-
 	s->anon -= zeroed;
 	s->free += zeroed;
 	s->committed = (u64)max(spread_sum(committed), (s64)0);

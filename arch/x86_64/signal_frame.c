@@ -54,7 +54,7 @@ size_t signal_frame_size_max(void)
 static __always_inline int image_push(u64 area)
 {
 	u64 features = fpu_features, size = fpu_image_bytes;
-	u8 *image = user_section_begin(area);
+	u64 image = (u64)user_section_begin(area);
 	u64 *words = (u64 *)(image + SW_BYTES_OFFSET);
 
 	if (cpu_has(CPU_XSAVE)) {
@@ -95,7 +95,7 @@ static __always_inline int context_push(u64 at, const struct trap_frame *f,
 					const struct signal_context *c, u64 area)
 {
 	const struct arch_thread *t = thread_arch(this_cpu_read(this_thread));
-	u8 *out = user_section_begin(at);
+	u64 out = (u64)user_section_begin(at);
 	const u64 *info = c->siginfo;
 
 	PUT(return_address, c->restorer);
@@ -172,7 +172,7 @@ int signal_frame_push(struct trap_frame *frame, const struct signal_context *c)
 /* Whether the image has the whole of XSAVE's layout: 1, 0 or -EFAULT. */
 static __always_inline int image_is_extended(u64 area)
 {
-	u8 *image = user_section_begin(area);
+	u64 image = (u64)user_section_begin(area);
 	u32 *sw = (u32 *)(image + SW_BYTES_OFFSET);
 	u32 magic1, magic2, extended_size, size;
 	int extended = 0;
@@ -212,7 +212,7 @@ static __always_inline int image_pop(u64 area)
 
 static __always_inline int context_pop(u64 at, struct trap_frame *f)
 {
-	u8 *in = user_section_begin(at);
+	u64 in = (u64)user_section_begin(at);
 	u64 flags;
 
 	REGISTER_BACK(r8);
@@ -249,7 +249,7 @@ int signal_frame_pop(struct trap_frame *frame, u64 *mask, u64 *altstack_sp, u64 
 		     u32 *altstack_flags)
 {
 	u64 at = frame->rsp - 8, flags, segments, area;
-	u8 *in = user_section_begin(at);
+	u64 in = (u64)user_section_begin(at);
 
 	GET(flags, uc.uc_flags);
 	GET(*altstack_sp, uc.uc_stack.ss_sp);
