@@ -35,7 +35,8 @@ static inline bool mapping_flags_join(u32 a, u32 b)
 /* Is m private anonymous memory with these flags, of this name? */
 static inline bool mapping_is_anonymous(const struct mapping *m, u32 flags, const char *name)
 {
-	return mapping_flags_join(m->flags, flags) && !m->file && !m->cache && m->name == name && !m->policy;
+	return mapping_flags_join(m->flags, flags) && !m->file && !m->cache && m->name == name &&
+	       !m->policy;
 }
 static inline u64 mapping_page_index(const struct mapping *m, u64 address)
 {
@@ -134,8 +135,7 @@ static inline bool mapping_can_join_as(const struct mapping *low, const struct m
 {
 	return low->end == high->start && mapping_flags_join(low_flags, high_flags) &&
 	       low->file == high->file && low->cache == high->cache && low->name == high->name &&
-	       !(low_flags & MAPPING_SPECIAL) &&
-	       memory_policy_equal(low->policy, high->policy) &&
+	       !(low_flags & MAPPING_SPECIAL) && memory_policy_equal(low->policy, high->policy) &&
 	       low->page_offset + mapping_pages(low) == high->page_offset;
 }
 static inline bool mapping_can_join(const struct mapping *low, const struct mapping *high)
@@ -478,6 +478,9 @@ static inline void start_mapped(struct aspace *a, const struct map_request *r, u
 int unmap_locked(struct aspace *a, u64 start, u64 end);
 /* The page-table side of it: the range is out of the tree. */
 void unmap_pages_locked(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling);
+/* Extends a mapping that grows down, so that it holds `address`, unless one does: 0, -ENOMEM (it must not, or
+ * there is none), -EINTR (killed).  Takes the lock. */
+int aspace_grow_stack(struct aspace *a, u64 address);
 /* Can `nr` pages with these flags be added: limits of address space, data, count. */
 int aspace_may_expand(struct aspace *a, u32 flags, u64 nr_pages);
 int aspace_may_lock(struct aspace *a, u64 nr_pages);

@@ -721,38 +721,6 @@ static __always_inline int fault_try(struct aspace *a, u64 address, u32 access,
 
 /* ---- what may sleep ---- */
 
-/* Extends a mapping that grows down, so that it holds `address`. */
-static int stack_grow(struct aspace *a, u64 address)
-{
-	u64 start = address & PAGE_MASK;
-
-	if (rwlock_write_killable(&a->lock))
-		return FAULT_KILLED;
-	struct mapping *m = mapping_find(a, address), *below;
-	int result = FAULT_SEGV_MAPERR;
-
-	if (!m || m->start <= address) {
-		rwlock_write_unlock(&a->lock);
-		return m ? TRY_AGAIN : FAULT_SEGV_MAPERR;
-	}
-	u64 nr = (m->start - start) >> PAGE_SHIFT;
-
-	below = mapping_prev(m);
-	if ((m->flags & MAPPING_GROWS_DOWN) && m->end - start <= process_rlimit(RLIMIT_STACK) &&
-	    start >= vm_mmap_min_addr &&
-	    !(below && !(below->flags & MAPPING_GROWS_DOWN) &&
-	      (below->flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) &&
-	      start - below->end < STACK_GUARD_GAP) &&
-	    !aspace_may_expand(a, m->flags, nr) &&
-	    (!(m->flags & MAPPING_ACCOUNTED) || !memory_commit(nr))) {
-		mapping_resize(a, m, start, m->end);
-		aspace_account(a, m->flags, (s64)nr);
-		result = TRY_AGAIN;
-	}
-	rwlock_write_unlock(&a->lock);
-	return result;
-}
-
 /* A page of a device or of the vDSO; the lock is held for reading. */
 static int fault_special(struct aspace *a, struct mapping *m, u64 address)
 {
@@ -842,7 +810,11 @@ static int fault_slow(struct aspace *a, u64 address, u32 access, struct supply *
 		bool may_grow = m && (m->flags & MAPPING_GROWS_DOWN);
 
 		rwlock_read_unlock(&a->lock);
-		return may_grow ? stack_grow(a, address) : FAULT_SEGV_MAPERR;
+		if (!may_grow)
+			return FAULT_SEGV_MAPERR;
+		int err = aspace_grow_stack(a, address);
+
+		return !err ? TRY_AGAIN : err == -EINTR ? FAULT_KILLED : FAULT_SEGV_MAPERR;
 	}
 	int result = TRY_AGAIN;
 	struct page_cache *c = m->cache;

@@ -488,3 +488,36 @@ out:
 		(void)aspace_populate(a, old_top, new_top - old_top, true);
 	return end;
 }
+
+/* ---- stacks ---- */
+
+int aspace_grow_stack(struct aspace *a, u64 address)
+{
+	u64 start = address & PAGE_MASK;
+
+	if (rwlock_write_killable(&a->lock))
+		return -EINTR;
+	struct mapping *m = mapping_find(a, address), *below;
+	int err = -ENOMEM;
+
+	if (!m || m->start <= address) {
+		rwlock_write_unlock(&a->lock);
+		return m ? 0 : -ENOMEM;
+	}
+	u64 nr = (m->start - start) >> PAGE_SHIFT;
+
+	below = mapping_prev(m);
+	if ((m->flags & MAPPING_GROWS_DOWN) && m->end - start <= process_rlimit(RLIMIT_STACK) &&
+	    start >= vm_mmap_min_addr &&
+	    !(below && !(below->flags & MAPPING_GROWS_DOWN) &&
+	      (below->flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)) &&
+	      start - below->end < STACK_GUARD_GAP) &&
+	    !aspace_may_expand(a, m->flags, nr) &&
+	    (!(m->flags & MAPPING_ACCOUNTED) || !memory_commit(nr))) {
+		mapping_resize(a, m, start, m->end);
+		aspace_account(a, m->flags, (s64)nr);
+		err = 0;
+	}
+	rwlock_write_unlock(&a->lock);
+	return err;
+}

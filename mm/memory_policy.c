@@ -118,8 +118,7 @@ void memory_policy_put(const struct memory_policy *p)
 bool memory_policy_alike(const struct memory_policy *a, const struct memory_policy *b)
 {
 	return a->mode == b->mode && a->flags == b->flags && a->home == b->home &&
-	       a->nodes == b->nodes &&
-	       (!a->flags || !memcmp(&a->user, &b->user, sizeof(a->user)));
+	       a->nodes == b->nodes && (!a->flags || !memcmp(&a->user, &b->user, sizeof(a->user)));
 }
 
 void memory_policy_set(struct memory_policy *p)

@@ -822,28 +822,6 @@ void page_free(void *address, unsigned order)
 
 /* ---- figures ---- */
 
-static s64 kind_sum(enum folio_kind kind)
-{
-	s64 sum = 0;
-
-	for_each_cpu(cpu) sum += (*per_cpu_ptr(frames_by_kind, cpu))[kind];
-	return max(sum, (s64)0);
-}
-
-#ifdef DEBUG
-static s64 permanent[16];
-
-void page_note_permanent(enum folio_kind kind, u64 nr)
-{
-	(void)atomic_add(&permanent[kind], (s64)nr);
-}
-
-s64 page_nr_passing(enum folio_kind kind)
-{
-	return kind_sum(kind) - atomic_load_relaxed(&permanent[kind]);
-}
-#endif
-
 u64 page_nr_free(void)
 {
 	s64 n = 0;
@@ -897,11 +875,11 @@ void page_stats_read(struct memory_stats *s)
 {
 	s->total = pool.total;
 	s->free = page_nr_free();
-	s->slab = (u64)kind_sum(FOLIO_SLAB);
-	s->page_tables = (u64)kind_sum(FOLIO_PAGE_TABLE);
-	s->anon = (u64)kind_sum(FOLIO_ANON);
-	s->file = (u64)kind_sum(FOLIO_FILE);
-	s->pipe = (u64)kind_sum(FOLIO_PIPE);
+	s->slab = (u64)page_nr_of_kind(FOLIO_SLAB);
+	s->page_tables = (u64)page_nr_of_kind(FOLIO_PAGE_TABLE);
+	s->anon = (u64)page_nr_of_kind(FOLIO_ANON);
+	s->file = (u64)page_nr_of_kind(FOLIO_FILE);
+	s->pipe = (u64)page_nr_of_kind(FOLIO_PIPE);
 	for_each_cpu(cpu)
 	{
 		s->allocs += *per_cpu_ptr(frames_allocated, cpu);
@@ -976,21 +954,6 @@ static u8 __init tree_find_node(u32 tree)
 	return best;
 }
 
-/* All nodes by distance from `from`, itself first; equally far ones start behind it, in turn. */
-static void __init node_sort(unsigned from)
-{
-	u8 *list = pool.node[from].by_distance;
-
-	for (unsigned k = 0; k < pool.nr_nodes; k++) {
-		u8 n = (u8)((from + k) % pool.nr_nodes);
-		unsigned at = k;
-
-		for (; at > 1 && numa_distance(from, list[at - 1]) > numa_distance(from, n); at--)
-			list[at] = list[at - 1];
-		list[at] = n;
-	}
-}
-
 void __init page_nodes_init(void)
 {
 	struct frame_array *a = *this_cpu_ptr(frame_arrays);
@@ -1019,7 +982,7 @@ void __init page_nodes_init(void)
 		node->free += pool.tree[t] & TREE_FREE;
 	}
 	for (unsigned n = 0; n < pool.nr_nodes; n++)
-		node_sort(n);
+		node_list_by_distance(pool.node[n].by_distance, n, pool.nr_nodes);
 	reserve_share();
 	node_counts_init();
 }

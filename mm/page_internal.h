@@ -28,10 +28,14 @@ void node_count_alloc(unsigned node, unsigned here, unsigned wanted, bool interl
 void node_count_kind(const struct folio *f, enum folio_kind kind, s64 nr);
 /* Counts what was allocated so far, and turns numa_key on. */
 void node_counts_init(void);
-/* Frames of the kind, less those that are never given back; debug kernels. */
+/* All of `nr` nodes by distance from `from`, itself first. */
+void node_list_by_distance(u8 *list, unsigned from, unsigned nr);
+/* Frames in use of the kind. */
+s64 page_nr_of_kind(enum folio_kind kind);
+/* The same less those that are never given back; debug kernels. */
+s64 page_nr_passing(enum folio_kind kind);
 /* Of page tables, those that CPUs keep free. */
 u64 page_tables_in_stock(void);
-s64 page_nr_passing(enum folio_kind kind);
 /* zeroed.c: a page of kind FOLIO_ANON that is zero already, with one reference, or NULL. */
 void zeroed_init(void);
 DECLARE_PERCPU(u32, zeroed_count);

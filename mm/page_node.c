@@ -1,6 +1,6 @@
 /*
- * What each node's memory is used for, and how often an allocation got the
- * node that it wanted (numastat(8)).
+ * Figures of the page allocator: what memory is used for, on each node and in
+ * all, and how often an allocation got the node that it wanted (numastat(8)).
  *
  * With one node there is nothing to count beyond what the page allocator
  * counts anyway: numa_key is off, and node 0 shows those figures.
@@ -16,6 +16,7 @@ struct node_counts {
 	u64 event[NR_NODE_EVENTS];
 };
 static DEFINE_PERCPU(struct node_counts[NUMA_MAX_NODES], node_counts);
+DECLARE_PERCPU(s64[16], frames_by_kind);
 
 DEFINE_STATIC_KEY(numa_key);
 
@@ -102,4 +103,41 @@ void __init node_counts_init(void)
 			count_range(r->start >> PAGE_SHIFT, r->end >> PAGE_SHIFT);
 	}
 	static_key_set(&numa_key, true);
+}
+
+/* ---- frames by kind ---- */
+
+s64 page_nr_of_kind(enum folio_kind kind)
+{
+	s64 sum = 0;
+
+	for_each_cpu(cpu) sum += (*per_cpu_ptr(frames_by_kind, cpu))[kind];
+	return max(sum, (s64)0);
+}
+
+#ifdef DEBUG
+static s64 permanent[16];
+
+void page_note_permanent(enum folio_kind kind, u64 nr)
+{
+	(void)atomic_add(&permanent[kind], (s64)nr);
+}
+
+s64 page_nr_passing(enum folio_kind kind)
+{
+	return page_nr_of_kind(kind) - atomic_load_relaxed(&permanent[kind]);
+}
+#endif
+
+/* Equally far ones start behind `from`, in turn, so that not all fall back on the first. */
+void __init node_list_by_distance(u8 *list, unsigned from, unsigned nr)
+{
+	for (unsigned k = 0; k < nr; k++) {
+		u8 n = (u8)((from + k) % nr);
+		unsigned at = k;
+
+		for (; at > 1 && numa_distance(from, list[at - 1]) > numa_distance(from, n); at--)
+			list[at] = list[at - 1];
+		list[at] = n;
+	}
 }
