@@ -1,7 +1,8 @@
 /* The measure of sections without preemption: what counts, how long, and where it ended. */
 #include <nos/test.h>
 
-#if !defined(NOS_HOST) && defined(DEBUG)
+#ifndef NOS_HOST
+#ifdef DEBUG
 
 #include <nos/arch.h>
 #include <nos/cpu.h>
@@ -87,4 +88,5 @@ TEST(section_without_preemption_is_measured)
 	EXPECT_EQ(thread_set_affinity(current_thread, affinity), 0);
 }
 
+#endif
 #endif

@@ -4,7 +4,7 @@
  */
 /* tests: fs/p9/client.c fs/p9/dir.c fs/p9/file.c fs/p9/super.c fs/p9/ahead.c */
 /* needs: fs/p9/server_test.c vfs/channel.c vfs/world_test.c tests/host/memory.c mm/page_cache.c mm/read_ahead.c
- mm/lru.c mm/folio_lock.c mm/rmap.c mm/page_alloc.c mm/fault_injection_test.c */
+ mm/lru.c mm/folio_lock.c mm/rmap.c mm/page_alloc.c mm/page_node.c mm/fault_injection_test.c */
 #include <nos/errno.h>
 #include <nos/file.h>
 #include <nos/init.h>
