@@ -154,7 +154,11 @@ static int map_image(struct loader *l, struct elf_image *e, struct file *f, u64 
 /* A free place in the mapping area for a whole image. */
 static s64 find_place(struct loader *l, const struct elf_image *e)
 {
-	s64 at = aspace_find_room(l->a, e->high - e->low + (e->align > PAGE_SIZE ? e->align : 0));
+	u64 slack = e->align > PAGE_SIZE ? e->align : 0, span = e->high - e->low;
+
+	if (span > USER_ADDRESS_END || slack > USER_ADDRESS_END - span)
+		return -ENOMEM;
+	s64 at = aspace_find_room(l->a, span + slack);
 
 	return at < 0 ? at : (s64)align_up((u64)at, e->align);
 }

@@ -50,13 +50,21 @@ s64 aspace_map(struct aspace *a, const struct map_request *r)
 	return (s64)at;
 }
 
-int aspace_unmap(struct aspace *a, u64 address, u64 length)
+s64 aspace_find_room(struct aspace *a, u64 length)
 {
-	VERIFY(is_aligned(address, PAGE_SIZE) && length && address <= USER_ADDRESS_END - length);
-	VERIFY(nr_ranges && ranges[nr_ranges - 1].start == address); /* what find_place made */
-	nr_ranges--;
-	next_free += align_up(length, PAGE_SIZE);
-	return 0;
+	length = align_up(length, PAGE_SIZE);
+	VERIFY(length && length <= USER_ADDRESS_END);
+	return next_free < length + PAGE_SIZE ? -ENOMEM : (s64)(next_free - length);
+}
+
+/* The page of zeros is frame 0. */
+static u8 zeros[PAGE_SIZE] __aligned(PAGE_SIZE);
+static struct folio frames[1];
+struct folio *host_frame_table = frames, *zero_folio = frames;
+
+void *phys_to_virt(phys_t p)
+{
+	return zeros + p;
 }
 
 size_t aspace_access(struct aspace *a, u64 address, void *buffer, size_t len, bool write,
