@@ -211,10 +211,10 @@ long sys_migrate_pages(int pid, unsigned long maxnode, const void __user *from,
 {
 	struct node_mask old, new;
 	int err = mask_read(&old, from, maxnode) ?: mask_read(&new, to, maxnode);
-	u64 there = memory_node_map(), outside = new.word[0] & ~there;
 
 	if (err)
 		return err;
+	u64 there = memory_node_map(), outside = new.word[0] & ~there;
 	struct aspace *a = numa_aspace(pid);
 
 	if (is_err(a))
