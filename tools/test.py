@@ -51,6 +51,7 @@ PACKAGES = {  # a file of each package that the tests need
     "/usr/bin/grub-mkrescue": "grub-common", "/usr/bin/xorriso": "xorriso",
     "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin", "/usr/bin/mformat": "mtools", "/usr/bin/cpio": "cpio",
     "/usr/bin/bochs": "bochs", "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
+    "/usr/share/vgabios/vgabios.bin": "vgabios",
     "/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so": "bochs-term",
     "/usr/bin/busybox": "busybox-static",
     **check.PACKAGES, **models.PACKAGES, **planted.PACKAGES, **fuzz_parsers.PACKAGES,
