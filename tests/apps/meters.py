@@ -67,8 +67,8 @@ def test_m2():
 
 
 def test_conflicts():
-    """Reads of different files share nothing; signals of one user share its account."""
-    for name, least, most in (("pread: two files", 0, 0), ("signal to self, processes", 1, 10)):
+    """Reads of different files share nothing; names made in one folder share the folder."""
+    for name, least, most in (("pread: two files", 0, 0), ("creat+unlink: one folder", 1, 40)):
         with tempfile.TemporaryDirectory() as folder:
             figures = folder + "/figures.json"
             status, out, err = nos("bench", "--suite", "scale", name, "--kernel", KERNEL, "--json",
