@@ -242,7 +242,10 @@ static int bind_locked(struct aspace *a, u64 start, u64 end, struct memory_polic
 	struct walk w = { .to = local ? NULL : p, .move = move, .stop_at_first = !move };
 	int err;
 
-	if (range_has_hole(a, start, end))
+	/* back to the default: where nothing is mapped there is nothing to change (mbind(2)) */
+	const struct mapping *first = mapping_find(a, start);
+
+	if (p ? range_has_hole(a, start, end) : !first || first->start >= end)
 		return -EFAULT;
 	/* local memory is no set of nodes: to STRICT alone, every page is somewhere else */
 	w.from = !local ? ~p->user.word[0] : move ? ~bit(here) : U64_MAX;

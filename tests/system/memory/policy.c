@@ -359,3 +359,13 @@ TEST(moving_under_stores)
 		CHECK_EQ(counters[i * 512], (unsigned long)made);
 }
 
+
+TEST(default_over_a_hole)
+{
+	char *p = map(3);
+
+	CHECK_OK(munmap(p + PAGE, PAGE));
+	CHECK_OK(syscall(SYS_mbind, p, 3 * PAGE, MPOL_DEFAULT, NULL, 0, 0));
+	CHECK_ERR(bind_to(p, 3 * PAGE, MPOL_BIND, 1, 0), EFAULT);
+	CHECK_ERR(syscall(SYS_mbind, p + PAGE, PAGE, MPOL_DEFAULT, NULL, 0, 0), EFAULT);
+}
