@@ -78,7 +78,7 @@ TEST(timers_fire_in_order_and_not_early)
 	for (unsigned i = 0; i < ARRAY_SIZE(shots); i++) {
 		shots[i] = (struct shot){ 0 };
 		timer_init(&shots[i].timer, shot_fire);
-		start[i] = now + (5 + (i * 7) % 20) * (u64)NSEC_PER_MSEC;
+		start[i] = now + (100 + (i * 7) % 20) * (u64)NSEC_PER_MSEC;
 		timer_start(&shots[i].timer, start[i]);
 		EXPECT(timer_is_pending(&shots[i].timer));
 	}

@@ -207,6 +207,20 @@ static inline void flush_entry(struct aspace *a, u64 address)
 		aspace_flush(a, address, address + PAGE_SIZE);
 }
 
+/*
+ * Another page takes the place of the one that was seen; the leaf lock is held.
+ * In between nobody has either: a CPU that kept the old translation for longer
+ * would read what a thread on a third one has overwritten in the new page.
+ */
+static inline void entry_replace(const struct site *s, pte_t new)
+{
+	if (pte_is_present(s->seen)) {
+		WRITE_ONCE(*s->entry, s->seen & ~PTE_PRESENT);
+		flush_entry(s->a, s->address);
+	}
+	WRITE_ONCE(*s->entry, new);
+}
+
 static inline bool entry_was_written(pte_t e)
 {
 	return (e & (PTE_DIRTY | PTE_SOFT_SPECIAL)) == PTE_DIRTY;
@@ -363,7 +377,7 @@ static __noinline int fault_copy(struct site *s)
 	if (!site_lock(s))
 		return page_keep(s->supply, f, zero_page);
 	f->map_count = 1;
-	WRITE_ONCE(*s->entry, own_page_entry(s, f));
+	entry_replace(s, own_page_entry(s, f));
 	anon_page = old && old->kind == FOLIO_ANON; /* for certain: the entry holds it */
 	if (old)
 		atomic_sub(&old->map_count, 1);
@@ -372,8 +386,6 @@ static __noinline int fault_copy(struct site *s)
 	site_unlock(s);
 	if (!anon_page)
 		atomic_add(&s->a->resident_anon, 1);
-	if (pte_is_present(s->seen))
-		flush_entry(s->a, s->address);
 	if (old && !anon_page) {
 		aspace_count_resident(s->a, old, -1);
 		if (unlikely(s->a->notes))
