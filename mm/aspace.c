@@ -279,6 +279,11 @@ struct aspace *aspace_fork(struct aspace *from)
 	if (to->exe_file)
 		file_get_for_mapping(to->exe_file);
 	mutex_unlock(&from->exe_lock);
+	/*
+	 * Until the flush other CPUs may store through rights that entries have lost.  A fault that copied such
+	 * a page meanwhile would miss the store: so all faults wait, for this is one change of the whole.
+	 */
+	seq_write_begin(&from->tree_sequence);
 	for (struct rb_node *n = rb_first(&from->mappings); n && !err; n = rb_next(n)) {
 		struct mapping *m = rb_entry(n, struct mapping, node);
 
@@ -287,6 +292,7 @@ struct aspace *aspace_fork(struct aspace *from)
 	}
 	/* the parent's pages have become read-only, also where the copy failed half-way */
 	aspace_flush(from, 0, USER_ADDRESS_END);
+	seq_write_end(&from->tree_sequence);
 	rwlock_write_unlock(&from->lock);
 	if (err) {
 		aspace_put(to);

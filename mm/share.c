@@ -164,7 +164,6 @@ int tables_share(struct aspace *from, pte_t *entry, struct aspace *to, const str
 	if (!child)
 		return -ENOMEM;
 	rcu_read_lock();
-	seq_write_begin(&from->tree_sequence);
 	for (; at + HUGE_SIZE <= stop; at += HUGE_SIZE, entry++, child++) {
 		struct folio *f = table_lock_rcu(entry);
 
@@ -176,7 +175,6 @@ int tables_share(struct aspace *from, pte_t *entry, struct aspace *to, const str
 		if (!shared)
 			break;
 	}
-	seq_write_end(&from->tree_sequence);
 	rcu_read_unlock();
 	share_count_apply(from, to, &n);
 	*va = at;
@@ -202,13 +200,11 @@ int table_share(struct aspace *from, pte_t *entry, struct aspace *to, const stru
 	child = leaf_entry_get(to, va, ALLOC_USER);
 	if (!child)
 		return -ENOMEM;
-	seq_write_begin(&from->tree_sequence);
 	struct share_count n = { 0 };
 	struct folio *f = table_lock(entry);
 	bool shared = share_locked(entry, child, f, &n);
 
 	table_unlock(f);
-	seq_write_end(&from->tree_sequence);
 	share_count_apply(from, to, &n);
 	return shared;
 }

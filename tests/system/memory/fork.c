@@ -304,6 +304,44 @@ TEST_TIMED(threads_write_during_fork, 120)
 		CHECK_EQ(pthread_join(threads[i], NULL), 0);
 }
 
+/* The threads have a word each in the same pages: a copy of a page that one takes holds what the others stored. */
+static void *count_together(void *arg)
+{
+	size_t me = (size_t)arg;
+	unsigned long n = 0;
+
+	while (!atomic_load(&stop)) {
+		n++;
+		for (size_t i = 0; i < NR; i++) {
+			volatile unsigned long *mine = word(area, i) + me;
+
+			CHECK_EQ(*mine, n - 1);
+			*mine = n;
+		}
+	}
+	return NULL;
+}
+
+TEST_TIMED(threads_store_in_one_page_during_fork, 60)
+{
+	pthread_t threads[3];
+
+	area = CHECK_OK(mmap(NULL, NR * PAGE, RW, ANON, -1, 0));
+	memset(area, 0, NR * PAGE);
+	for (size_t i = 0; i < 3; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, count_together, (void *)i), 0);
+	for (int round = 0; round < 60; round++) {
+		pid_t child = CHECK_OK(fork());
+
+		if (!child)
+			_exit(0);
+		wait_child(child);
+	}
+	atomic_store(&stop, true);
+	for (size_t i = 0; i < 3; i++)
+		CHECK_EQ(pthread_join(threads[i], NULL), 0);
+}
+
 static void *map_beside(void *arg)
 {
 	char *p = arg;
