@@ -195,43 +195,7 @@ static inline void mapping_release(struct mapping *m)
 
 /* ---- cursor.c: page tables ---- */
 
-/* The leaf table for va, or NULL.  The caller keeps tables alive: RCU, or the lock. */
-static inline pte_t *table_find(const struct aspace *a, u64 va)
-{
-	pte_t e = READ_ONCE(a->table[PTE_INDEX(va, 4)]);
-
-	if (!pte_is_present(e))
-		return NULL;
-	e = READ_ONCE(((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 3)]);
-	if (!pte_is_present(e))
-		return NULL;
-	e = READ_ONCE(((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 2)]);
-	if (!pte_is_present(e))
-		return NULL;
-	return phys_to_virt(pte_phys(e));
-}
-static inline struct folio *table_folio(const pte_t *table)
-{
-	return phys_to_frame(direct_to_phys(table));
-}
-/* The same if this address space alone has it, so that entries may be changed; NULL: shared too. */
-static inline pte_t *table_find_own(const struct aspace *a, u64 va)
-{
-	pte_t e = READ_ONCE(a->table[PTE_INDEX(va, 4)]);
-
-	if (!pte_is_present(e))
-		return NULL;
-	e = READ_ONCE(((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 3)]);
-	if (!pte_is_present(e))
-		return NULL;
-	e = READ_ONCE(((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 2)]);
-	if ((e & (PTE_PRESENT | PTE_SOFT_SHARED_TABLE)) != PTE_PRESENT)
-		return NULL;
-	return phys_to_virt(pte_phys(e));
-}
-/* With tables made where they are missing, and a copy where the leaf table is shared; alloc flags ALLOC_NOWAIT or 0; NULL: no memory. */
-pte_t *table_get(struct aspace *a, u64 va, u32 flags);
-/* The level-2 entry for va, NULL if there is no table for it; made with what is above it. */
+/* The level-2 entry for va, NULL if there is no table for it.  The caller keeps tables alive: RCU, or the lock. */
 static inline pte_t *leaf_entry(const struct aspace *a, u64 va)
 {
 	pte_t e = READ_ONCE(a->table[PTE_INDEX(va, 4)]);
@@ -243,6 +207,31 @@ static inline pte_t *leaf_entry(const struct aspace *a, u64 va)
 		return NULL;
 	return &((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 2)];
 }
+/* The leaf table for va, or NULL. */
+static inline pte_t *table_find(const struct aspace *a, u64 va)
+{
+	const pte_t *entry = leaf_entry(a, va);
+	pte_t e = entry ? READ_ONCE(*entry) : 0;
+
+	return pte_is_present(e) ? phys_to_virt(pte_phys(e)) : NULL;
+}
+static inline struct folio *table_folio(const pte_t *table)
+{
+	return phys_to_frame(direct_to_phys(table));
+}
+/* The same if this address space alone has it, so that entries may be changed; NULL: shared too. */
+static inline pte_t *table_find_own(const struct aspace *a, u64 va)
+{
+	const pte_t *entry = leaf_entry(a, va);
+	pte_t e = entry ? READ_ONCE(*entry) : 0;
+
+	return (e & (PTE_PRESENT | PTE_SOFT_SHARED_TABLE)) == PTE_PRESENT ?
+		       phys_to_virt(pte_phys(e)) :
+		       NULL;
+}
+/* With tables made where they are missing, and a copy where the leaf table is shared; alloc flags ALLOC_NOWAIT or 0; NULL: no memory. */
+pte_t *table_get(struct aspace *a, u64 va, u32 flags);
+/* The level-2 entry, made with what is above it; NULL: no memory. */
 pte_t *leaf_entry_get(struct aspace *a, u64 va, u32 flags);
 /* The first address above the 2 MiB of va that has a leaf table; at least `end` if there is none below. */
 u64 leaf_entry_skip(const struct aspace *a, u64 va, u64 end);
@@ -478,6 +467,8 @@ static inline void start_mapped(struct aspace *a, const struct map_request *r, u
 int unmap_locked(struct aspace *a, u64 start, u64 end);
 /* The page-table side of it: the range is out of the tree. */
 void unmap_pages_locked(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling);
+/* A page for a fault of m, which may have changed, on a machine of several nodes.  Under RCU. */
+struct folio *folio_alloc_by_policy(const struct mapping *m, u64 address, u32 flags);
 /* Extends a mapping that grows down, so that it holds `address`, unless one does: 0, -ENOMEM (it must not, or
  * there is none), -EINTR (killed).  Takes the lock. */
 int aspace_grow_stack(struct aspace *a, u64 address);

@@ -216,8 +216,11 @@ void leaf_free(struct folio *tf, u32 first)
 	u32 left = tf->nr_present, nr = 0, n;
 
 	for (pte_t *p = table + first; left; left -= n) {
-		while ((p = entry_next(p, end)) == end)
-			p = table;
+		p = entry_next(p, end);
+		if (p == end) {
+			p = entry_next(table, end);
+			VERIFY(p != end); /* as many as nr_present says */
+		}
 		n = 1;
 		if (unlikely(pte_is_special(*p))) {
 			*p++ = 0;
@@ -227,7 +230,7 @@ void leaf_free(struct folio *tf, u32 first)
 
 		if (page->is_tail || page->order) {
 			page = page->is_tail ? page->head : page;
-			n = folio_run(p, page, (u32)(end - p));
+			n = folio_run(p, page, min((u32)(end - p), left));
 			atomic_sub(&page->refs.count, n - 1);
 		}
 		for (u32 i = 0; i < n; i++)
@@ -261,7 +264,7 @@ static void table_free_top(struct folio *f)
 /* The leaf tables that have a part of [start, end), with all their pages; returns where the last of them ends. */
 static u64 tables_free(struct aspace *a, u64 start, u64 end)
 {
-	u64 va = start;
+	u64 va = start, reached = start;
 	pte_t *e;
 
 	while ((e = leaf_entry_next(a, &va, end))) {
@@ -275,9 +278,9 @@ static u64 tables_free(struct aspace *a, u64 start, u64 end)
 			leaf_free(tf, (u32)PTE_INDEX(va, 1));
 			table_free(a, tf);
 		}
-		va = align_down(va, HUGE_SIZE) + HUGE_SIZE;
+		va = reached = align_down(va, HUGE_SIZE) + HUGE_SIZE;
 	}
-	return va;
+	return reached;
 }
 
 void table_free_all(struct aspace *a)

@@ -144,21 +144,6 @@ static inline void site_unlock(const struct site *s) __releases(site_lock_of(s))
 	spin_unlock(site_lock_of(s));
 }
 
-/* On a machine of several nodes. */
-static __noinline struct folio *page_alloc_by_policy(const struct mapping *m, u64 address,
-						     u32 flags)
-{
-	const struct memory_policy *p = READ_ONCE(m->policy);
-	struct folio *f =
-		(flags & ALLOC_ZERO) && !p && !current_thread->memory_policy ? zeroed_take() : NULL;
-
-	if (f)
-		return f;
-	const struct node_choice c = memory_policy_choose(p, mapping_page_index(m, address));
-
-	return folio_alloc_from(&c, 0, FOLIO_ANON, flags);
-}
-
 /* A page for this mapping alone, zeroed if `zero`; NULL: memory has to be waited for. */
 static inline struct folio *page_take(const struct site *at, bool zero)
 {
@@ -168,7 +153,7 @@ static inline struct folio *page_take(const struct site *at, bool zero)
 
 	if (likely(!f)) {
 		if (static_key_is_on(&numa_key))
-			return page_alloc_by_policy(at->m, at->address, flags);
+			return folio_alloc_by_policy(at->m, at->address, flags);
 		f = zero ? zeroed_take() : NULL;
 		return f ?: folio_alloc(0, FOLIO_ANON, flags);
 	}
@@ -861,8 +846,8 @@ static int fault_slow(struct aspace *a, u64 address, u32 access, struct supply *
 	return result;
 }
 
-/* A page as the mapping's policy has it; waits for memory. */
-static struct folio *page_alloc_waiting(struct aspace *a, u64 address)
+/* A page as the mapping's policy has it; waits for memory.  *bound: of some nodes only, where no victim makes room. */
+static struct folio *page_alloc_waiting(struct aspace *a, u64 address, bool *bound)
 {
 	struct node_choice c = node_choice_local;
 
@@ -874,17 +859,21 @@ static struct folio *page_alloc_waiting(struct aspace *a, u64 address)
 			c = memory_policy_choose(m->policy, mapping_page_index(m, address));
 		rwlock_read_unlock(&a->lock);
 	}
-	return folio_alloc_from(&c, 0, FOLIO_ANON, ALLOC_USER | ALLOC_MOVABLE);
+	*bound = !c.falls_back && (memory_node_map() & ~c.allowed);
+	return folio_alloc_from(&c, 0, FOLIO_ANON,
+				(*bound ? ALLOC_NORETRY : ALLOC_USER) | ALLOC_MOVABLE);
 }
 
 /* Waits for memory, as far as it is sensible. */
 static int fault_wait_memory(struct aspace *a, u64 address, struct supply *s)
 {
 	if (!s->anon) {
-		s->anon = page_alloc_waiting(a, address);
+		bool bound;
+
+		s->anon = page_alloc_waiting(a, address, &bound);
 		s->anon_is_zero = false;
 		if (!s->anon)
-			return FAULT_NO_MEMORY;
+			return bound ? FAULT_BUS : FAULT_NO_MEMORY;
 	}
 	rwlock_read(&a->lock); /* tables are made only for mappings that exist */
 	bool ok = table_get(a, address, ALLOC_USER) != NULL;

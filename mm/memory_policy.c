@@ -16,6 +16,7 @@
  */
 #include <nos/memory_policy.h>
 
+#include "aspace_internal.h"
 #include "page_internal.h"
 
 #include <nos/assert.h>
@@ -192,4 +193,17 @@ struct node_choice memory_policy_choose_next(const struct memory_policy *p)
 		current_thread->interleave_last = (u8)node;
 	}
 	return choose(p, node);
+}
+
+struct folio *folio_alloc_by_policy(const struct mapping *m, u64 address, u32 flags)
+{
+	const struct memory_policy *p = READ_ONCE(m->policy);
+	struct folio *f =
+		(flags & ALLOC_ZERO) && !p && !current_thread->memory_policy ? zeroed_take() : NULL;
+
+	if (f)
+		return f;
+	const struct node_choice c = memory_policy_choose(p, mapping_page_index(m, address));
+
+	return folio_alloc_from(&c, 0, FOLIO_ANON, flags);
 }

@@ -30,7 +30,7 @@ DEFINE_COUNTER(moved, "mm.pages_migrated");
 /* ---- one page; the address space's lock is held ---- */
 
 /* The folio at `va` whatever has it, or -ENOENT, or -EFAULT for the page of zeros and devices. */
-static int page_look_locked(struct aspace *a, u64 va, pte_t *entry)
+static int page_look_locked(struct aspace *a, u64 va)
 {
 	pte_t *up = leaf_entry(a, va);
 	struct folio *tf = up ? table_lock(up) : NULL;
@@ -43,7 +43,6 @@ static int page_look_locked(struct aspace *a, u64 va, pte_t *entry)
 				       (int)folio_node(phys_to_folio(pte_phys(e)));
 
 	table_unlock(tf);
-	*entry = e;
 	return node;
 }
 
@@ -98,7 +97,8 @@ static int page_move_locked(struct aspace *a, u64 va, const struct node_choice *
 {
 	pte_t *table = table_find_own(a, va);
 
-	if (!table) /* another process has the whole table, too */
+	/* another process has the whole table, too, or just the page */
+	if (!table || !entry_is_ours(READ_ONCE(table[PTE_INDEX(va, 1)])))
 		return -EACCES;
 	struct folio *f = folio_alloc_from(to, 0, FOLIO_ANON, ALLOC_MOVABLE | ALLOC_NORETRY);
 	int err = f ? -EBUSY : -ENOMEM;
@@ -114,14 +114,12 @@ static int page_move_locked(struct aspace *a, u64 va, const struct node_choice *
 
 int aspace_page_node(struct aspace *a, u64 address)
 {
-	pte_t e;
-
 	rwlock_read(&a->lock);
 	const struct mapping *m = mapping_find(a, address);
 	int node = -EFAULT;
 
 	if (m && m->start <= address)
-		node = page_look_locked(a, address & PAGE_MASK, &e);
+		node = page_look_locked(a, address & PAGE_MASK);
 	rwlock_read_unlock(&a->lock);
 	return node;
 }
@@ -129,14 +127,13 @@ int aspace_page_node(struct aspace *a, u64 address)
 int aspace_page_move(struct aspace *a, u64 address, unsigned node)
 {
 	const struct node_choice to = { .allowed = bit(node), .first = (u8)node };
-	pte_t e;
 
 	rwlock_read(&a->lock);
 	const struct mapping *m = mapping_find(a, address);
 	int result = -EFAULT;
 
 	if (m && m->start <= address) {
-		result = page_look_locked(a, address & PAGE_MASK, &e);
+		result = page_look_locked(a, address & PAGE_MASK);
 		if (result >= 0 && result != (int)node)
 			result = page_move_locked(a, address & PAGE_MASK, &to) ?: (int)node;
 	}
@@ -159,9 +156,10 @@ static void walk_range(struct aspace *a, const struct mapping *m, u64 start, u64
 {
 	for (u64 va = start; va < end && leaf_entry_next(a, &va, end); va += PAGE_SIZE) {
 		struct node_choice to = node_choice_local;
-		pte_t e;
-		int node = page_look_locked(a, va, &e);
+		int node = page_look_locked(a, va);
 
+		if (w->move && fatal_signal_is_pending())
+			return;
 		if (node < 0 || !(w->from >> node & 1))
 			continue;
 		if (w->to) {
@@ -327,17 +325,4 @@ int aspace_policy_at(struct aspace *a, u64 address, const struct memory_policy *
 	memory_policy_get(*p);
 	rwlock_read_unlock(&a->lock);
 	return found ? 0 : -EFAULT;
-}
-
-void mapping_nodes_locked(struct mapping *m, u64 nr_pages[NUMA_MAX_NODES])
-{
-	struct aspace *a = m->aspace;
-	pte_t e;
-
-	for (u64 va = m->start; va < m->end && leaf_entry_next(a, &va, m->end); va += PAGE_SIZE) {
-		int node = page_look_locked(a, va, &e);
-
-		if (node >= 0)
-			nr_pages[node]++;
-	}
 }

@@ -924,6 +924,13 @@ static void reserve_share(void)
 		pool.node[i].reserve = reserve * pool.node[i].total / pool.total;
 }
 
+/* The node is searched from its first to its last tree: memory may come beyond them (the initramfs). */
+static void node_reach(struct page_node *node, u32 tree)
+{
+	node->first_tree = node->end_tree ? min(node->first_tree, tree) : tree;
+	node->end_tree = max(node->end_tree, tree + 1);
+}
+
 void page_pool_add(u64 first, u64 end)
 {
 	for (u64 frame = first; frame < end;) {
@@ -932,6 +939,7 @@ void page_pool_add(u64 first, u64 end)
 		u64 mask = nr == 64 ? ~0ull : ((1ull << nr) - 1) << (frame % 64);
 		u32 tree = (u32)(frame / TREE_FRAMES);
 
+		node_reach(tree_owner(tree), tree);
 		word_free(frame, mask);
 		pool.tree_total[tree] += (u16)nr;
 		tree_owner(tree)->total += nr;
@@ -945,9 +953,10 @@ void page_pool_add(u64 first, u64 end)
 static u8 __init tree_find_node(u32 tree)
 {
 	u8 votes[NUMA_MAX_NODES] = { 0 }, best = 0;
+	u32 first = tree * TREE_CHUNKS, end = min(first + TREE_CHUNKS, pool.nr_chunks);
 
-	for (u32 i = 0; i < TREE_CHUNKS; i++)
-		votes[numa_node_of_phys(((phys_t)tree * TREE_CHUNKS + i) * HUGE_SIZE)]++;
+	for (u32 chunk = first; chunk < end; chunk++)
+		votes[numa_node_of_phys((phys_t)chunk * HUGE_SIZE)]++;
 	for (unsigned n = 1; n < pool.nr_nodes; n++)
 		if (votes[n] > votes[best])
 			best = (u8)n;
@@ -975,9 +984,7 @@ void __init page_nodes_init(void)
 		pool.tree_node[t] = n;
 		if (pool.tree_total[t] == 0)
 			continue;
-		if (node->end_tree == 0)
-			node->first_tree = t;
-		node->end_tree = t + 1;
+		node_reach(node, t);
 		node->total += pool.tree_total[t];
 		node->free += pool.tree[t] & TREE_FREE;
 	}

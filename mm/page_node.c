@@ -63,8 +63,7 @@ void node_stats_read(unsigned node, struct node_stats *s)
 	s->total = page_node_total(node);
 	s->free = page_node_free(node);
 	if (!static_key_is_on(&numa_key)) {
-		m = (struct memory_stats){ 0 };
-		page_stats_read(&m);
+		memory_stats_read(&m);
 		s->free = m.free;
 		s->kind[FOLIO_SLAB] = m.slab;
 		s->kind[FOLIO_PAGE_TABLE] = m.page_tables;

@@ -23,7 +23,9 @@
  * Invariants.
  *   (1) a folio whose read was started is locked and in the tree until
  *       page_cache_read_done; nobody takes a locked folio out of the tree, so the
- *       tree's reference keeps its memory;
+ *       tree's reference keeps its memory until it is unlocked.  What unlocking
+ *       looks at behind that are flags of a frame's record, which is for ever: at worst
+ *       it wakes the waiters of a new owner, who look again;
  *   (2) struct read_ahead is a hint: readers that race may garble it, so a copy is
  *       decided upon, and what follows is checked against the size of the file.
  *
@@ -244,6 +246,7 @@ void read_ahead_request(struct page_cache *c, struct file *file, u64 index, u64 
 	struct read_ahead *shared = file_read_ahead(file), pattern = *shared;
 	struct read_plan next = read_ahead_plan(&pattern, (u32)first, (u32)last, order);
 
+	pattern.advice = shared->advice; /* that is no guess */
 	*shared = pattern;
 
 	/* A single unit is read by whoever waits for it, unless others are to follow it. */

@@ -365,8 +365,10 @@ static void range_count(struct start_range *r, struct folio *f, u32 n)
 	if (!f)
 		return;
 	if (n) {
-		if (!folio_has_flag(f, FOLIO_REFERENCED))
+		if (!folio_has_flag(f, FOLIO_REFERENCED)) {
 			folio_set_flag(f, FOLIO_REFERENCED);
+			read_ahead_note_use(f);
+		}
 		aspace_count_resident(r->a, f, n);
 		r->nr_file += n;
 	}
@@ -515,6 +517,7 @@ static void set_map(struct aspace *a, const struct map_request *m, u64 start, u6
 	};
 
 	end = min(end, div_round_up(READ_ONCE(*m->cache->size), PAGE_SIZE));
+	end = min(end, ENTRY_PAGE_MAX); /* what is beyond would be taken for the next file's */
 	if ((r.invalidate & 1) || page >= end)
 		return;
 	range_fill(&r, &s->entries[set_lower_bound(s, entry_make(file, page))],

@@ -93,17 +93,6 @@ static __noinline u32 zap_leaf(struct aspace *a, pte_t *table, u32 first, u32 la
 	return zap_leaf_some(a, table, first, last, base, NULL, b);
 }
 
-/* The first of [first, last) that is not empty. */
-static inline u32 skip_empty(const pte_t *table, u32 first, u32 last)
-{
-	while (first + 4 <= last &&
-	       !(table[first] | table[first + 1] | table[first + 2] | table[first + 3]))
-		first += 4;
-	while (first < last && table[first] == 0)
-		first++;
-	return first;
-}
-
 void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *filter,
 	       struct tlb_batch *b)
 {
@@ -126,7 +115,8 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 		u64 base = align_down(va, HUGE_SIZE);
 
 		spin_lock(&tf->table_lock);
-		first = skip_empty(table, first, last); /* often all of a small range */
+		/* often all of a small range */
+		first = (u32)(entry_next(&table[first], &table[last]) - table);
 		u32 reached = last;
 
 		if (first < last)

@@ -27,7 +27,7 @@
 
 #include "client.h"
 
-#define FREE_REQUESTS_MAX 16
+#define FREE_REQUESTS_MAX P9_MAX_READS_STARTED
 #define BLOCK_ORDER 2 /* out and in: 16 KiB */
 
 /* ---- requests ---- */

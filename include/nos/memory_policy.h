@@ -68,5 +68,3 @@ int aspace_page_node(struct aspace *a, u64 address);
 int aspace_page_move(struct aspace *a, u64 address, unsigned node);
 /* Moves private pages from nodes of `from` to those of `to`, by rank: pages that could not be moved. */
 s64 aspace_migrate(struct aspace *a, u64 from, u64 to);
-/* Pages of the mapping on each node; the lock is held. */
-void mapping_nodes_locked(struct mapping *m, u64 nr_pages[NUMA_MAX_NODES]);
