@@ -284,23 +284,6 @@ static long vm_copy_all(struct aspace *a, struct vector_walk *local, struct vect
 	return (long)done;
 }
 
-/* The address space of a process that the caller may trace; ERR. */
-static struct aspace *traceable_aspace(int pid)
-{
-	scoped_rcu();
-	struct task *t = task_find(pid);
-
-	if (!t)
-		return err_ptr(-ESRCH);
-	int err = task_may_inspect(t, true);
-
-	if (err)
-		return err_ptr(-EPERM);
-	struct aspace *a = task_get_aspace(t);
-
-	return a ? a : err_ptr(-ESRCH);
-}
-
 static long process_vm(int pid, const void __user *local, u64 nr_local, const void __user *remote,
 		       u64 nr_remote, u64 flags, bool write)
 {
@@ -313,7 +296,7 @@ static long process_vm(int pid, const void __user *local, u64 nr_local, const vo
 	if (!result)
 		result = vector_read(&r, remote, nr_remote);
 	if (!result) {
-		struct aspace *a = traceable_aspace(pid);
+		struct aspace *a = task_inspect_aspace(pid, true) ?: err_ptr(-ESRCH);
 
 		if (is_err(a)) {
 			result = ptr_err(a);

@@ -3,7 +3,6 @@
 
 #include <nos/aspace.h>
 #include <nos/memory_policy.h>
-#include <nos/rcu.h>
 #include <nos/task.h>
 #include <nos/thread.h>
 
@@ -194,14 +193,7 @@ long sys_get_mempolicy(void __user *mode, void __user *nodes, unsigned long maxn
 /* The address space of a process; ERR -ESRCH, -EPERM, -EINVAL (it has none). */
 static struct aspace *numa_aspace(int pid)
 {
-	scoped_rcu();
-	struct task *t = pid ? task_find(pid) : task_current();
-
-	if (!t)
-		return err_ptr(-ESRCH);
-	if (pid && task_may_inspect(t, false))
-		return err_ptr(-EPERM);
-	struct aspace *a = task_get_aspace(t);
+	struct aspace *a = pid ? task_inspect_aspace(pid, false) : task_get_aspace(task_current());
 
 	return a ? a : err_ptr(-EINVAL);
 }
@@ -240,8 +232,7 @@ static int page_status(struct aspace *a, u64 page, const s32 __user *wanted, int
 		return aspace_page_node(a, page);
 	if (get_user(node, wanted))
 		return *err = -EFAULT;
-	if (node < 0 || (u32)node >= NODE_MASK_BITS || (u32)node >= memory_nr_nodes() ||
-	    !(memory_node_map() >> node & 1))
+	if (node < 0 || (u32)node >= memory_nr_nodes() || !(memory_node_map() >> node & 1))
 		return *err = -ENODEV;
 	return aspace_page_move(a, page, (unsigned)node);
 }

@@ -291,3 +291,16 @@ int task_may_inspect(struct task *t, bool attach)
 	cred_put(c);
 	return err;
 }
+
+struct aspace *task_inspect_aspace(s32 tid, bool attach)
+{
+	struct task *t = task_get(tid);
+
+	if (!t)
+		return err_ptr(-ESRCH);
+	int err = task_may_inspect(t, attach) ? -EPERM : 0;
+	struct aspace *a = err ? err_ptr(err) : task_get_aspace(t);
+
+	task_put(t);
+	return a;
+}

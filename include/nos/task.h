@@ -245,8 +245,11 @@ void task_get_comm(struct task *t, char comm[16]);
 /* The first namespace and root, which kernel threads use: set by init/ (vfs_mount_root). */
 extern struct mount_namespace *init_mounts;
 extern struct fs_context *init_fs;
-/* May the current task inspect t (ptrace access rules)? 0, -EPERM, -EACCES. */
+/* May the current task inspect t (ptrace access rules)? 0, -EPERM, -EACCES.  May sleep; t is counted. */
 int task_may_inspect(struct task *t, bool attach);
+/* The address space of a task that the current one may inspect: counted, NULL (it has none), ERR -ESRCH, -EPERM.
+ * May sleep: what it looks at may end meanwhile. */
+struct aspace *task_inspect_aspace(s32 tid, bool attach);
 u64 process_limit(const struct process *p, unsigned what); /* RLIMIT_, soft */
 
 /* ---- job control, for tty ---- */
