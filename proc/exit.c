@@ -32,38 +32,38 @@ void task_unlink_locked(struct task *t)
 	rcu_store(t->pid->task, NULL);
 	pid_detach_locked(t->pid);
 	process_count_add(0, -1);
-}
-
-static void account_release(struct task *t)
-{
 	atomic_sub(&t->cred->user->nr_tasks, 1u);
 }
 
-/* A zombie thread other than the leader, unlinked already, or a leader with its process. */
+void process_unlink_locked(struct process *p)
+{
+	struct task *leader = p->leader;
+
+	process_leave_group_locked(p);
+	process_leave_session_locked(p);
+	list_remove(&p->sibling);
+	list_remove(&p->made_node);
+	rcu_store(p->pid->process, NULL);
+	signal_queue_flush(&p->pending);
+	process_count_add(-1, 0);
+	task_unlink_locked(leader);
+	/* Who still holds the process must not follow these. */
+	rcu_store(p->group, NULL);
+	rcu_store(p->session, NULL);
+	rcu_store(p->parent, NULL);
+}
+
 void task_release(struct task *t)
 {
 	struct process *p = t->process;
 	struct tty *tty = NULL;
 	bool is_leader = p->leader == t;
 
-	account_release(t);
-	if (is_leader) {
+	if (is_leader && p->tty) {
 		scoped_spin_irq(&task_list_lock);
 
-		process_leave_group_locked(p);
-		process_leave_session_locked(p);
-		list_remove(&p->sibling);
-		list_remove(&p->made_node);
-		rcu_store(p->pid->process, NULL);
 		tty = p->tty;
 		p->tty = NULL;
-		signal_queue_flush(&p->pending);
-		process_count_add(-1, 0);
-		task_unlink_locked(t);
-		/* Who still holds the process must not follow these. */
-		rcu_store(p->group, NULL);
-		rcu_store(p->session, NULL);
-		rcu_store(p->parent, NULL);
 	}
 	if (tty)
 		tty_put(tty);
@@ -177,7 +177,10 @@ static int exit_code_kind(s32 status)
 	return status & 0x80 ? CLD_DUMPED : CLD_KILLED;
 }
 
-/* Tells the parent of a process that is now a zombie; true: it is to be released by the caller. */
+/*
+ * Tells the parent of a process that is now a zombie; true: it is unlinked, and to be released by the caller.
+ * A parent that does not wait finds it no more once it was told.
+ */
 static bool become_zombie_locked(struct process *p)
 {
 	s32 status = p->exit_code;
@@ -188,7 +191,7 @@ static bool become_zombie_locked(struct process *p)
 					       exit_code_kind(status), exit_code_status(status));
 	wake_all(&p->pid->exit_queue);
 	if (ignored)
-		p->state |= PROCESS_REAPED;
+		process_unlink_locked(p);
 	return ignored;
 }
 
@@ -245,12 +248,10 @@ static void reparent_children_locked(struct process *p, struct list *to_release)
 		list_push_back(&reaper->children, &child->sibling);
 		change_maker_locked(child, heir);
 		child->leader->exit_signal = SIGCHLD;
-		if ((child->state & PROCESS_ZOMBIE) && !(child->state & PROCESS_REAPED) &&
-		    become_zombie_locked(child)) {
-			list_remove(&child->sibling);
-			list_push_back(to_release, &child->sibling);
-		}
 		job_check_orphans_locked(child, p);
+		if ((child->state & PROCESS_ZOMBIE) && !(child->state & PROCESS_REAPED) &&
+		    become_zombie_locked(child))
+			list_push_back(to_release, &child->sibling);
 	}
 }
 
@@ -310,10 +311,8 @@ static bool become_dead_locked(struct task *t, bool last, struct list *to_releas
 		thread_wake(&p->exec_task->thread);
 	if (t != p->leader) {
 		if (p->nr_threads == 1 && (p->leader->flags & TASK_ZOMBIE) &&
-		    become_zombie_locked(p)) {
-			list_remove(&p->sibling);
+		    become_zombie_locked(p))
 			list_push_back(to_release, &p->sibling);
-		}
 		return true;
 	}
 	return p->nr_threads == 1 && become_zombie_locked(p);

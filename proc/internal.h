@@ -48,12 +48,17 @@ static inline void process_unlock_signals(struct signal_handlers *h, u64 flags)
 {
 	spin_unlock_irq(&h->lock, flags);
 }
-/* The same for the current task's own process: only an exec of its would replace them. */
+/* The same for the current task's own process.  Only an exec of its replaces them; that of another thread
+ * does while this one still runs. */
 static inline struct signal_handlers *process_lock_own_signals(u64 *flags)
 	__acquires(signals_held) __no_lock_check
 {
-	struct signal_handlers *h = READ_ONCE(process_current()->handlers);
+	struct process *p = process_current();
+	struct signal_handlers *h;
 
+	if (unlikely(READ_ONCE(p->nr_threads) > 1))
+		return process_lock_signals(p, flags);
+	h = READ_ONCE(p->handlers);
 	*flags = spin_lock_irq(&h->lock);
 	return h;
 }
@@ -118,9 +123,11 @@ int exec_load(struct exec_request *r, struct elf_image *program, struct elf_imag
 	      struct file *interpreter_file, struct exec_start *s);
 
 /* ---- exit.c ---- */
-/* Takes a dead task out of everything and drops the reference of its existence. */
-void task_release(struct task *t);
+/* Nobody finds the task, or the process with its leader, by number or as a child from here on: task_list_lock. */
 void task_unlink_locked(struct task *t);
+void process_unlink_locked(struct process *p);
+/* Drops the reference of its existence of a dead task that was unlinked, and that of its process if it led it. */
+void task_release(struct task *t);
 void aspace_replace_current(struct aspace *new);
 void release_memory_users(struct task *t, bool dies);
 void vfork_release(struct task *t);

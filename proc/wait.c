@@ -107,6 +107,7 @@ static void reap(struct process *child, const struct wait_result *w)
 	{
 		scoped_spin_irq(&task_list_lock);
 		usage_add(&process_current()->usage_children, &w->usage);
+		process_unlink_locked(child);
 	}
 	task_release(child->leader);
 }

@@ -21,7 +21,7 @@
  *   (3) a device's bytes are lost only when TTY_INPUT_SIZE of them wait
  *       although the driver was told to stop (throttle) at a quarter of that.
  *   (4) p->tty == t implies p->session == t->session, both under
- *       task_list_lock.
+ *       task_list_lock, until a dead process is unlinked from its session.
  *
  * Locking.  read_lock, write_lock, open_lock (rank TTY) are not nested in each
  * other.  line_lock (rank TTY_LINE) covers the line discipline and calls of the
