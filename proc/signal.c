@@ -173,7 +173,7 @@ void signal_queue_remove_locked(struct signal_queue *q, signal_set_t set)
 static bool queue_withdraw(struct signal_queue *q, struct signal_entry *e)
 {
 	struct signal_entry *other;
-	bool found = false, more = false;
+	bool found = false, more = q->own_signo == e->info.signo;
 
 	list_for_each(other, &q->entries, node) {
 		if (other == e)
@@ -208,7 +208,10 @@ static void take_info(struct signal_queue *q, int signo, struct signal_info *inf
 	bool more = false;
 
 	if (q->own_signo == signo) {
-		q->set &= ~signal_bit(signo);
+		/* A timer puts its entry beside it. */
+		list_for_each(e, &q->entries, node) more |= e->info.signo == signo;
+		if (!more)
+			q->set &= ~signal_bit(signo);
 		q->own_signo = 0;
 		*info = (struct signal_info){ .signo = signo, .code = q->own_code };
 		info->pid = process_current()->tgid;

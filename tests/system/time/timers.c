@@ -88,6 +88,30 @@ TEST(overruns)
 	CHECK_OK(arm(id, 0, 0));
 }
 
+static volatile int by_timer;
+
+static void count_by_timer(int sig TEST_UNUSED, siginfo_t *info, void *context TEST_UNUSED)
+{
+	by_timer += info->si_code == SI_TIMER;
+}
+
+/* The signal that the timer finds pending may be one that the process sent to itself. */
+TEST_TIMED(beside_signals_to_self, 60)
+{
+	struct sigaction action = { .sa_sigaction = count_by_timer, .sa_flags = SA_SIGINFO };
+	int id;
+
+	CHECK_OK(sigaction(SIGUSR1, &action, NULL));
+	CHECK_OK(create(CLOCK_MONOTONIC, SIGEV_SIGNAL, SIGUSR1, &id));
+	CHECK_OK(arm(id, 20000, 20000));
+	for (int64_t end = test_now_ns() + 500 * MS; test_now_ns() < end;)
+		CHECK_OK(kill(getpid(), SIGUSR1));
+	by_timer = 0;
+	while (by_timer < 3)
+		CHECK_OK(kill(getpid(), SIGUSR1));
+	CHECK_OK(syscall(SYS_timer_delete, id));
+}
+
 TEST(without_a_signal)
 {
 	struct itimerspec t;
