@@ -726,6 +726,8 @@ void sched_tick(u64 now_ns, bool user)
 			run_queue_mark(rq);
 		}
 	}
+	if (rq->nr_running > 1)
+		sched_offer(rq);
 	raw_spin_unlock(&rq->lock);
 	sched_update_load(now_ns);
 	if (now_ns >= rq->next_balance_ns)

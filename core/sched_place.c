@@ -172,16 +172,35 @@ static bool move_one(struct run_queue *from, struct run_queue *to, u64 now_ns)
 	return t != NULL;
 }
 
+/* From the most loaded CPU out of `map` with at least `least` threads; there may be none that can move. */
+static bool pull_from(u64 map, struct run_queue *to, u32 least, u64 now_ns)
+{
+	int cpu = find_busiest(map, to->cpu, least);
+
+	return cpu >= 0 && move_one(run_queue_of((unsigned)cpu), to, now_ns);
+}
+
 bool sched_pull(struct run_queue *rq, u64 now_ns)
 {
 	if (READ_ONCE(sched_online_map) == bit(rq->cpu))
 		return false;
 
-	int cpu = find_busiest(rq->node_map, rq->cpu, 2);
+	return pull_from(rq->node_map, rq, 2, now_ns) || pull_from(~rq->node_map, rq, 2, now_ns);
+}
 
-	if (cpu < 0)
-		cpu = find_busiest(~rq->node_map, rq->cpu, 2);
-	return cpu >= 0 && move_one(run_queue_of((unsigned)cpu), rq, now_ns);
+/* A CPU that halts looks for threads no more until it is told of one (rq is locked). */
+void sched_offer(struct run_queue *rq)
+{
+	u64 idle = READ_ONCE(sched_idle_map) & ~bit(rq->cpu), near = idle & rq->node_map;
+	unsigned cpu;
+
+	if (!idle)
+		return;
+	cpu = (unsigned)__builtin_ctzll(near ? near : idle);
+	if (!find_movable(rq, cpu))
+		return;
+	atomic_or(&run_queue_of(cpu)->idle->work, WORK_RESCHEDULE);
+	cpu_send_reschedule(cpu);
 }
 
 void sched_balance(struct run_queue *rq, u64 now_ns)
@@ -190,12 +209,7 @@ void sched_balance(struct run_queue *rq, u64 now_ns)
 	if (READ_ONCE(sched_online_map) == bit(rq->cpu))
 		return;
 	raw_spin_lock(&rq->lock);
-
-	int cpu = find_busiest(rq->node_map, rq->cpu, rq->nr_running + NEAR_EXCESS);
-
-	if (cpu < 0)
-		cpu = find_busiest(~rq->node_map, rq->cpu, rq->nr_running + FAR_EXCESS);
-	if (cpu >= 0)
-		(void)move_one(run_queue_of((unsigned)cpu), rq, now_ns);
+	if (!pull_from(rq->node_map, rq, rq->nr_running + NEAR_EXCESS, now_ns))
+		(void)pull_from(~rq->node_map, rq, rq->nr_running + FAR_EXCESS, now_ns);
 	raw_spin_unlock(&rq->lock);
 }
