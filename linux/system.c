@@ -123,9 +123,11 @@ long sys_times(void __user *buf)
 
 long sys_getcpu(void __user *cpu, void __user *node, void __user *unused)
 {
-	if (cpu && put_user((u32)cpu_id(), (u32 __user *)cpu))
+	u32 here = cpu_id(); /* once: the store may move this thread */
+
+	if (cpu && put_user(here, (u32 __user *)cpu))
 		return -EFAULT;
-	return node ? put_user(this_cpu_read(this_numa_node), (u32 __user *)node) : 0;
+	return node ? put_user(*per_cpu_ptr(this_numa_node, here), (u32 __user *)node) : 0;
 }
 
 /* ---- limits ---- */

@@ -32,7 +32,8 @@ static int tell_cpu(struct task *t)
 	WRITE_ONCE(t->thread.seen_cpu, cpu);
 	if (user_store_u32(field_u32(t, offsetof(struct rseq, cpu_id_start)), cpu) ||
 	    user_store_u32(field_u32(t, offsetof(struct rseq, cpu_id)), cpu) ||
-	    user_store_u32(field_u32(t, offsetof(struct rseq, flags) + sizeof(u32)), 0))
+	    user_store_u32(field_u32(t, offsetof(struct rseq, flags) + sizeof(u32)),
+			   *per_cpu_ptr(this_numa_node, cpu)))
 		return -EFAULT;
 	return 0;
 }
