@@ -75,11 +75,16 @@ static u64 choose_ino(const struct dentry *upper, struct dentry *const *lower, u
 void overlay_refresh(struct inode *i)
 {
 	const struct inode *real = overlay_real(overlay_inode(i))->inode;
+	struct inode_access to = { real->mode, real->uid, real->gid };
+	bool begun;
 
 	scoped_spin(&i->spin);
-	WRITE_ONCE(i->mode, real->mode);
-	WRITE_ONCE(i->uid, real->uid);
-	WRITE_ONCE(i->gid, real->gid);
+	/* Walks look at this inode: what they remember from before it follows the real one ends here. */
+	begun = inode_access_change_begin(i, to);
+	WRITE_ONCE(i->mode, to.mode);
+	WRITE_ONCE(i->uid, to.uid);
+	WRITE_ONCE(i->gid, to.gid);
+	inode_access_change_end(begun);
 	WRITE_ONCE(i->nlink, real->nlink);
 	WRITE_ONCE(i->size, real->size);
 	WRITE_ONCE(i->blocks, real->blocks);
@@ -159,6 +164,8 @@ struct inode *overlay_inode_create(struct super_block *sb, struct dentry *upper,
 		return err_ptr(-ENOMEM);
 	}
 	inode_init(&o->inode, sb, choose_ino(upper, lower, nr_lower), real->inode->mode);
+	o->inode.uid = real->inode->uid; /* nobody sees it yet: no change of access */
+	o->inode.gid = real->inode->gid;
 	mutex_init(&o->copy_lock, RANK_NONE);
 	/* The real ones are taken while this is held.  One overlay on another is not checked. */
 	rwlock_init(&o->inode.lock, real->sb->ops == sb->ops  ? RANK_NONE :

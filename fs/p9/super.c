@@ -126,6 +126,8 @@ static struct p9_inode *inode_new(struct super_block *sb, const struct p9_attrib
 	if (!p)
 		return NULL;
 	inode_init(&p->inode, sb, a->qid.path, a->mode);
+	p->inode.uid = a->uid; /* nobody sees it yet: no change of access */
+	p->inode.gid = a->gid;
 	p->read_fid = P9_NO_FID;
 	p->write_fid = P9_NO_FID;
 	p->version = a->qid.version;
