@@ -82,7 +82,18 @@ static int lock_range(struct file *f, const struct flock *l, struct file_lock_re
 	return 0;
 }
 
-static long record_lock(struct file *f, unsigned int cmd, void __user *arg)
+/* A record that is set after another thread's close of the descriptor has looked for records goes at once. */
+static int set_record(struct file *f, int fd, struct file_lock_request *r)
+{
+	int err = file_lock(f, r);
+
+	if (err || r->ofd || r->type == F_UNLCK || fd_is_file(fd, f))
+		return err;
+	file_locks_close(f, fd_table_current());
+	return -EBADF;
+}
+
+static long record_lock(struct file *f, int fd, unsigned int cmd, void __user *arg)
 {
 	struct file_lock_request r = { 0 };
 	struct flock l;
@@ -105,7 +116,7 @@ static long record_lock(struct file *f, unsigned int cmd, void __user *arg)
 		if ((l.l_type == F_RDLCK && !(f->mode & FILE_READ)) ||
 		    (l.l_type == F_WRLCK && !(f->mode & FILE_WRITE)))
 			return -EBADF;
-		return file_lock(f, &r);
+		return set_record(f, fd, &r);
 	}
 	if (l.l_type == F_UNLCK)
 		return -EINVAL;
@@ -161,7 +172,7 @@ static long fcntl_rare(struct file *f, int fd, unsigned int cmd, unsigned long a
 	case F_OFD_GETLK:
 	case F_OFD_SETLK:
 	case F_OFD_SETLKW:
-		return record_lock(f, cmd, (void __user *)arg);
+		return record_lock(f, fd, cmd, (void __user *)arg);
 	case F_SETOWN:
 	case F_GETOWN:
 	case F_SETOWN_EX:

@@ -548,6 +548,15 @@ int fd_dup_to(int old, int new, u32 flags)
 	return new;
 }
 
+/* The lock, not RCU: a close that comes after it sees what the caller did, one before it is seen. */
+bool fd_is_file(int fd, const struct file *f)
+{
+	struct fd_table *t = fd_table_current();
+
+	scoped_spin(&t->lock);
+	return (u32)fd < t->array->size && t->array->files[fd] == f;
+}
+
 bool fd_is_cloexec(int fd)
 {
 	struct fd_table *t = fd_table_here();

@@ -119,8 +119,7 @@ void inode_put(struct inode *i)
 	if (i->sb->ops->evict_inode)
 		i->sb->ops->evict_inode(i);
 	page_cache_fini(&i->cache);
-	if (unlikely(i->locks))
-		locks_free(i);
+	ASSERT(!i->locks);
 	rcu_call(&i->rcu, inode_free_rcu);
 }
 

@@ -138,6 +138,9 @@ struct path_parent {
 	char *link; /* to be freed; NULL */
 };
 enum last_type { LAST_NORMAL, LAST_ROOT, LAST_DOT, LAST_DOTDOT };
+/* path_lookup where `cred` decides which directories may be searched; past the cache of prefixes. */
+int path_lookup_as(const struct cred *cred, int dirfd, const char *name, u32 flags,
+		   struct path *out) __must_check;
 int path_lookup_parent(int dirfd, const char *name, u32 flags,
 		       struct path_parent *out) __must_check;
 void path_parent_put(struct path_parent *p);
@@ -193,7 +196,6 @@ void notify_inode(struct inode *i, u32 mask);
 void notify_unmount(struct super_block *sb);
 bool notify_is_watched(const struct inode *i); /* i referenced or NULL; a hint */
 /* Each watch removed with its inode's last link. */
-void locks_free(struct inode *i);
 
 /* sysctl fs.protected_* and fs.* */
 extern u32 sysctl_protected_symlinks, sysctl_protected_hardlinks, sysctl_protected_fifos,

@@ -11,8 +11,13 @@
  *   (2) an owner that sleeps for a POSIX record is in `sleepers` with the owner
  *       it waits for; following these never leads back to it, else EDEADLK.
  *
+ *   (3) a file's list is there from its first lock on until a close finds it
+ *       without locks and without calls under way: files that stay (devices,
+ *       the anonymous inode) keep none.
+ *
  * Locking.  lists_lock guards the list of all files that have locks, for
  * /proc/locks; list->lock (rank INODE_SPIN), inside it, one file's locks;
+ * inode->spin, alone, guards inode->locks and the count of its users;
  * sleepers_lock is taken inside that.  What a change may need is allocated
  * before.  Sleepers look again, in the order in which they came, whenever a
  * lock of the file goes.
@@ -37,6 +42,7 @@ struct file_lock_list {
 	struct list waiting; /* struct waiting, in the order in which they came */
 	struct wait_queue changed;
 	struct inode *inode;
+	u32 users; /* calls under way, under inode->spin */
 	struct list node; /* in `lists` */
 };
 
@@ -57,40 +63,63 @@ static struct list lists = LIST_INIT(lists);
 static struct spinlock sleepers_lock = SPINLOCK_INIT(RANK_LEAF);
 static struct list sleepers = LIST_INIT(sleepers);
 
-static struct file_lock_list *locks_of(struct inode *i)
+/* The inode's list, which stays until list_put; NULL: there is none. */
+static struct file_lock_list *list_get(struct inode *i)
 {
-	struct file_lock_list *l = rcu_load(i->locks), *expected = NULL;
+	scoped_spin(&i->spin);
+	if (i->locks)
+		i->locks->users++;
+	return i->locks;
+}
+
+/* The same, made if there is none; NULL: no memory. */
+static struct file_lock_list *list_get_or_make(struct inode *i)
+{
+	struct file_lock_list *l = list_get(i), *made;
 
 	if (l)
 		return l;
-	l = kzalloc(sizeof(*l), 0);
-	if (!l)
+	made = kzalloc(sizeof(*made), 0);
+	if (!made)
 		return NULL;
-	spin_init(&l->lock, RANK_INODE_SPIN);
-	list_init(&l->records);
-	list_init(&l->flocks);
-	list_init(&l->waiting);
-	wait_queue_init(&l->changed);
-	l->inode = i;
-	if (!atomic_cas(&i->locks, expected, l)) {
-		kfree(l);
-		return rcu_load(i->locks);
+	spin_init(&made->lock, RANK_INODE_SPIN);
+	list_init(&made->records);
+	list_init(&made->flocks);
+	list_init(&made->waiting);
+	wait_queue_init(&made->changed);
+	made->inode = i;
+	spin_lock(&i->spin);
+	l = i->locks ? i->locks : made;
+	l->users++;
+	rcu_store(i->locks, l);
+	spin_unlock(&i->spin);
+	if (l != made) {
+		kfree(made);
+		return l;
 	}
 	scoped_spin(&lists_lock);
 	list_push_back(&lists, &l->node);
 	return l;
 }
 
-void locks_free(struct inode *i)
+/* `closing`: with no locks and no other user it goes.  Every user has an open file, whose close comes later. */
+static void list_put(struct file_lock_list *l, bool closing)
 {
-	struct file_lock_list *l = i->locks;
+	struct inode *i = l->inode;
+	bool goes;
 
-	ASSERT(list_is_empty(&l->records) && list_is_empty(&l->flocks));
+	spin_lock(&i->spin);
+	goes = --l->users == 0 && closing && list_is_empty(&l->records) &&
+	       list_is_empty(&l->flocks);
+	if (goes)
+		rcu_store(i->locks, NULL);
+	spin_unlock(&i->spin);
+	if (!goes)
+		return;
 	spin_lock(&lists_lock);
 	list_remove(&l->node);
 	spin_unlock(&lists_lock);
 	kfree(l);
-	i->locks = NULL;
 }
 
 static const void *owner_of(const struct file *f, const struct file_lock_request *r)
@@ -230,7 +259,7 @@ static int try_lock(struct file_lock_list *list, struct waiting *w, struct file_
 
 int file_lock(struct file *f, struct file_lock_request *r)
 {
-	struct file_lock_list *list = locks_of(file_lock_inode(f));
+	struct file_lock_list *list = list_get_or_make(file_lock_inode(f));
 	struct file_lock *new = kmalloc(sizeof(*new), 0), *split = kmalloc(sizeof(*split), 0);
 	struct sleeper sleeper = { .node = LIST_INIT(sleeper.node) };
 	struct waiter waiter = WAITER_INIT;
@@ -270,32 +299,39 @@ int file_lock(struct file *f, struct file_lock_request *r)
 	/* A range that became smaller or weaker may let someone in. */
 	if (!err && (r->type != F_WRLCK || !list_is_empty(&dead)))
 		wake_all(&list->changed);
+	if (list)
+		list_put(list, false);
 	free_dead(&dead);
 	kfree(new);
 	kfree(split);
 	return err;
 }
 
-int file_lock_test(struct file *f, struct file_lock_request *r)
+/* *r becomes the lock that is in the way of it, if there is one. */
+static bool find_blocker(struct file_lock_list *list, struct file *f, struct file_lock_request *r)
 {
-	struct file_lock_list *list = rcu_load(file_lock_inode(f)->locks);
 	struct file_lock *l;
 
-	if (!list) {
-		r->type = F_UNLCK;
-		return 0;
-	}
 	scoped_spin(&list->lock);
 	l = find_conflict(r->flock ? &list->flocks : &list->records, r, owner_of(f, r));
-	if (!l) {
-		r->type = F_UNLCK;
-		return 0;
-	}
+	if (!l)
+		return false;
 	r->type = l->type;
 	r->start = l->start;
 	r->end = l->end;
 	r->pid = l->pid;
 	r->ofd = l->ofd;
+	return true;
+}
+
+int file_lock_test(struct file *f, struct file_lock_request *r)
+{
+	struct file_lock_list *list = list_get(file_lock_inode(f));
+
+	if (!list || !find_blocker(list, f, r))
+		r->type = F_UNLCK;
+	if (list)
+		list_put(list, false);
 	return 0;
 }
 
@@ -314,7 +350,7 @@ static void remove_owned(struct list *locks, const void *owner, struct list *dea
 /* t: a descriptor of that table was closed, its POSIX records go; NULL: the file itself goes. */
 void file_locks_close(struct file *f, struct fd_table *t)
 {
-	struct file_lock_list *list = rcu_load(file_lock_inode(f)->locks);
+	struct file_lock_list *list = list_get(file_lock_inode(f));
 	struct list dead = LIST_INIT(dead);
 
 	if (!list)
@@ -326,6 +362,7 @@ void file_locks_close(struct file *f, struct fd_table *t)
 	spin_unlock(&list->lock);
 	if (!list_is_empty(&dead))
 		wake_all(&list->changed);
+	list_put(list, true);
 	free_dead(&dead);
 }
 
@@ -445,10 +482,13 @@ static int snapshot_show(struct snapshot *s, struct file_lock_list *one, struct 
 
 int file_locks_show(struct file *f, const struct fd_table *t, struct text_out *out)
 {
-	struct file_lock_list *list = rcu_load(file_lock_inode(f)->locks);
+	struct file_lock_list *list = list_get(file_lock_inode(f));
 	struct snapshot s = { .file = f, .table = t };
+	int err = list ? snapshot_show(&s, list, out, "lock:\t") : 0;
 
-	return list ? snapshot_show(&s, list, out, "lock:\t") : 0;
+	if (list)
+		list_put(list, false);
+	return err;
 }
 
 static int show_locks(struct text_out *out, void *arg)

@@ -55,7 +55,6 @@ struct file_ops {
 #define FILE_POSITION_LOCK 16u /* regular files and directories */
 #define FILE_DENIED_WRITE 32u /* holds a "text busy" */
 #define FILE_EPOLLED 64u /* some epoll watches it: tell it at release */
-#define FILE_HAS_LOCKS 128u /* close must look for locks */
 #define FILE_WRITER 256u /* counted as a writer of its inode and mount */
 
 struct file {
@@ -250,6 +249,8 @@ int fd_close_range(u32 first, u32 last, u32 flags);
 int fd_dup(int old, u32 first, u32 flags);
 int fd_dup_to(int old, int new, u32 flags);
 struct file *fd_get_file(int fd); /* counted reference, or NULL */
+/* Whether fd still is f; if not, who closed it may not have seen what the caller did before. */
+bool fd_is_file(int fd, const struct file *f);
 bool fd_is_cloexec(int fd);
 int fd_set_cloexec(int fd, bool on);
 

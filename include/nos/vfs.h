@@ -120,7 +120,7 @@ struct inode {
 	u32 flags; /* INODE_ flags */
 	s32 write_count; /* > 0: opens for writing; < 0: denied (running text) */
 	struct list dentries; /* aliases, under spin */
-	struct file_lock_list *locks; /* POSIX, OFD, flock: NULL until first used */
+	struct file_lock_list *locks; /* POSIX, OFD, flock; or NULL (vfs/lock.c) */
 	struct watch_list *watches; /* inotify: NULL until first used */
 	union {
 		struct pipe *pipe; /* FIFO */

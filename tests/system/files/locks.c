@@ -1,4 +1,6 @@
 #include "../test.h"
+#include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 
 static struct flock range(int type, off_t start, off_t len)
@@ -219,6 +221,40 @@ TEST(flock_call)
 	CHECK_ERR(flock(b, 0), EINVAL);
 	CHECK_ERR(flock(-1, LOCK_SH), EBADF);
 	CHECK_ERR(flock(CHECK_OK(open("f", O_PATH)), LOCK_SH), EBADF);
+}
+
+/* Nothing stays behind on inodes that outlive everyone (the leak meter of debug kernels looks). */
+TEST(on_files_that_stay)
+{
+	CHECK_OK(flock(CHECK_OK(open("/dev/null", O_RDWR)), LOCK_SH));
+	CHECK_OK(flock(CHECK_OK(eventfd(0, 0)), LOCK_SH));
+}
+
+static int raced_fd;
+
+static void *close_it(void *arg TEST_UNUSED)
+{
+	close(raced_fd);
+	return NULL;
+}
+
+/* A record that is set while another thread closes the descriptor does not outlive it. */
+TEST(record_beside_close)
+{
+	for (int i = 0; i < 300; i++) {
+		struct flock l = range(F_WRLCK, 0, 0);
+		pthread_t t;
+		pid_t pid;
+
+		raced_fd = CHECK_OK(open("g", O_CREAT | O_RDWR, 0666));
+		CHECK_EQ(pthread_create(&t, NULL, close_it, NULL), 0);
+		fcntl(raced_fd, F_SETLK, &l);
+		CHECK_EQ(pthread_join(t, NULL), 0);
+		CHILD(pid) {
+			CHECK_OK(lock(CHECK_OK(open("g", O_RDWR)), F_SETLK, F_WRLCK, 0, 0));
+		}
+		CHECK_EXIT(pid, 0);
+	}
 }
 
 TEST(flock_waits)
