@@ -154,7 +154,7 @@ int unix_wait_room_locked(struct unix_socket *r, struct unix_socket *s, u32 size
 /* ---- unix_folios.c ---- */
 /* Whether the next bytes of an IOBUF_FOLIOS (no files with them) can be sent by reference; the sending:
  * at least some of them, or −errno. */
-bool unix_can_share(struct iobuf *data);
+bool unix_can_share(const struct unix_socket *s, struct iobuf *data);
 ssize_t unix_send_shared(struct unix_socket *r, struct unix_socket *s, struct iobuf *data,
 			 const struct unix_sender *sender, u64 deadline_ns);
 /* iobuf_put of the unread bytes of a buffer with extents. */

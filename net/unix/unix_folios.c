@@ -5,9 +5,9 @@
  * cache, a pipe) leaves references in the receiver's queue instead of copies.
  * What is written to the file meanwhile may be seen by the reader, as with any
  * splice; a folio that the file loses stays until it is read.  The bytes are
- * charged to SO_SNDBUF as copies are.  Short ranges are copied: what a
- * connection pins stays within four times what it is charged.  Boot switch:
- * opt.unix_folios.
+ * charged to SO_SNDBUF as copies are.  A range that is a small part of its folio
+ * is copied: what a connection pins stays within four times what it is charged,
+ * however large the folios are.  Boot switch: opt.unix_folios.
  */
 #include "unix.h"
 
@@ -19,7 +19,7 @@
 #include <nos/slab.h>
 
 #define MAX_EXTENTS 16u
-#define MIN_BYTES 1024u /* of one range */
+#define MAX_PINNED 4u /* bytes of a folio for each byte of it that is charged */
 
 static bool is_enabled __ro_after_init;
 
@@ -39,20 +39,39 @@ static u64 range_left(const struct iobuf *data)
 	return min(data->segment->len - data->segment_offset, data->remaining);
 }
 
+static struct folio *folio_at(u64 address)
+{
+	return phys_to_folio(virt_to_phys((void *)(uintptr_t)address));
+}
+
+static bool is_worth(u64 address, u64 len)
+{
+	return len && len * MAX_PINNED >= folio_size(folio_at(address));
+}
+
+/* What one buffer takes of s. */
+static u32 buffer_limit(const struct unix_socket *s)
+{
+	return max(UNIX_CHUNK, s->base.send_buffer / 2);
+}
+
 /* Bytes of the next ranges that can be shared in one buffer, at most `limit`; *nr: how many ranges. */
 static u32 shareable_bytes(const struct iobuf *data, u32 limit, u32 *nr)
 {
 	const struct iobuf_segment *s = data->segment;
-	u64 len = range_left(data), left = data->remaining;
+	u64 at = s->base + data->segment_offset;
+	u64 len = min(range_left(data), (u64)limit), left = data->remaining;
 	u32 total = 0;
 
 	*nr = 0;
-	while (len >= MIN_BYTES && *nr < MAX_EXTENTS && total < limit) {
+	while (*nr < MAX_EXTENTS && is_worth(at, len)) {
 		(*nr)++;
-		len = min(len, (u64)(limit - total));
 		total += (u32)len;
 		left -= len;
-		len = left ? min((++s)->len, left) : 0;
+		if (!left || total == limit)
+			break;
+		at = (++s)->base;
+		len = min(min(s->len, left), (u64)(limit - total));
 	}
 	return total;
 }
@@ -70,7 +89,7 @@ static struct unix_buffer *share(const struct iobuf *data, u32 bytes, u32 nr)
 	b->capacity = b->len = bytes;
 	for (u32 i = 0; i < nr; i++, s++, at = 0) {
 		u64 address = s->base + at;
-		struct folio *f = phys_to_folio(virt_to_phys((void *)(uintptr_t)address));
+		struct folio *f = folio_at(address);
 		u32 len = (u32)min(s->len - at, (u64)bytes);
 
 		ASSERT(len && address + len <= (u64)folio_address(f) + folio_size(f));
@@ -83,16 +102,17 @@ static struct unix_buffer *share(const struct iobuf *data, u32 bytes, u32 nr)
 	return b;
 }
 
-bool unix_can_share(struct iobuf *data)
+bool unix_can_share(const struct unix_socket *s, struct iobuf *data)
 {
 	iobuf_advance(data, 0); /* past empty segments */
-	return is_enabled && range_left(data) >= MIN_BYTES;
+	return is_enabled && is_worth(data->segment->base + data->segment_offset,
+				      min(range_left(data), (u64)buffer_limit(s)));
 }
 
 ssize_t unix_send_shared(struct unix_socket *r, struct unix_socket *s, struct iobuf *data,
 			 const struct unix_sender *sender, u64 deadline_ns)
 {
-	u32 nr, bytes = shareable_bytes(data, max(UNIX_CHUNK, s->base.send_buffer / 2), &nr);
+	u32 nr, bytes = shareable_bytes(data, buffer_limit(s), &nr);
 	struct unix_buffer *b = share(data, bytes, nr);
 	int err;
 

@@ -225,7 +225,7 @@ static ssize_t unix_send_stream(struct unix_socket *s, struct socket_message *m,
 		n = unix_files_attach(m, &files);
 	m->data->remaining -= urgent; /* the last byte goes by itself */
 	while (!n && m->data->remaining) {
-		if (unlikely(m->data->flags & IOBUF_FOLIOS) && unix_can_share(m->data))
+		if (unlikely(m->data->flags & IOBUF_FOLIOS) && unix_can_share(s, m->data))
 			n = unix_send_shared(r, s, m->data, &sender, deadline);
 		else
 			n = unix_send_piece(r, s, m->data, &sender, &files, deadline);
