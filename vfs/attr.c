@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/inotify.h>
+#include <linux/securebits.h>
 #include <linux/signal.h>
 #include <linux/xattr.h>
 
@@ -375,13 +376,16 @@ int vfs_fallocate(struct file *f, int mode, u64 offset, u64 len)
 
 /* ---- access, readlink, statfs ---- */
 
-/* With the real user and group instead of the effective ones. */
-static void cred_real(const struct cred *c, struct cred *real)
+/* access(2): the real user and group, and the capabilities that exec would give that user; false: as c. */
+static bool cred_real(const struct cred *c, struct cred *real)
 {
 	*real = *c;
 	real->fsuid = c->uid;
 	real->fsgid = c->gid;
-	real->cap_effective = c->uid == 0 ? c->cap_permitted : 0;
+	if (!(c->securebits & issecure_mask(SECURE_NO_SETUID_FIXUP)))
+		real->cap_effective = c->uid == 0 ? c->cap_permitted : 0;
+	return real->fsuid != c->fsuid || real->fsgid != c->fsgid ||
+	       real->cap_effective != c->cap_effective;
 }
 
 int vfs_access_at(int dirfd, const char *name, u32 mode, int at_flags)
@@ -396,11 +400,12 @@ int vfs_access_at(int dirfd, const char *name, u32 mode, int at_flags)
 		return -EINVAL;
 	if (at_flags & AT_EMPTY_PATH)
 		lookup |= LOOKUP_EMPTY;
-	if (!(at_flags & AT_EACCESS) && (c->uid != c->fsuid || c->gid != c->fsgid)) {
-		cred_real(c, &real);
+	if (!(at_flags & AT_EACCESS) && cred_real(c, &real)) {
 		c = &real;
+		err = path_lookup_as(c, dirfd, name, lookup, &p);
+	} else {
+		err = path_lookup(dirfd, name, lookup, &p);
 	}
-	err = path_lookup(dirfd, name, lookup, &p);
 	if (err)
 		return err;
 	if (mode) {

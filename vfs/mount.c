@@ -140,8 +140,7 @@ int path_of_internal_mount(struct super_block *sb, struct path *out)
 
 static void sequence_begin(void)
 {
-	preempt_disable(); /* readers spin */
-	path_change_begin(PATH_CHANGE_MOUNT);
+	path_change_begin(PATH_CHANGE_MOUNT); /* and no preemption, for readers spin */
 	seq_write_begin(&mount_sequence);
 }
 
@@ -149,7 +148,6 @@ static void sequence_end(void)
 {
 	seq_write_end(&mount_sequence);
 	path_change_end();
-	preempt_enable();
 }
 
 static void hash_add(struct mount *m)
@@ -551,7 +549,9 @@ static int mount_remount(const struct path *target, u64 flags, const char *optio
 	}
 	if (!(flags & (MS_NOATIME | MS_STRICTATIME | MS_RELATIME)))
 		flags |= m->flags & (MS_NOATIME | MS_NODIRATIME | MS_STRICTATIME);
+	sequence_begin(); /* what walks remember rests on MS_NOSYMFOLLOW */
 	m->flags = mount_flags_of(flags);
+	sequence_end();
 	mount_namespace_changed(m->ns);
 	return 0;
 }

@@ -16,6 +16,7 @@ static void show_flags(struct text_out *out, u32 mount_flags, u32 sb_flags, bool
 		{ MS_NOSUID, ",nosuid" },         { MS_NODEV, ",nodev" },
 		{ MS_NOEXEC, ",noexec" },         { MS_NOATIME, ",noatime" },
 		{ MS_NODIRATIME, ",nodiratime" }, { MS_RELATIME, ",relatime" },
+		{ MS_NOSYMFOLLOW, ",nosymfollow" },
 	};
 
 	text_printf(out, "%s", (mount_flags | (with_ro ? sb_flags : 0)) & MS_RDONLY ? "ro" : "rw");

@@ -446,7 +446,7 @@ static inline __always_inline const char *walk_plain(struct walk *w, const char 
 
 #define LOOKUP_CONFINED                                                                            \
 	(LOOKUP_NO_XDEV | LOOKUP_BENEATH | LOOKUP_IN_ROOT | LOOKUP_NO_SYMLINKS |                   \
-	 LOOKUP_NO_MAGICLINKS | LOOKUP_PREFIX)
+	 LOOKUP_NO_MAGICLINKS | LOOKUP_PREFIX | LOOKUP_AS)
 
 static const char *walk_prefixes(struct walk *w, const char *name);
 
@@ -716,7 +716,7 @@ static __always_inline int walk_start(struct walk *w, bool quick, int dirfd,
 
 	w->quick = quick;
 	if (!quick)
-		w->cred = cred_current();
+		walk_set_cred(w);
 	if (quick) {
 		w->mount_seq = seq_read_begin(&mount_sequence);
 		w->rename_seq = seq_read_begin(&dentry_rename_sequence);
@@ -766,7 +766,7 @@ static inline __always_inline int walk_quick_run(struct walk *w, const char *nam
 		if (likely(!*name && !(w->flags & (LOOKUP_PARENT | LOOKUP_DIRECTORY))))
 			return 0;
 	}
-	w->cred = cred_current(); /* the plain loop needs none */
+	walk_set_cred(w); /* the plain loop needs none */
 	if (!(w->flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT))) {
 		struct fs_context *fs = fs_context_current();
 
@@ -869,6 +869,19 @@ int path_lookup(int dirfd, const char *name, u32 flags, struct path *out)
 	int err;
 
 	walk_init(&w, flags);
+	err = walk(&w, dirfd, NULL, name, out);
+	walk_free_links(&w);
+	return err;
+}
+
+int path_lookup_as(const struct cred *cred, int dirfd, const char *name, u32 flags,
+		   struct path *out)
+{
+	struct walk w;
+	int err;
+
+	walk_init(&w, flags | LOOKUP_AS);
+	w.cred = cred;
 	err = walk(&w, dirfd, NULL, name, out);
 	walk_free_links(&w);
 	return err;

@@ -5,11 +5,12 @@
 
 #define LOOKUP_PARENT (1u << 16) /* stop before the last component */
 #define LOOKUP_PREFIX (1u << 17) /* of a prefix that is to be cached: quick, marks what it passes */
+#define LOOKUP_AS (1u << 18) /* as w->cred says, not the caller's */
 
 struct walk {
 	struct path path;
 	struct inode *inode;
-	const struct cred *cred;
+	const struct cred *cred; /* the caller's, or of LOOKUP_AS the one that was given */
 	u32 seq, mount_seq, rename_seq;
 	u32 flags;
 	bool quick;
@@ -29,6 +30,12 @@ struct walk {
 		char *owned;
 	} stack[MAX_SYMLINKS];
 };
+
+static inline void walk_set_cred(struct walk *w)
+{
+	if (likely(!(w->flags & LOOKUP_AS)))
+		w->cred = cred_current();
+}
 
 /* Counted: takes over the references in *p. */
 static inline void walk_set(struct walk *w, const struct path *p)

@@ -2,6 +2,8 @@
 #include "path_cache.h"
 #include "walk.h"
 
+#include <linux/mount.h>
+
 /* A sticky world-writable directory: only one's own links are followed (proc(5), protected_symlinks). */
 static int may_follow(const struct walk *w, const struct inode *dir, const struct inode *link)
 {
@@ -73,7 +75,8 @@ const char *walk_link(struct walk *w, struct path *dir, u32 dir_seq, struct inod
 	char *owned;
 	int err;
 
-	if (w->flags & LOOKUP_NO_SYMLINKS || ++w->nr_links > MAX_SYMLINKS)
+	if (w->flags & LOOKUP_NO_SYMLINKS || READ_ONCE(w->path.mount->flags) & MS_NOSYMFOLLOW ||
+	    ++w->nr_links > MAX_SYMLINKS)
 		return err_ptr(-ELOOP);
 	if (w->flags & LOOKUP_PREFIX &&
 	    (!dentry_mark_prefix(w->path.dentry) || !prefix_mark(dir, &w->start)))

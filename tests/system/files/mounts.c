@@ -14,6 +14,27 @@ static void private_mounts(void)
 	CHECK_OK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
 }
 
+TEST(no_links_are_followed)
+{
+	char text[8];
+
+	private_mounts();
+	CHECK_OK(mkdir("m", 0755));
+	CHECK_OK(mount("none", "m", "tmpfs", 0, NULL));
+	CHECK_OK(mkdir("m/d", 0755));
+	test_make_file("m/d/f", "");
+	CHECK_OK(symlink("d", "m/l"));
+	for (int i = 0; i < 4; i++) /* so that it is remembered */
+		CHECK_OK(access("m/l/f", F_OK));
+	CHECK_OK(mount("none", "m", NULL, MS_REMOUNT | MS_BIND | 256 /* MS_NOSYMFOLLOW */, NULL));
+	CHECK_ERR(access("m/l/f", F_OK), ELOOP);
+	CHECK_ERR(open("m/l", O_RDONLY), ELOOP);
+	CHECK_EQ(readlink("m/l", text, sizeof(text)), 1);
+	CHECK_OK(access("m/d/f", F_OK));
+	CHECK_OK(mount("none", "m", NULL, MS_REMOUNT | MS_BIND, NULL));
+	CHECK_OK(access("m/l/f", F_OK));
+}
+
 TEST(tmpfs)
 {
 	struct statfs fs;

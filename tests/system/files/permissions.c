@@ -223,12 +223,27 @@ TEST(access_uses_the_real_id)
 	if (geteuid() != 0)
 		return;
 	CHECK_OK(chmod(".", 0755));
+	CHECK_OK(mkdir("d", 0700));
+	test_make_file("d/f", "");
 	CHILD(pid) {
 		CHECK_OK(setresuid(1000, 0, 0));
 		CHECK_ERR(access("f", R_OK), EACCES);
 		CHECK_OK(syscall(SYS_faccessat2, AT_FDCWD, "f", R_OK,
 				 AT_EACCESS));
 		CHECK_OK(open("f", O_RDONLY));
+		/* The directories on the way, too, even when they were just passed. */
+		for (int i = 0; i < 4; i++) {
+			CHECK_OK(syscall(SYS_faccessat2, AT_FDCWD, "d/f", F_OK,
+					 AT_EACCESS));
+			CHECK_ERR(access("d/f", F_OK), EACCES);
+			CHECK_ERR(access("d/none", F_OK), EACCES);
+		}
+	}
+	CHECK_EXIT(pid, 0);
+	CHILD(pid) { /* the other way round */
+		CHECK_OK(setresuid(0, 1000, 0));
+		CHECK_OK(access("d/f", R_OK));
+		CHECK_ERR(open("d/f", O_RDONLY), EACCES);
 	}
 	CHECK_EXIT(pid, 0);
 }
