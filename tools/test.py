@@ -100,6 +100,8 @@ def level_self(report, kernel):
     if kernel == "nos":
         runs = [(["--debug", "--smp", "2"], "nos.selftest"),
                 (["--debug", "--smp", "2"], "nos.selftest=sched sched=round-robin"),
+                (["--debug", "--smp", "2"], "nos.selftest opt.handoff=off opt.sched_nodes=off "
+                                            "opt.random_vectors=off opt.zeroed_pages=off"),
                 (["--debug", "--smp", "1", "--machine", "microvm"], "nos.selftest"), *runs]
     for arguments, options in runs:
         name = " ".join(["self", *arguments, *options.split()[1:]])

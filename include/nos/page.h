@@ -34,7 +34,6 @@ enum folio_kind {
 #define FOLIO_REFERENCED (1u << 4) /* used lately (clock) */
 #define FOLIO_WAITERS (1u << 5)
 #define FOLIO_MLOCKED (1u << 6)
-#define FOLIO_ZEROED (1u << 7) /* free and known to be zero */
 #define FOLIO_ERROR (1u << 8)
 #define FOLIO_UNEVICTABLE (1u << 9) /* tmpfs: no backing store */
 #define FOLIO_AHEAD (1u << 10) /* read ahead, not used yet */
