@@ -19,40 +19,6 @@
 
 /* ---- release ---- */
 
-void task_unlink_locked(struct task *t)
-{
-	struct process *p = t->process;
-	u64 flags;
-	struct signal_handlers *h = process_lock_signals(p, &flags);
-
-	list_remove(&t->thread_node);
-	p->nr_threads--;
-	signal_queue_flush(&t->pending);
-	process_unlock_signals(h, flags);
-	rcu_store(t->pid->task, NULL);
-	pid_detach_locked(t->pid);
-	process_count_add(0, -1);
-	atomic_sub(&t->cred->user->nr_tasks, 1u);
-}
-
-void process_unlink_locked(struct process *p)
-{
-	struct task *leader = p->leader;
-
-	process_leave_group_locked(p);
-	process_leave_session_locked(p);
-	list_remove(&p->sibling);
-	list_remove(&p->made_node);
-	rcu_store(p->pid->process, NULL);
-	signal_queue_flush(&p->pending);
-	process_count_add(-1, 0);
-	task_unlink_locked(leader);
-	/* Who still holds the process must not follow these. */
-	rcu_store(p->group, NULL);
-	rcu_store(p->session, NULL);
-	rcu_store(p->parent, NULL);
-}
-
 void task_release(struct task *t)
 {
 	struct process *p = t->process;
@@ -201,7 +167,7 @@ static struct task *find_thread_locked(struct process *p, const struct task *exc
 	struct task *t, *exiting = NULL;
 
 	list_for_each(t, &p->threads, thread_node) {
-		if (t == except || (t->flags & TASK_ZOMBIE))
+		if ((t->flags & TASK_ZOMBIE) || t == except)
 			continue;
 		if (!(t->flags & TASK_EXITING))
 			return t;

@@ -23,6 +23,9 @@ struct task *task_allocate(void); /* zeroed but for its thread, which has a stac
 struct process *process_allocate(void);
 void task_free_now(struct task *t); /* never published */
 void process_count_add(int processes, int tasks);
+/* Nobody finds the task, or the process with its leader, by number or as a child from here on: task_list_lock. */
+void task_unlink_locked(struct task *t);
+void process_unlink_locked(struct process *p);
 /* The current task if the current thread is one, else NULL. */
 static inline struct task *task_current_or_null(void)
 {
@@ -123,9 +126,6 @@ int exec_load(struct exec_request *r, struct elf_image *program, struct elf_imag
 	      struct file *interpreter_file, struct exec_start *s);
 
 /* ---- exit.c ---- */
-/* Nobody finds the task, or the process with its leader, by number or as a child from here on: task_list_lock. */
-void task_unlink_locked(struct task *t);
-void process_unlink_locked(struct process *p);
 /* Drops the reference of its existence of a dead task that was unlinked, and that of its process if it led it. */
 void task_release(struct task *t);
 void aspace_replace_current(struct aspace *new);

@@ -209,7 +209,8 @@ static void take_info(struct signal_queue *q, int signo, struct signal_info *inf
 
 	if (q->own_signo == signo) {
 		/* A timer puts its entry beside it. */
-		list_for_each(e, &q->entries, node) more |= e->info.signo == signo;
+		list_for_each(e, &q->entries, node)
+			more |= e->info.signo == signo;
 		if (!more)
 			q->set &= ~signal_bit(signo);
 		q->own_signo = 0;

@@ -304,3 +304,39 @@ struct aspace *task_inspect_aspace(s32 tid, bool attach)
 	task_put(t);
 	return a;
 }
+
+/* ---- out of the tables ---- */
+
+void task_unlink_locked(struct task *t)
+{
+	struct process *p = t->process;
+	u64 flags;
+	struct signal_handlers *h = process_lock_signals(p, &flags);
+
+	list_remove(&t->thread_node);
+	p->nr_threads--;
+	signal_queue_flush(&t->pending);
+	process_unlock_signals(h, flags);
+	rcu_store(t->pid->task, NULL);
+	pid_detach_locked(t->pid);
+	process_count_add(0, -1);
+	atomic_sub(&t->cred->user->nr_tasks, 1u);
+}
+
+void process_unlink_locked(struct process *p)
+{
+	struct task *leader = p->leader;
+
+	process_leave_group_locked(p);
+	process_leave_session_locked(p);
+	list_remove(&p->sibling);
+	list_remove(&p->made_node);
+	rcu_store(p->pid->process, NULL);
+	signal_queue_flush(&p->pending);
+	process_count_add(-1, 0);
+	task_unlink_locked(leader);
+	/* Who still holds the process must not follow these. */
+	rcu_store(p->group, NULL);
+	rcu_store(p->session, NULL);
+	rcu_store(p->parent, NULL);
+}

@@ -420,7 +420,11 @@ static void note_locks(struct snapshot *s, struct file_lock_list *list, struct l
 							  .ofd = r->ofd,
 							  .pid = r->pid };
 
-			if (!s->file && r->flock == flock && find_conflict(locks, r, w->owner) == l)
+			if (s->file || r->flock != flock)
+				continue;
+			const struct file_lock *blocker = find_conflict(locks, r, w->owner);
+
+			if (blocker && blocker == l)
 				note(s, list, &waiter, flock, true);
 		}
 	}

@@ -13,9 +13,9 @@ static void show_flags(struct text_out *out, u32 mount_flags, u32 sb_flags, bool
 		u32 flag;
 		const char *name;
 	} names[] = {
-		{ MS_NOSUID, ",nosuid" },         { MS_NODEV, ",nodev" },
-		{ MS_NOEXEC, ",noexec" },         { MS_NOATIME, ",noatime" },
-		{ MS_NODIRATIME, ",nodiratime" }, { MS_RELATIME, ",relatime" },
+		{ MS_NOSUID, ",nosuid" },           { MS_NODEV, ",nodev" },
+		{ MS_NOEXEC, ",noexec" },           { MS_NOATIME, ",noatime" },
+		{ MS_NODIRATIME, ",nodiratime" },   { MS_RELATIME, ",relatime" },
 		{ MS_NOSYMFOLLOW, ",nosymfollow" },
 	};
 

@@ -600,6 +600,7 @@ static inline void walk_init(struct walk *w, u32 flags)
 	w->flags = flags;
 	w->depth = w->nr_links = 0;
 	w->owned = NULL;
+	w->cred = NULL;
 	w->trailing_slash = false;
 	w->path.dentry = NULL;
 }

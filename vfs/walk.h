@@ -5,12 +5,12 @@
 
 #define LOOKUP_PARENT (1u << 16) /* stop before the last component */
 #define LOOKUP_PREFIX (1u << 17) /* of a prefix that is to be cached: quick, marks what it passes */
-#define LOOKUP_AS (1u << 18) /* as w->cred says, not the caller's */
+#define LOOKUP_AS (1u << 18) /* with credentials that are not the caller's */
 
 struct walk {
 	struct path path;
 	struct inode *inode;
-	const struct cred *cred; /* the caller's, or of LOOKUP_AS the one that was given */
+	const struct cred *cred; /* NULL until something asks for it; of LOOKUP_AS from the start */
 	u32 seq, mount_seq, rename_seq;
 	u32 flags;
 	bool quick;
@@ -33,7 +33,7 @@ struct walk {
 
 static inline void walk_set_cred(struct walk *w)
 {
-	if (likely(!(w->flags & LOOKUP_AS)))
+	if (likely(!w->cred))
 		w->cred = cred_current();
 }
 
