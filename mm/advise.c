@@ -420,7 +420,7 @@ int aspace_sync(struct aspace *a, u64 address, u64 length, int flags)
 
 /* ---- the vDSO ---- */
 
-/* Maps kernel pages read-only for the user, entries included. */
+/* Maps kernel pages for the user, who never gets the right to write to them. */
 static int map_kernel_pages(struct aspace *a, u64 at, const void *pages, u64 length, u32 prot,
 			    const char *name)
 {

@@ -238,6 +238,9 @@ static int request_flags_rare(const struct map_request *r, u32 *flags)
 	f |= r->map_flags & MAP_GROWSDOWN ? MAPPING_GROWS_DOWN : 0;
 	f |= r->map_flags & MAP_LOCKED ? MAPPING_LOCKED : 0;
 	f |= r->special ? MAPPING_SPECIAL : 0;
+	if (r->special && !r->file)
+		f &= ~(MAPPING_MAY_WRITE | MAPPING_MAY_EXEC) |
+		     (r->prot & MAPPING_RIGHTS) * MAPPING_MAY_READ;
 	if ((r->map_flags & MAP_NORESERVE) && vm_overcommit_memory != 2)
 		f |= MAPPING_NORESERVE;
 	if (r->file) {

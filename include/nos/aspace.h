@@ -133,7 +133,9 @@ struct map_request {
 	u64 page_offset;
 	bool file_may_write; /* opened for writing (shared mappings) */
 	bool file_may_exec; /* mount is not noexec */
-	bool special; /* file_map_special serves the faults */
+	/* Pages without a folio: file_map_special serves the faults.  Without a file, kernel pages that all
+	 * processes share, page_offset being a frame number: other rights than prot's never come. */
+	bool special;
 	const char *name;
 };
 s64 aspace_map(struct aspace *a, const struct map_request *r);

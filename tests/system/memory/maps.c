@@ -168,6 +168,37 @@ TEST(names)
 	CHECK(strstr(text, "[vvar]"));
 }
 
+/* Where the line that ends so begins in memory. */
+static char *start_of(const char *name)
+{
+	line_of(NULL);
+	for (char *l = text; *l; l = strchr(l, '\n') + 1) {
+		size_t n = strcspn(l, "\n"), end = strlen(name);
+
+		if (n > end && !strncmp(l + n - end, name, end))
+			return (char *)strtoul(l, NULL, 16);
+	}
+	FAIL("no %s", name);
+}
+
+/* What the kernel tells all processes, none of them changes for the others. */
+TEST(kernel_pages_stay_the_kernels)
+{
+	char *vvar = start_of("[vvar]"), *vdso = start_of("[vdso]");
+	char first = *vdso;
+	pid_t pid;
+
+	CHECK_ERR(mprotect(vvar, PAGE, PROT_READ | PROT_WRITE), EACCES);
+	CHECK_ERR(mprotect(vvar, PAGE, PROT_READ | PROT_EXEC), EACCES);
+	/* A private copy of the vDSO would do no harm. */
+	CHILD(pid) {
+		if (!mprotect(vdso, PAGE, PROT_READ | PROT_WRITE))
+			*vdso = (char)~first;
+	}
+	CHECK_EXIT(pid, 0);
+	CHECK_EQ(*vdso, first);
+}
+
 TEST(sorted_and_apart)
 {
 	unsigned long from, to, last = 0;
