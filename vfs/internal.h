@@ -31,8 +31,8 @@ extern struct seqlock dentry_rename_sequence;
  * identity and the bytes.
  */
 u64 dentry_hash_component(const struct dentry *parent, const char *name, u32 *len);
-/* All that nobody uses of a super block that is going: also what lies below directories that a failed
- * revalidation took out of the tree, where the tree does not lead. */
+/* All that nobody uses of a super block that is going: also what lies below directories that were removed or
+ * that a failed revalidation took out of the tree, where the tree does not lead. */
 void dentry_evict_super(const struct super_block *sb);
 u64 dentry_hash_name(const struct dentry *parent, const char *name, u32 len);
 /* Under RCU: the child with that name, its sequence in *seq; NULL.  Not referenced. */

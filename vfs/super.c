@@ -9,6 +9,7 @@
 
 #include <linux/fs.h>
 #include <nos/log.h>
+#include <nos/thread.h>
 
 extern const struct fs_type *const __start_fs_types[], *const __stop_fs_types[];
 
@@ -101,8 +102,14 @@ void super_put(struct super_block *sb)
 		(void)sb->ops->sync(sb, true);
 	if (sb->root) {
 		super_drop_tree(sb->root);
-		if (sb->dentry_ops)
+		/*
+		 * Each dentry holds its parent until it has let its inode go.  Names below directories that were
+		 * removed or invalidated are evicted; others may be about to be (dentry_reclaim).
+		 */
+		while (ref_read(&sb->root->refs) > 1) {
 			dentry_evict_super(sb);
+			thread_yield();
+		}
 		dentry_put(sb->root);
 		sb->root = NULL;
 	}

@@ -201,6 +201,18 @@ TEST(overlay_moves)
 	world_leave();
 }
 
+/* Names that are known not to be in a directory may outlive it, but not its file system. */
+TEST(overlay_names_below_a_removed_directory)
+{
+	begin();
+	EXPECT_EQ(try_mount("lowerdir=l:k,upperdir=u,workdir=w"), 0);
+	EXPECT_EQ(exists("m/e/none"), -ENOENT);
+	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/e", AT_REMOVEDIR), 0);
+	umount();
+	dentry_reclaim(1000);
+	world_leave();
+}
+
 TEST(overlay_mounts_that_fail)
 {
 	static const char *const options[] = { "",
