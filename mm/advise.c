@@ -172,12 +172,14 @@ static int advise_remove(struct aspace *a, u64 start, u64 end)
 	rwlock_read_unlock(&a->lock);
 	if (err)
 		return err;
-	page_cache_truncate(held.cache, first, first + (end - start));
-	if (held.file)
+	if (held.file) {
+		err = file_punch_for_mapping(held.file, first, end - start);
 		file_put_for_mapping(held.file);
-	else
+	} else {
+		page_cache_truncate(held.cache, first, first + (end - start));
 		shared_memory_put(held.cache);
-	return 0;
+	}
+	return err;
 }
 
 /* Advice that sets a policy flag: 0 = it is another kind. */

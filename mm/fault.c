@@ -386,7 +386,7 @@ static __noinline int fault_copy(struct site *s)
 
 static inline bool cache_tracks_stores(const struct page_cache *c)
 {
-	return !page_cache_is_memory(c) && (c->ops->write_folio || c->ops->make_writable);
+	return !page_cache_is_memory(c) && c->ops->write_folio;
 }
 
 static inline bool site_is_private(const struct site *s)
@@ -779,22 +779,16 @@ static int file_page_prepare(struct page_cache *c, struct file *file, u64 index,
 			       ptr_err(f) == -ERESTARTSYS ? FAULT_KILLED :
 							    FAULT_BUS;
 	}
-	int err = 0;
-
 	if (shared_write && cache_tracks_stores(c)) {
 		folio_lock(f);
-		if (f->cache == c) {
-			if (c->ops->make_writable)
-				err = c->ops->make_writable(c, f);
-			if (!err)
-				page_cache_mark_dirty(f);
-		}
+		if (f->cache == c)
+			page_cache_mark_dirty(f);
 		folio_unlock(f);
 	}
 	if (s->file)
 		folio_put(s->file);
 	s->file = f;
-	return err ? FAULT_BUS : TRY_AGAIN;
+	return TRY_AGAIN;
 }
 
 static int fault_slow(struct aspace *a, u64 address, u32 access, struct supply *s)

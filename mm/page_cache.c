@@ -317,6 +317,10 @@ static struct folio *cache_get(struct page_cache *c, u64 index, struct file *fil
 		int err = 0;
 
 		if (!f) {
+			if (memory && c->ops && c->ops->grow)
+				err = c->ops->grow(c);
+			if (err)
+				return err_ptr(err);
 			f = cache_add_new(c, index, memory ? 0 : c->ops->folio_order,
 					  cache_size_pages(c), memory);
 			if (is_err(f)) {
@@ -714,7 +718,7 @@ void page_cache_truncate(struct page_cache *c, u64 start, u64 end)
 		return;
 	atomic_add(&c->invalidate_sequence, 1);
 	page_cache_unmap(c, div_round_up(start, PAGE_SIZE),
-			 end == U64_MAX ? U64_MAX : end >> PAGE_SHIFT, true);
+			 end == U64_MAX ? U64_MAX : end >> PAGE_SHIFT, end == U64_MAX);
 	for (;;) {
 		rcu_read_lock();
 		u64 at = index;

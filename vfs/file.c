@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #include <linux/capability.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/inotify.h>
 #include <nos/aspace.h>
@@ -138,6 +139,11 @@ struct read_ahead *file_read_ahead(struct file *f)
 void file_put_for_mapping(struct file *f)
 {
 	file_put(f);
+}
+
+int file_punch_for_mapping(struct file *f, u64 offset, u64 len)
+{
+	return vfs_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, len);
 }
 
 phys_t file_map_special(struct file *f, u64 page_offset)

@@ -34,12 +34,16 @@ static __always_inline void user_section_end(void)
 		: "memory"                                                                         \
 		: fault)
 
+/* The empty statement behind it: gcc before 14 may take the output for unset (its bug 113921). */
 #define user_section_load(value, from, fault)                                                      \
-	__asm__ goto("771: mov (%1), %0\n" USER_SECTION_FAULT("%l2")                               \
-		     : "=r"(value)                                                                 \
-		     : "r"(from)                                                                   \
-		     : "memory"                                                                    \
-		     : fault)
+	do {                                                                                       \
+		__asm__ goto("771: mov (%1), %0\n" USER_SECTION_FAULT("%l2")                       \
+			     : "=r"(value)                                                         \
+			     : "r"(from)                                                           \
+			     : "memory"                                                            \
+			     : fault);                                                             \
+		__asm__ volatile("");                                                              \
+	} while (0)
 
 /* XSAVE, XRSTOR and the like of the components in `mask`. */
 #define user_section_state(instruction, area, mask, fault)                                         \

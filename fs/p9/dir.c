@@ -225,10 +225,8 @@ int p9_set_attributes(struct inode *i, const struct inode_change *c)
 			return err;
 	}
 	if ((c->valid & ATTR_SIZE) && c->size < i->size) {
-		u64 old = i->size;
-
 		i->size = c->size;
-		page_cache_truncate(&i->cache, c->size, old);
+		page_cache_truncate(&i->cache, c->size, U64_MAX);
 	}
 
 	struct p9_attributes a;

@@ -5,18 +5,24 @@
 
 #include <linux/mman.h>
 
-void tmpfs_settle(struct inode *i)
+/* Counts the pages that the file has, and `more`, which it is about to have. */
+static void settle(struct inode *i, u32 more)
 {
 	struct tmpfs_inode *t = tmpfs_inode(i);
 	s64 delta;
 
 	spin_lock(&i->spin);
-	delta = (s64)READ_ONCE(i->cache.nr_pages) - (s64)t->accounted;
+	delta = (s64)READ_ONCE(i->cache.nr_pages) + more - (s64)t->accounted;
 	t->accounted = (u64)((s64)t->accounted + delta);
 	i->blocks = t->accounted * (PAGE_SIZE / 512);
 	spin_unlock(&i->spin);
 	if (delta)
 		atomic_add(&tmpfs_super(i->sb)->used_pages, delta);
+}
+
+void tmpfs_settle(struct inode *i)
+{
+	settle(i, 0);
 }
 
 static u64 pages_left(struct super_block *sb)
@@ -81,23 +87,22 @@ static int write_begin(struct page_cache *c, u64 offset, u64 len)
 	return offset + len > i->size ? -EPERM : 0;
 }
 
-static int make_writable(struct page_cache *c, struct folio *folio)
+/* What is not added after all is found by the next look. */
+static int grow(struct page_cache *c)
 {
 	struct inode *i = c->owner;
-	bool over;
 
-	tmpfs_settle(i);
-	over = tmpfs_super(i->sb)->max_pages && !pages_left(i->sb) &&
-	       tmpfs_super(i->sb)->used_pages > (s64)tmpfs_super(i->sb)->max_pages;
-	if (over)
+	if (!pages_left(i->sb))
+		tmpfs_settle(i);
+	if (!pages_left(i->sb))
 		return -ENOSPC;
-	inode_mark_times(i, ATTR_MTIME | ATTR_CTIME);
+	settle(i, 1);
 	return 0;
 }
 
 const struct page_cache_ops tmpfs_cache_ops = {
 	.write_begin = write_begin,
-	.make_writable = make_writable,
+	.grow = grow,
 };
 
 static int change_size(struct inode *i, u64 size)
@@ -134,6 +139,7 @@ static int punch(struct inode *i, u64 offset, u64 end)
 		return -EPERM;
 	page_cache_truncate(&i->cache, offset, end);
 	tmpfs_settle(i);
+	inode_mark_times(i, ATTR_MTIME | ATTR_CTIME);
 	return 0;
 }
 

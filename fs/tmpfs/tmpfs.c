@@ -8,9 +8,9 @@
  * the order of positions.
  *
  * Space.  Pages are counted against size= when a file's page count changed:
- * after writes, truncation, and when a shared mapping makes a page writable
- * (tmpfs_settle).  A write is cut to what is left before it starts, so that
- * two writers at once can pass the limit by what both had in hand.
+ * after writes and truncation (tmpfs_settle), and before a fault fills a hole.
+ * A write is cut to what is left before it starts, so that two writers at once
+ * can pass the limit by what both had in hand.
  *
  * The same code is rootfs, the base of devtmpfs, memfd_create and shared
  * anonymous memory (shmem.c).

@@ -104,6 +104,8 @@ static inline u64 aspace_resident_pages(const struct aspace *a)
 /* ---- upward: what mm needs of files; defined by vfs ---- */
 void file_get_for_mapping(struct file *f);
 void file_put_for_mapping(struct file *f);
+/* Makes a hole in it (fallocate(2) with FALLOC_FL_PUNCH_HOLE); may sleep. */
+int file_punch_for_mapping(struct file *f, u64 offset, u64 len);
 /* Device's own fault: physical address to map for page `offset`, or 0 = SIGBUS. */
 phys_t file_map_special(struct file *f, u64 page_offset);
 /* proc: limits of the current process that mm enforces; `what` is RLIMIT_*. */

@@ -35,8 +35,8 @@ struct page_cache_ops {
 	int (*write_begin)(struct page_cache *c, u64 offset, u64 len);
 	/* Folios are read in units of up to 2^folio_order pages (4 = 64 KiB); 0: single pages. */
 	unsigned folio_order;
-	/* A shared mapping makes the page writable: times, space; 0 or −errno. */
-	int (*make_writable)(struct page_cache *c, struct folio *f);
+	/* A page is about to be added to a cache in memory for who reads or maps a hole; −errno: no room. */
+	int (*grow)(struct page_cache *c);
 };
 
 struct page_cache {
@@ -84,7 +84,8 @@ ssize_t page_cache_write(struct page_cache *c, struct file *file, struct iobuf *
 			 struct folio **hint);
 
 /* File shrinks or a hole is punched: zeroes partial pages, unmaps from all address spaces and
- * drops whole pages of [start, end) (end U64_MAX = to the end).  Inode lock held; size already set. */
+ * drops whole pages of [start, end).  Inode lock held; size already set.  To the end (end U64_MAX), private
+ * mappings lose their copies, too; they keep them over a hole. */
 void page_cache_truncate(struct page_cache *c, u64 start, u64 end);
 /* SEEK_DATA / SEEK_HOLE on a memory-only file: next offset ≥ pos that is data / hole. */
 u64 page_cache_next_data(struct page_cache *c, u64 pos);

@@ -6,8 +6,10 @@
 #include "../../mm/page_internal.h"
 #include "../../mm/slab_internal.h"
 
+
 #include <nos/aspace.h>
 #include <nos/assert.h>
+#include <nos/errno.h>
 #include <nos/pte.h>
 #include <nos/read_ahead.h>
 #include <nos/thread.h>
@@ -81,6 +83,11 @@ __weak struct read_ahead *file_read_ahead(struct file *f)
 
 __weak void file_put_for_mapping(struct file *f)
 {
+}
+
+__weak int file_punch_for_mapping(struct file *f, u64 offset, u64 len)
+{
+	return -EOPNOTSUPP;
 }
 
 void page_table_load(phys_t top)

@@ -35,6 +35,34 @@ TEST(no_links_are_followed)
 	CHECK_OK(access("m/l/f", F_OK));
 }
 
+/* Stores into holes take space as writes do. */
+TEST(tmpfs_limit_of_mappings)
+{
+	struct stat st;
+	pid_t pid;
+	char *p;
+	int fd;
+
+	private_mounts();
+	CHECK_OK(mkdir("m", 0755));
+	CHECK_OK(mount("none", "m", "tmpfs", 0, "size=16k"));
+	fd = CHECK_OK(open("m/f", O_CREAT | O_RDWR, 0644));
+	CHECK_OK(ftruncate(fd, 1 << 20));
+	p = CHECK_OK(mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	CHILD(pid)
+		for (int i = 0; i < 256; i++)
+			p[i * 4096] = 1;
+	CHECK_KILLED(pid, SIGBUS);
+	CHECK_OK(fstat(fd, &st));
+	CHECK_EQ(st.st_blocks, 32);
+	CHECK(p[3 * 4096] == 1);
+	CHECK_ERR(pwrite(fd, "x", 1, 200 * 4096), ENOSPC);
+	CHECK_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2 * 4096));
+	p[200 * 4096] = p[201 * 4096] = 2;
+	CHECK_OK(fstat(fd, &st));
+	CHECK_EQ(st.st_blocks, 32);
+}
+
 TEST(tmpfs)
 {
 	struct statfs fs;

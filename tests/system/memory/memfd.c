@@ -156,3 +156,32 @@ TEST(write_from_its_own_mapping)
 	CHECK_EQ(pwrite(fd, p + 100, PAGE, 5000), PAGE);
 	CHECK_EQ(p[5000], 9);
 }
+
+/* madvise(2), MADV_REMOVE: the hole is in the file, whoever looks, and counts as a change of it. */
+TEST(hole_by_advice)
+{
+	int fd = CHECK_OK(memfd_create("x", 0));
+	struct stat before, after;
+	char byte = 1, *p, *q;
+
+	CHECK_OK(ftruncate(fd, 8 * PAGE));
+	p = CHECK_OK(mmap(NULL, 8 * PAGE, RW, MAP_SHARED, fd, 0));
+	q = CHECK_OK(mmap(NULL, 8 * PAGE, RW, MAP_PRIVATE, fd, 0));
+	memset(p, 7, 8 * PAGE);
+	q[5 * PAGE] = 3;
+	CHECK_OK(fstat(fd, &before));
+	usleep(20000);
+	CHECK_OK(madvise(p + 2 * PAGE, 4 * PAGE, MADV_REMOVE));
+	CHECK_OK(fstat(fd, &after));
+	CHECK_EQ(after.st_size, 8 * PAGE);
+	CHECK_EQ(before.st_blocks - after.st_blocks, 4 * PAGE / 512);
+	CHECK(after.st_mtim.tv_sec > before.st_mtim.tv_sec ||
+	      after.st_mtim.tv_nsec > before.st_mtim.tv_nsec);
+	CHECK_EQ(pread(fd, &byte, 1, 3 * PAGE), 1);
+	CHECK_EQ(byte, 0);
+	CHECK(p[2 * PAGE] == 0 && q[3 * PAGE] == 0 && p[6 * PAGE] == 7 && q[5 * PAGE] == 3);
+	CHECK_ERR(madvise(q, PAGE, MADV_REMOVE), EACCES);
+	CHECK_ERR(madvise(CHECK_OK(mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)), PAGE,
+			  MADV_REMOVE),
+		  EINVAL);
+}
