@@ -93,6 +93,13 @@ def level_unit(report):
 
 # ---- level 2
 
+def switches_off():
+    """What turns off every optimisation that the kernel's sources name."""
+    text = run_text(["grep", "-rhoE", r'boot_opt_enabled\("\w+"', "--include=*.c",
+                     "--exclude=*_test.c", *unit.LAYERS], 60, cwd=ROOT)[1]
+    return sorted({f"opt.{name}=off" for name in re.findall(r'"(\w+)"', text)})
+
+
 def level_self(report, kernel):
     if kernel == "linux":
         return
@@ -100,11 +107,11 @@ def level_self(report, kernel):
     if kernel == "nos":
         runs = [(["--debug", "--smp", "2"], "nos.selftest"),
                 (["--debug", "--smp", "2"], "nos.selftest=sched sched=round-robin"),
-                (["--debug", "--smp", "2"], "nos.selftest opt.handoff=off opt.sched_nodes=off "
-                                            "opt.random_vectors=off opt.zeroed_pages=off"),
+                (["--debug", "--smp", "2"], " ".join(["nos.selftest", *switches_off()])),
                 (["--debug", "--smp", "1", "--machine", "microvm"], "nos.selftest"), *runs]
     for arguments, options in runs:
-        name = " ".join(["self", *arguments, *options.split()[1:]])
+        words = options.replace(" ".join(switches_off()), "no optimisation").split()[1:]
+        name = " ".join(["self", *arguments, *words])
         if not report.wants(name):
             continue
         start = time.monotonic()
@@ -171,9 +178,10 @@ def variant(kernel):
 class Guest:
     """A boot that runs several programs one after the other and prints marks."""
 
-    def __init__(self, kernel, smp, paths):
-        self.command = [NOS, "run", *variant(kernel), "--smp", str(smp), "--cwd", ROOT, "--log",
-                        "--append", "debug.leaks", "--timeout", "900", "--", "sh", "tests/system/guest.sh", *paths]
+    def __init__(self, kernel, smp, paths, append="", nodes=1):
+        self.command = [NOS, "run", *variant(kernel), "--smp", str(smp), "--numa", str(nodes),
+                        "--cwd", ROOT, "--log", "--append", f"debug.leaks {append}", "--timeout",
+                        "900", "--", "sh", "tests/system/guest.sh", *paths]
 
     def lines(self):
         """The guest's output line by line; None after a long silence."""
@@ -208,19 +216,19 @@ class Guest:
                     process.wait()
 
 
-def run_in_guest(report, family, smp, kernel, paths):
-    """Boots until each program had its turn; a crash costs only the culprit."""
+def run_in_guest(report, family, smp, kernel, paths, note="", **boot):
+    """Boots until each program had its turn; a crash costs only the culprit.  `boot` as Guest has it."""
     todo = list(paths)
     passed = failed = 0
     bad = ""
     start = time.monotonic()
     boots = 0
-    name = f"{kernel} {family} smp {smp}"
+    name = f"{kernel} {family} smp {smp}{note}"
     report.doing(name)
     while todo and boots < 6:
         boots += 1
         current, text = None, ""
-        for line in Guest(kernel, smp, todo).lines():
+        for line in Guest(kernel, smp, todo, **boot).lines():
             if line is None:
                 text += "nothing happened for a minute\n"
                 break
@@ -262,6 +270,12 @@ def level_system(report, kernel, smp):
         for family, other in (("ipc", 1), ("signals", 1), ("process", 8), ("memory", 8)):
             if family in families:
                 run_in_guest(report, family, other, kernel, families[family])
+        for family in ("files", "ipc", "memory", "process"):
+            if family in families:
+                run_in_guest(report, family, 2, "debug", families[family], ", no optimisation",
+                             append=" ".join(switches_off()))
+        if "memory" in families:
+            run_in_guest(report, "memory", 4, "debug", families["memory"], ", 2 nodes", nodes=2)
 
 
 # ---- level 5

@@ -12,6 +12,7 @@
 #include <nos/page_cache.h>
 #include <nos/slab.h>
 #include <nos/string.h>
+#include <nos/log.h>
 #include <nos/test.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
@@ -465,14 +466,26 @@ static void expect_pattern(struct file *f, u64 pos)
 	EXPECT_EQ(byte, (pos >> 16) + 1);
 }
 
-TEST(p9_reads_that_nobody_waits_for)
+/* "m/big" with so many bytes, nothing of it read; NULL: nothing is read ahead at this boot. */
+static struct file *open_big(u64 len)
 {
 	struct file *f;
 
+	if (!boot_opt_enabled("read_ahead"))
+		return NULL;
 	mount_server("cache=loose");
-	test_server_put_pattern("big", 5 * UNIT + 100);
+	test_server_put_pattern("big", len);
 	f = file_open_at(AT_FDCWD, "m/big", O_RDONLY, 0, 0);
 	VERIFY(!is_err(f));
+	return f;
+}
+
+TEST(p9_reads_that_nobody_waits_for)
+{
+	struct file *f = open_big(5 * UNIT + 100);
+
+	if (!f)
+		return;
 	test_server.hold = true;
 	page_cache_will_need(&f->inode->cache, f, 0, (5 * UNIT + PAGE_SIZE) >> PAGE_SHIFT);
 	EXPECT_EQ(test_server.nr_reads, 0);
@@ -492,12 +505,10 @@ TEST(p9_reads_that_nobody_waits_for)
 
 TEST(p9_reads_ahead_of_a_sequential_reader)
 {
-	struct file *f;
+	struct file *f = open_big(40 * UNIT);
 
-	mount_server("cache=loose");
-	test_server_put_pattern("big", 40 * UNIT);
-	f = file_open_at(AT_FDCWD, "m/big", O_RDONLY, 0, 0);
-	VERIFY(!is_err(f));
+	if (!f)
+		return;
 	expect_pattern(f, 0);
 	EXPECT(!is_cached(f, 1)); /* one request says nothing of the next */
 	expect_pattern(f, UNIT);
@@ -525,12 +536,10 @@ static void cut(u8 *reply, u32 *len, u32 room)
 
 TEST(p9_reads_ahead_that_fail)
 {
-	struct file *f;
+	struct file *f = open_big(8 * UNIT);
 
-	mount_server("cache=loose");
-	test_server_put_pattern("big", 8 * UNIT);
-	f = file_open_at(AT_FDCWD, "m/big", O_RDONLY, 0, 0);
-	VERIFY(!is_err(f));
+	if (!f)
+		return;
 	test_server.tamper = cut;
 	page_cache_will_need(&f->inode->cache, f, 0, 2 * UNIT >> PAGE_SHIFT);
 	test_server.tamper = NULL;
