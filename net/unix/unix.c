@@ -58,6 +58,7 @@ struct unix_socket *unix_create(u32 type)
 	socket_init(&u->base, &unix_ops, AF_UNIX, type, 0);
 	ref_init(&u->refs, 1);
 	mutex_init(&u->lock, RANK_SOCKET);
+	u->peek_offset = -1;
 	list_init(&u->queue);
 	wait_queue_init(&u->readable);
 	wait_queue_init(&u->writable);
@@ -332,9 +333,22 @@ static int unix_get_option(struct socket *sock, int level, int option, struct us
 		v = READ_ONCE(s->state) == UNIX_LISTENING;
 		*len = min(*len, (u32)sizeof(v));
 		return user_arg_write(value, &v, *len);
+	case SO_PEEK_OFF:
+		v = READ_ONCE(s->peek_offset);
+		*len = min(*len, (u32)sizeof(v));
+		return user_arg_write(value, &v, *len);
 	default:
 		return -ENOPROTOOPT;
 	}
+}
+
+static int unix_set_option(struct socket *sock, int level, int option, struct user_arg value,
+			   u32 len)
+{
+	if (level != SOL_SOCKET)
+		return -EOPNOTSUPP;
+	return option == SO_PEEK_OFF ? unix_set_peek_offset(unix_of(sock), value, len) :
+				       -ENOPROTOOPT;
 }
 
 /* Bytes that one read (datagrams) or all reads would give. */
@@ -389,6 +403,7 @@ static const struct socket_ops unix_ops = {
 	.receive = unix_receive,
 	.poll = unix_poll,
 	.shutdown = unix_shutdown,
+	.set_option = unix_set_option,
 	.get_option = unix_get_option,
 	.ioctl = unix_ioctl,
 };

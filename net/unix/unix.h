@@ -40,6 +40,7 @@ struct unix_buffer {
 	struct unix_address *from; /* datagrams: the sender's name, counted, or NULL */
 	struct unix_files *files;
 	bool urgent; /* one byte sent with MSG_OOB; empty once it was taken: the mark stays */
+	bool peeked; /* an empty datagram: MSG_PEEK has shown it */
 	u8 nr_extents; /* not 0: `data` holds references on the bytes (unix_folios.c) */
 	u8 data[] __aligned(8);
 };
@@ -65,6 +66,7 @@ struct unix_socket {
 	u32 nr_queued;
 	struct unix_buffer *urgent; /* in the queue: the byte that MSG_OOB gives, or NULL */
 	struct unix_buffer *spare; /* kept for the next small message */
+	s32 peek_offset; /* SO_PEEK_OFF: unread bytes that MSG_PEEK leaves out; negative: not used */
 	struct wait_queue readable; /* messages or connections, or an end */
 	struct wait_queue writable; /* for pollers of this socket: the peer has room again */
 	struct wait_queue room; /* senders to this socket wait here */
@@ -157,8 +159,8 @@ int unix_wait_room_locked(struct unix_socket *r, struct unix_socket *s, u32 size
 bool unix_can_share(const struct unix_socket *s, struct iobuf *data);
 ssize_t unix_send_shared(struct unix_socket *r, struct unix_socket *s, struct iobuf *data,
 			 const struct unix_sender *sender, u64 deadline_ns);
-/* iobuf_put of the unread bytes of a buffer with extents. */
-size_t unix_put_shared(struct unix_buffer *b, struct iobuf *to, size_t len);
+/* iobuf_put of the unread bytes of a buffer with extents, from the skip-th on. */
+size_t unix_put_shared(struct unix_buffer *b, u32 skip, struct iobuf *to, size_t len);
 void unix_drop_extents(struct unix_buffer *b);
 
 /* ---- unix_urgent.c ---- */
@@ -170,14 +172,32 @@ ssize_t unix_receive_urgent(struct unix_socket *s, struct socket_message *m);
 enum unix_mark { MARK_NONE, MARK_STOP, MARK_SKIP };
 enum unix_mark unix_pass_mark_locked(struct unix_socket *s, struct unix_buffer *b, bool peek,
 				     bool did_read);
-bool unix_has_only_urgent_locked(const struct unix_socket *s); /* s->urgent is set */
+/* Whether a look leaves b out: the urgent byte, or its mark. */
+bool unix_is_hidden_locked(const struct unix_socket *s, const struct unix_buffer *b);
+bool unix_is_at_mark(struct unix_socket *s);
+
+/* ---- unix_peek.c ---- */
+int unix_set_peek_offset(struct unix_socket *s, struct user_arg value, u32 len);
+/* Where a look at the queue begins, and how many bytes of that buffer it leaves out; NULL: there is
+ * nothing to see. */
+struct unix_buffer *unix_peek_first_locked(const struct unix_socket *s, u32 *skip);
 static inline bool unix_has_data_locked(const struct unix_socket *s, bool peek)
 {
-	/* A look at the urgent byte alone would show nothing. */
-	return !list_is_empty(&s->queue) &&
-	       (likely(!peek || !s->urgent) || !unix_has_only_urgent_locked(s));
+	u32 skip;
+
+	return likely(!peek) ? !list_is_empty(&s->queue) : unix_peek_first_locked(s, &skip) != NULL;
 }
-bool unix_is_at_mark(struct unix_socket *s);
+/* After `bytes` were seen, and after they were read. */
+static inline void unix_peek_forward_locked(struct unix_socket *s, u32 bytes)
+{
+	if (unlikely(s->peek_offset >= 0))
+		s->peek_offset = (s32)min((u32)s->peek_offset + bytes, (u32)INT32_MAX);
+}
+static inline void unix_peek_back_locked(struct unix_socket *s, u32 bytes)
+{
+	if (unlikely(s->peek_offset >= 0))
+		s->peek_offset = (s32)((u32)s->peek_offset - min(bytes, (u32)s->peek_offset));
+}
 
 /* ---- scm.c ---- */
 /* Takes over the references of the message's files; -ETOOMANYREFS, -ENOMEM leave them. */

@@ -132,12 +132,12 @@ ssize_t unix_send_shared(struct unix_socket *r, struct unix_socket *s, struct io
 	return bytes;
 }
 
-size_t unix_put_shared(struct unix_buffer *b, struct iobuf *to, size_t len)
+size_t unix_put_shared(struct unix_buffer *b, u32 skip, struct iobuf *to, size_t len)
 {
 	struct unix_extent *e = unix_extents(b);
-	u32 skip = b->offset;
 	size_t done = 0;
 
+	skip += b->offset;
 	for (; skip >= e->len && len; e++)
 		skip -= e->len;
 	for (; done < len; e++, skip = 0) {

@@ -23,7 +23,7 @@ struct unix_buffer *unix_buffer_alloc(u32 capacity)
 	b->capacity = capacity;
 	b->from = NULL;
 	b->files = NULL;
-	b->urgent = false;
+	b->urgent = b->peeked = false;
 	b->nr_extents = 0;
 	return b;
 }
@@ -412,12 +412,13 @@ static ssize_t unix_take_stream_locked(struct unix_socket *s, struct socket_mess
 				       struct unix_files **files, bool *ended)
 {
 	bool peek = (m->flags & MSG_PEEK) != 0;
+	u32 skip = peek ? (u32)max(s->peek_offset, 0) : 0;
 	struct unix_buffer *b, *next;
 	ssize_t total = 0;
 
 	list_for_each_safe(b, next, &s->queue, node) {
 		bool mixed = m->has_credentials && !unix_same_sender(m, &b->sender);
-		u32 want = (u32)min((u64)b->len, m->data->remaining);
+		u32 want;
 		size_t n;
 
 		if (unlikely(b->urgent)) {
@@ -430,13 +431,19 @@ static ssize_t unix_take_stream_locked(struct unix_socket *s, struct socket_mess
 				break;
 			}
 		}
+		if (unlikely(skip && skip >= b->len)) {
+			skip -= b->len;
+			continue;
+		}
 		if (mixed && (s->base.flags & SOCKET_PASS_CREDENTIALS)) {
 			*ended = true;
 			break;
 		}
-		n = likely(!b->nr_extents) ? iobuf_put(m->data, b->data + b->offset, want) :
-					     unix_put_shared(b, m->data, want);
+		want = (u32)min((u64)(b->len - skip), m->data->remaining);
+		n = likely(!b->nr_extents) ? iobuf_put(m->data, b->data + b->offset + skip, want) :
+					     unix_put_shared(b, skip, m->data, want);
 		total += (ssize_t)n;
+		skip = 0;
 		if (n < want)
 			return total ? total : -EFAULT;
 		if (!m->has_credentials)
@@ -448,7 +455,10 @@ static ssize_t unix_take_stream_locked(struct unix_socket *s, struct socket_mess
 			else
 				*files = keep(b->files);
 		}
-		if (!peek) {
+		if (peek) {
+			unix_peek_forward_locked(s, want);
+		} else {
+			unix_peek_back_locked(s, want);
 			b->offset += want;
 			b->len -= want;
 			if (b->len == 0)
@@ -494,23 +504,26 @@ static ssize_t unix_receive_message(struct unix_socket *s, struct socket_message
 {
 	u64 deadline = socket_receive_deadline(&s->base, m->flags, file_flags);
 	struct unix_files *files = NULL;
-	u32 asked = m->flags, flags = 0;
+	u32 asked = m->flags, flags = 0, skip = 0, left;
+	bool peek = asked & MSG_PEEK;
 	struct unix_buffer *b;
 	size_t want, done;
 	ssize_t n;
 
 	mutex_lock(&s->lock);
-	n = unix_wait_buffer_locked(s, false, deadline);
+	n = unix_wait_buffer_locked(s, peek, deadline);
 	if (n <= 0) {
 		mutex_unlock(&s->lock);
 		m->name_len = 0;
 		return n;
 	}
-	b = list_first(&s->queue, struct unix_buffer, node);
-	want = (size_t)min((u64)b->len, m->data->remaining);
-	done = iobuf_put(m->data, b->data, want);
-	n = done < want ? -EFAULT : (ssize_t)(asked & MSG_TRUNC ? b->len : want);
-	if (want < b->len)
+	b = peek ? unix_peek_first_locked(s, &skip) :
+		   list_first(&s->queue, struct unix_buffer, node);
+	left = b->len - skip;
+	want = (size_t)min((u64)left, m->data->remaining);
+	done = iobuf_put(m->data, b->data + skip, want);
+	n = done < want ? -EFAULT : (ssize_t)(asked & MSG_TRUNC ? left : want);
+	if (want < left)
 		flags |= MSG_TRUNC;
 	unix_put_sender(m, &b->sender);
 	m->name_len = 0;
@@ -518,10 +531,14 @@ static ssize_t unix_receive_message(struct unix_socket *s, struct socket_message
 		m->name_len = b->from->len;
 		memcpy(m->name, &b->from->name, b->from->len);
 	}
-	if (asked & MSG_PEEK) {
+	if (peek) {
+		b->peeked = true;
+		if (n >= 0)
+			unix_peek_forward_locked(s, (u32)want);
 		if (b->files)
 			unix_files_peek(b->files, m);
 	} else {
+		unix_peek_back_locked(s, b->len);
 		files = keep(b->files);
 		unix_drop_locked(s, b);
 		unix_wake_senders_locked(s);

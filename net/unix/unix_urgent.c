@@ -113,11 +113,9 @@ enum unix_mark unix_pass_mark_locked(struct unix_socket *s, struct unix_buffer *
 	return did_read ? MARK_STOP : MARK_SKIP;
 }
 
-bool unix_has_only_urgent_locked(const struct unix_socket *s)
+bool unix_is_hidden_locked(const struct unix_socket *s, const struct unix_buffer *b)
 {
-	const struct list *first = s->queue.next;
-
-	return !is_inline(s) && first == &s->urgent->node && first->next == &s->queue;
+	return b->urgent && !(b->len && is_inline(s));
 }
 
 bool unix_is_at_mark(struct unix_socket *s)

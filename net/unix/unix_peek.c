@@ -1,0 +1,41 @@
+/*
+ * SO_PEEK_OFF of AF_UNIX sockets (socket(7)): where the next MSG_PEEK looks.
+ *
+ * The offset counts unread bytes from the head of the queue.  A look moves it
+ * behind what was seen, a read back by what went.  Of datagrams a look shows one,
+ * or the rest of one; those that it has gone past are left out, and empty ones
+ * that it has shown.  The urgent byte of a stream does not count.
+ */
+#include "unix.h"
+
+#include <nos/errno.h>
+
+int unix_set_peek_offset(struct unix_socket *s, struct user_arg value, u32 len)
+{
+	s32 v;
+
+	if (len < sizeof(v))
+		return -EINVAL;
+	if (user_arg_read(value, &v, sizeof(v)))
+		return -EFAULT;
+	scoped_mutex(&s->lock);
+	s->peek_offset = v;
+	return 0;
+}
+
+struct unix_buffer *unix_peek_first_locked(const struct unix_socket *s, u32 *skip)
+{
+	struct unix_buffer *b;
+
+	*skip = (u32)max(s->peek_offset, 0);
+	list_for_each(b, &s->queue, node) {
+		bool is_new_empty = !b->len && !*skip && !b->peeked;
+
+		if (unlikely(unix_is_hidden_locked(s, b)))
+			continue;
+		if (s->peek_offset < 0 || *skip < b->len || is_new_empty)
+			return b;
+		*skip -= b->len;
+	}
+	return NULL;
+}
