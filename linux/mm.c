@@ -43,7 +43,7 @@ static long map_file(struct file *f, struct map_request *r)
 		return -EACCES;
 	r->file = f;
 	r->file_may_write = f->mode & FILE_WRITE;
-	r->file_may_exec = true;
+	r->file_may_exec = !path_is_noexec(&f->path);
 	if (!f->ops->map)
 		return -ENODEV;
 	int err = f->ops->map(f, r);

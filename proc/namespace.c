@@ -11,6 +11,7 @@
 #include "internal.h"
 
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/nsfs.h>
 #include <linux/sched.h>
@@ -215,7 +216,8 @@ static int __init nsfs_init(void)
 	struct inode *root = sb ? inode_create(sb, 1, S_IFDIR | 0555) : NULL;
 
 	sb->root = root ? dentry_create_root(root) : NULL;
-	return sb->root ? path_of_internal_mount(sb, &nsfs_root) : -ENOMEM;
+	return sb->root ? path_of_internal_mount(sb, MS_NOEXEC | MS_NOSUID | MS_NODEV, &nsfs_root) :
+			  -ENOMEM;
 }
 INIT_STEP(INIT_FS, nsfs_init);
 

@@ -552,6 +552,12 @@ struct file *file_create_unnamed(const struct path *where, struct inode *i, cons
 		return err_ptr(-ENOMEM);
 	f = file_open_path(&p, flags, cred_current());
 	dentry_put(d);
+	/* Who made it is no writer that keeps it from being run (memfd_create, then fexecve). */
+	if (!is_err(f) && (f->mode & FILE_WRITER)) {
+		f->mode &= ~FILE_WRITER;
+		inode_put_writer(i);
+		mount_end_write(p.mount);
+	}
 	return f;
 }
 
@@ -629,7 +635,7 @@ static struct mount *pseudo_mount(const struct fs_type *t)
 	VERIFY(root);
 	sb->root = dentry_create_root(root);
 	VERIFY(sb->root);
-	m = mount_create_internal(sb);
+	m = mount_create_internal(sb, MS_NOEXEC | MS_NOSUID | MS_NODEV);
 	VERIFY(m);
 	return m;
 }

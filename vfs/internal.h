@@ -117,7 +117,7 @@ void path_follow_mounts(struct path *p);
 /* At a mount's root goes up to its place; false at the top of the tree. */
 bool path_follow_up(struct path *p);
 /* A mount that no namespace shows (pipes, sockets, memory files); never fails after boot. */
-struct mount *mount_create_internal(struct super_block *sb);
+struct mount *mount_create_internal(struct super_block *sb, u32 flags);
 void mount_get(struct mount *m);
 void mount_put(struct mount *m);
 int mount_want_write(struct mount *m) __must_check;

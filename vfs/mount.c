@@ -118,16 +118,16 @@ static struct mount *mount_alloc(struct super_block *sb, struct dentry *root, co
 	return m;
 }
 
-struct mount *mount_create_internal(struct super_block *sb)
+struct mount *mount_create_internal(struct super_block *sb, u32 flags)
 {
 	ref_get(&sb->refs);
 	dentry_get(sb->root);
-	return mount_alloc(sb, sb->root, sb->type->name, MS_NOEXEC | MS_NOSUID | MS_NODEV);
+	return mount_alloc(sb, sb->root, sb->type->name, flags);
 }
 
-int path_of_internal_mount(struct super_block *sb, struct path *out)
+int path_of_internal_mount(struct super_block *sb, u32 flags, struct path *out)
 {
-	struct mount *m = mount_create_internal(sb);
+	struct mount *m = mount_create_internal(sb, flags);
 
 	if (!m)
 		return -ENOMEM;

@@ -4,6 +4,7 @@
  */
 #include "tmpfs.h"
 
+#include <linux/fs.h>
 #include <nos/init.h>
 
 static struct path shmem_root;
@@ -60,6 +61,7 @@ static int shmem_init(void)
 
 	if (is_err(sb))
 		return (int)ptr_err(sb);
-	return path_of_internal_mount(sb, &shmem_root);
+	/* Programs are run out of memfd_create's files, and code is mapped from them. */
+	return path_of_internal_mount(sb, MS_NOSUID | MS_NODEV, &shmem_root);
 }
 INIT_STEP(INIT_SUBSYSTEM, shmem_init);

@@ -102,7 +102,7 @@ void fs_context_replace(struct fs_context *c, const struct path *from, const str
 struct mount_namespace *mount_namespace_current(void); /* defined by proc */
 /* The root of a mount that no namespace shows, of a file system that the kernel keeps for itself;
  * consumes nothing. */
-int path_of_internal_mount(struct super_block *sb, struct path *out);
+int path_of_internal_mount(struct super_block *sb, u32 flags, struct path *out);
 /* Text of /proc/PID/{mounts,mountinfo,mountstats}: one line a mount, into `show`. */
 struct text_out;
 void mounts_show(struct mount_namespace *ns, const struct path *root, struct text_out *out,

@@ -133,6 +133,28 @@ TEST(busy_and_lazy)
 	CHECK_ERR(umount2(WILD, 0), EFAULT);
 }
 
+TEST(nothing_to_run)
+{
+	char *argv[] = { "f", NULL };
+	int fd;
+	void *p;
+
+	private_mounts();
+	CHECK_OK(mkdir("m", 0755));
+	CHECK_OK(mount("none", "m", "tmpfs", MS_NOEXEC, NULL));
+	test_make_file("m/f", "x");
+	CHECK_OK(chmod("m/f", 0755));
+	fd = CHECK_OK(open("m/f", O_RDWR));
+	CHECK_ERR(execve("m/f", argv, argv + 1), EACCES);
+	CHECK_ERR(access("m/f", X_OK), EACCES);
+	CHECK_ERR((long)mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0), EPERM);
+	p = CHECK_OK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0));
+	CHECK_ERR(mprotect(p, 4096, PROT_READ | PROT_EXEC), EACCES);
+	CHECK_OK(mount("none", "m", NULL, MS_REMOUNT | MS_BIND, NULL));
+	CHECK_OK(access("m/f", X_OK));
+	CHECK_OK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0));
+}
+
 TEST(binds)
 {
 	struct stat a, b;
