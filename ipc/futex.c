@@ -424,8 +424,6 @@ long futex_wake_op(u64 address, u64 address2, u32 nr, u32 nr2, u32 operation, u3
 	struct futex_key k1, k2;
 	int err;
 
-	if (!operation_is_known(operation))
-		return -ENOSYS;
 	for (;;) {
 		struct futex_bucket *b1, *b2;
 		long woken = 0;
@@ -434,6 +432,8 @@ long futex_wake_op(u64 address, u64 address2, u32 nr, u32 nr2, u32 operation, u3
 		err = futex_key_get(address, flags, &k1);
 		if (!err)
 			err = futex_key_get(address2, flags, &k2);
+		if (!err && !operation_is_known(operation))
+			err = -ENOSYS;
 		if (err)
 			return err;
 		b1 = futex_bucket_of(&k1);

@@ -201,9 +201,12 @@ static const struct file_ops pipe_reader_ops;
 
 static int fifo_open(struct inode *i, struct file *f)
 {
-	struct pipe *p = fifo_get_pipe(i);
+	struct pipe *p;
 	int err;
 
+	if (!(f->mode & (FILE_READ | FILE_WRITE))) /* the access mode 3 is for ioctl(2) only */
+		return -EINVAL;
+	p = fifo_get_pipe(i);
 	if (!p)
 		return -ENOMEM;
 	f->private = p;

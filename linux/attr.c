@@ -370,11 +370,8 @@ long sys_utimensat(int dirfd, const char __user *path, const void __user *times,
 		c.valid = TIMES_INVALID;
 	if (!c.valid)
 		return 0;
-	if (!path) {
-		if (flags)
-			return -EINVAL;
-		return dirfd == AT_FDCWD ? -EFAULT : change_fd(dirfd, &c);
-	}
+	if (!path && dirfd != AT_FDCWD)
+		return flags ? -EINVAL : change_fd(dirfd, &c);
 	return change_name(dirfd, path, flags, &c);
 }
 
@@ -396,7 +393,7 @@ static long change_timeval(int dirfd, const char __user *path, const void __user
 		}
 	}
 	(void)times_change(&c, times ? t : NULL);
-	return path ? change_name(dirfd, path, 0, &c) : change_fd(dirfd, &c);
+	return path || dirfd == AT_FDCWD ? change_name(dirfd, path, 0, &c) : change_fd(dirfd, &c);
 }
 
 long sys_utimes(const char __user *path, const void __user *times)

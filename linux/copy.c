@@ -170,6 +170,14 @@ static long splice_from_pipe(struct pipe *from, struct file *out, u64 *pos, size
 	return done ? (long)done : n;
 }
 
+/* What is not a pipe: no directory, and nothing without a type (eventfd, timerfd and such). */
+static bool can_splice(const struct file *f)
+{
+	u32 type = f->inode->mode & S_IFMT;
+
+	return type && type != S_IFDIR;
+}
+
 static long splice_files(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos, size_t len,
 			 u32 flags)
 {
@@ -183,6 +191,8 @@ static long splice_files(struct file *in, u64 *in_pos, struct file *out, u64 *ou
 	    (out_pos && ((out->mode & FILE_STREAM) || (s64)*out_pos < 0)))
 		return -EINVAL;
 	if (!to && (out->flags & O_APPEND))
+		return -EINVAL;
+	if (!can_splice(to ? in : out))
 		return -EINVAL;
 	if (from && (in->flags & O_NONBLOCK))
 		flags |= SPLICE_F_NONBLOCK;

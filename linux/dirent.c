@@ -98,7 +98,8 @@ static long getdents(int fd, void __user *to, unsigned int count, bool old)
 		return -EBADF;
 	if (!r.file->ops->iterate)
 		return -ENOTDIR;
-	b.size = min(count, DIRENT_BYTES);
+	/* A count that is negative as an int has no room for any entry, as on Linux. */
+	b.size = (s32)count < 0 ? 0 : min(count, DIRENT_BYTES);
 	b.data = kmalloc(b.size ? b.size : 1, 0);
 	if (!b.data)
 		return -ENOMEM;

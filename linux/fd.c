@@ -16,6 +16,14 @@
 
 #define SETFL_MASK (O_APPEND | O_NONBLOCK | O_NDELAY | O_DIRECT | O_NOATIME | FASYNC)
 
+/* Of pipes the flag means packets. */
+static bool can_be_direct(const struct file *f)
+{
+	u32 type = f->inode->mode & S_IFMT;
+
+	return type == S_IFREG || type == S_IFBLK || type == S_IFIFO;
+}
+
 static long set_flags(struct file *f, u32 flags)
 {
 	if ((f->flags & O_APPEND) && !(flags & O_APPEND) && (f->inode->flags & INODE_APPEND))
@@ -23,6 +31,8 @@ static long set_flags(struct file *f, u32 flags)
 	if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) &&
 	    cred_current()->fsuid != f->inode->uid && !capable(CAP_FOWNER))
 		return -EPERM;
+	if ((flags & O_DIRECT) && !can_be_direct(f))
+		return -EINVAL;
 	if (f->ops->set_flags) {
 		int err = f->ops->set_flags(f, flags);
 
@@ -225,7 +235,7 @@ __hot long sys_fcntl(int fd, unsigned int cmd, unsigned long arg)
 		return fd_set_cloexec(fd, arg & FD_CLOEXEC);
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
-		if ((s64)arg > INT32_MAX || (s64)arg < 0)
+		if (arg > INT32_MAX || arg >= process_nofile_limit())
 			return -EINVAL;
 		return fd_dup(fd, (u32)arg, cmd == F_DUPFD_CLOEXEC ? O_CLOEXEC : 0);
 	}

@@ -1,6 +1,7 @@
 /* poll(2), ppoll(2), select(2), pselect(2). */
 #include "syscalls.h"
 #include "timespec.h"
+#include "user_path.h"
 
 #include <nos/file.h>
 #include <nos/ipc.h>
@@ -53,6 +54,8 @@ static long poll_until(struct pollfd __user *fds, u32 nr, u64 deadline_ns)
 		items[i].got = 0;
 
 	count = poll_items(items, nr, POLLERR | POLLHUP, deadline_ns);
+	if (unlikely(!nr) && !user_range_ok((u64)fds, 0))
+		return -EFAULT;
 	/* Only `revents` is the kernel's to write.  Mostly none was set, and few are now. */
 	if (count == 0 && before >> 48 == 0)
 		return 0;
@@ -153,18 +156,28 @@ static u32 select_collect(u64 *const sets[3], u32 words, struct poll_item *items
 	return nr;
 }
 
+/* O_PATH: as on Linux, what can't be waited for is ready for everything. */
+static bool is_open(int fd)
+{
+	scoped_fd r = fd_lookup_any(fd);
+
+	return r.file != NULL;
+}
+
 /* Turns the sets into the answer; how many bits are set, or -EBADF. */
 static int select_answer(u64 *const sets[3], const struct poll_item *items, u32 nr)
 {
 	int count = 0;
 
 	for (u32 i = 0; i < nr; i++) {
-		if (items[i].got & POLLNVAL)
+		bool is_path = (items[i].got & POLLNVAL) && is_open(items[i].fd);
+
+		if ((items[i].got & POLLNVAL) && !is_path)
 			return -EBADF;
 		for (u32 k = 0; k < 3; k++) {
 			if (!bitmap_test(sets[k], (size_t)items[i].fd))
 				continue;
-			if (items[i].got & select_bits[k])
+			if ((items[i].got & select_bits[k]) || is_path)
 				count++;
 			else
 				bitmap_clear(sets[k], (size_t)items[i].fd);

@@ -303,6 +303,8 @@ struct priority_walk {
 	bool set;
 	int value; /* to set; or the best, 20 = none yet */
 	int result; /* -ESRCH until one was found */
+	/* Linux walks a group from its newest process and tells the last error: from the oldest, the first. */
+	bool first_error;
 };
 
 static void visit_task(struct priority_walk *w, struct task *t)
@@ -310,7 +312,7 @@ static void visit_task(struct priority_walk *w, struct task *t)
 	if (w->set) {
 		int err = set_nice(t, w->value);
 
-		if (w->result == -ESRCH || err)
+		if (w->result == -ESRCH || (err && !(w->first_error && w->result)))
 			w->result = err;
 	} else {
 		w->value = min(w->value, (int)params_of(t).nice);
@@ -380,7 +382,9 @@ static int walk(struct priority_walk *w, int which, int who)
 
 long sys_setpriority(int which, int who, int value)
 {
-	struct priority_walk w = { .set = true, .value = clamp(value, -20, 19) };
+	struct priority_walk w = { .set = true,
+				   .value = clamp(value, -20, 19),
+				   .first_error = which == PRIO_PGRP };
 
 	return walk(&w, which, who);
 }
@@ -451,6 +455,15 @@ static bool is_io_who(int which)
 	return which == IOPRIO_WHO_PROCESS || which == IOPRIO_WHO_PGRP || which == IOPRIO_WHO_USER;
 }
 
+static bool may_set_io_priority(struct task *t)
+{
+	const struct cred *me = cred_current(), *c = task_get_cred(t);
+	bool same = c->uid == me->euid || c->uid == me->uid;
+
+	cred_put(c);
+	return same || cred_has(me, CAP_SYS_NICE);
+}
+
 long sys_ioprio_set(int which, int who, int prio)
 {
 	struct task *tasks[64];
@@ -463,11 +476,14 @@ long sys_ioprio_set(int which, int who, int prio)
 		return -EINVAL;
 	nr = find_io_tasks(which, who, tasks, ARRAY_SIZE(tasks));
 	for (unsigned i = 0; i < nr; i++) {
-		if (owns(tasks[i]))
-			WRITE_ONCE(tasks[i]->io_priority, (u16)prio);
-		else
+		/* A group from its newest process on; the first that may not be set ends it. */
+		struct task *t = tasks[which == IOPRIO_WHO_PGRP ? nr - 1 - i : i];
+
+		if (!err && !may_set_io_priority(t))
 			err = -EPERM;
-		task_put(tasks[i]);
+		if (!err)
+			WRITE_ONCE(t->io_priority, (u16)prio);
+		task_put(t);
 	}
 	return nr ? err : -ESRCH;
 }

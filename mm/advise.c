@@ -13,6 +13,7 @@
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
+#define MADV_DONTNEED_LOCKED 24
 #endif
 
 /*
@@ -75,11 +76,12 @@ static int for_each_piece(struct aspace *a, u64 start, u64 end,
 	return result;
 }
 
-static int piece_drop(struct aspace *a, struct mapping *m, u64 start, u64 end)
+/* MADV_DONTNEED_LOCKED: locked memory as well. */
+static int piece_drop_any(struct aspace *a, struct mapping *m, u64 start, u64 end)
 {
 	struct tlb_batch b;
 
-	if (m->flags & (MAPPING_LOCKED | MAPPING_SPECIAL))
+	if (m->flags & MAPPING_SPECIAL)
 		return -EINVAL;
 	int err = tables_own(a, start, end, start, end);
 
@@ -91,6 +93,11 @@ static int piece_drop(struct aspace *a, struct mapping *m, u64 start, u64 end)
 	zap_range(a, start, end, NULL, &b);
 	tlb_batch_finish(&b);
 	return 0;
+}
+
+static int piece_drop(struct aspace *a, struct mapping *m, u64 start, u64 end)
+{
+	return m->flags & MAPPING_LOCKED ? -EINVAL : piece_drop_any(a, m, start, end);
 }
 
 static int piece_free(struct aspace *a, struct mapping *m, u64 start, u64 end)
@@ -257,11 +264,35 @@ static int advise_read_locked(struct aspace *a, u64 start, u64 end,
 	return for_each_piece(a, start, end, fn);
 }
 
-/* For holes alone: -ENOMEM. */
-static int piece_check_any(struct aspace *a, struct mapping *m, u64 start, u64 end)
+static int piece_check_readable(struct aspace *a, struct mapping *m, u64 start, u64 end)
 {
-	(void)a, (void)m, (void)start, (void)end;
-	return 0;
+	(void)a, (void)start, (void)end;
+	return (m->flags & MAPPING_READ) && !(m->flags & MAPPING_SPECIAL) ? 0 : -EINVAL;
+}
+
+static int piece_check_writable(struct aspace *a, struct mapping *m, u64 start, u64 end)
+{
+	(void)a, (void)start, (void)end;
+	return (m->flags & MAPPING_WRITE) && !(m->flags & MAPPING_SPECIAL) ? 0 : -EINVAL;
+}
+
+/* Advice that is carried out at once, and not remembered. */
+static bool is_action(int advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_FREE:
+	case MADV_WILLNEED:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+	case MADV_REMOVE:
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE:
+		return true;
+	default:
+		return false;
+	}
 }
 
 int aspace_advise(struct aspace *a, u64 address, u64 length, int advice)
@@ -270,9 +301,7 @@ int aspace_advise(struct aspace *a, u64 address, u64 length, int advice)
 	u32 clear, set;
 	bool flags = advice_flags(advice, &clear, &set);
 
-	if (!flags && advice != MADV_DONTNEED && advice != MADV_FREE && advice != MADV_WILLNEED &&
-	    advice != MADV_COLD && advice != MADV_PAGEOUT && advice != MADV_REMOVE &&
-	    advice != MADV_POPULATE_READ && advice != MADV_POPULATE_WRITE)
+	if (!flags && !is_action(advice))
 		return -EINVAL;
 	if (address % PAGE_SIZE || end < address || (length && end == address))
 		return -EINVAL;
@@ -285,6 +314,8 @@ int aspace_advise(struct aspace *a, u64 address, u64 length, int advice)
 	switch (advice) {
 	case MADV_DONTNEED:
 		return advise_read_locked(a, address, end, piece_drop);
+	case MADV_DONTNEED_LOCKED:
+		return advise_read_locked(a, address, end, piece_drop_any);
 	case MADV_FREE:
 		return advise_read_locked(a, address, end, piece_free);
 	case MADV_WILLNEED:
@@ -296,7 +327,11 @@ int aspace_advise(struct aspace *a, u64 address, u64 length, int advice)
 		s64 nr = aspace_populate(a, address, end - address, advice == MADV_POPULATE_WRITE);
 
 		/* What could be reached is there all the same. */
-		return nr < 0 ? (int)nr : advise_read_locked(a, address, end, piece_check_any);
+		if (nr < 0)
+			return (int)nr;
+		return advise_read_locked(a, address, end,
+					  advice == MADV_POPULATE_WRITE ? piece_check_writable :
+									  piece_check_readable);
 	}
 	default: /* COLD, PAGEOUT: there is no swap, and the page cache ages by itself */
 		return advise_read_locked(a, address, end, piece_check_cold);
@@ -304,6 +339,14 @@ int aspace_advise(struct aspace *a, u64 address, u64 length, int advice)
 }
 
 /* ---- mlock ---- */
+
+/* Locked memory is present memory, and this can't be. */
+static int piece_check_accessible(struct aspace *a, struct mapping *m, u64 start, u64 end)
+{
+	(void)a, (void)start, (void)end;
+	return m->flags & (MAPPING_SPECIAL | MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC) ? 0 :
+											    -ENOMEM;
+}
 
 int aspace_lock_range(struct aspace *a, u64 address, u64 length, bool lock, bool on_fault)
 {
@@ -329,9 +372,11 @@ int aspace_lock_range(struct aspace *a, u64 address, u64 length, bool lock, bool
 		err = change_flags_locked(a, start, end, lock ? 0 : MAPPING_LOCKED,
 					  lock ? MAPPING_LOCKED : 0);
 	rwlock_write_unlock(&a->lock);
-	if (!err && lock && !on_fault && aspace_populate(a, start, end - start, false) < 0)
-		err = -ENOMEM;
-	return err;
+	if (err || !lock || on_fault)
+		return err;
+	if (aspace_populate(a, start, end - start, false) < 0)
+		return -ENOMEM;
+	return advise_read_locked(a, start, end, piece_check_accessible);
 }
 
 int aspace_lock_all(struct aspace *a, int flags)
@@ -379,6 +424,8 @@ int aspace_sync(struct aspace *a, u64 address, u64 length, int flags)
 	if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || address % PAGE_SIZE ||
 	    ((flags & MS_ASYNC) && (flags & MS_SYNC)))
 		return -EINVAL;
+	if (end == address) /* also where rounding up wraps to nothing */
+		return 0;
 	if (end < address || !range_is_user(address, end - address))
 		return -ENOMEM;
 	while (address < end) {

@@ -69,8 +69,7 @@ int aspace_may_expand(struct aspace *a, u32 flags, u64 nr_pages)
 {
 	if (a->total_pages + nr_pages > process_rlimit(RLIMIT_AS) >> PAGE_SHIFT)
 		return -ENOMEM;
-	if (mapping_is_data(flags) &&
-	    a->data_pages + nr_pages > process_rlimit(RLIMIT_DATA) >> PAGE_SHIFT)
+	if (mapping_is_data(flags) && a->data_pages + nr_pages > process_data_limit() >> PAGE_SHIFT)
 		return -ENOMEM;
 	return 0;
 }

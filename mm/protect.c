@@ -178,7 +178,7 @@ static __noinline int protect_charge(struct aspace *a, u32 old, u32 flags, u64 n
 {
 	/* as on Linux not looked at where the limit of all pages is exceeded */
 	if (mapping_is_data(flags) && !mapping_is_data(old) &&
-	    a->data_pages + nr > process_rlimit(RLIMIT_DATA) >> PAGE_SHIFT &&
+	    a->data_pages + nr > process_data_limit() >> PAGE_SHIFT &&
 	    a->total_pages + nr <= process_rlimit(RLIMIT_AS) >> PAGE_SHIFT)
 		return -ENOMEM;
 	if (old & (MAPPING_ACCOUNTED | MAPPING_NORESERVE | MAPPING_SPECIAL))

@@ -313,6 +313,7 @@ void process_exit_task(s32 code)
 		posix_timers_exit(p);
 	}
 	release_memory_users(t, true);
+	t->was_dumpable = READ_ONCE(current_thread->aspace->dumpable) == 1;
 	aspace_replace_current(NULL);
 	vfork_release(t);
 	if (last && p->is_session_leader)

@@ -177,7 +177,7 @@ static int make_process(struct task *t, u64 flags)
 	p->leader = t;
 	memcpy(p->limits, from->limits, sizeof(p->limits));
 	p->oom_adjust = from->oom_adjust;
-	p->cpu_timers = p->limits[RLIMIT_CPU].current != RLIM_INFINITY;
+	p->cpu_timers = cpu_limits_are_set(p);
 	return 0;
 }
 

@@ -144,6 +144,7 @@ void posix_timers_exit(struct process *p);
 void posix_timer_delivered(struct posix_timer *t, struct signal_info *info);
 void cpu_timers_check(struct task *t);
 void cpu_timers_want(struct process *p, bool want);
+bool cpu_limits_are_set(const struct process *p); /* those that ticks watch */
 bool posix_timers_check_cpu(struct process *p);
 
 /* ---- namespace.c ---- */

@@ -1,5 +1,5 @@
 /*
- * Interval timers and limits of CPU time: setitimer(2), RLIMIT_CPU.
+ * Interval timers and limits of CPU time: setitimer(2), RLIMIT_CPU, RLIMIT_RTTIME.
  *
  * ITIMER_REAL is a timer of core.  With an interval it is armed again as its
  * signal is taken, so that no interval, however short, keeps the machine busy;
@@ -12,6 +12,7 @@
 #include "internal.h"
 
 #include <linux/resource.h>
+#include <linux/sched.h>
 #include <linux/time.h>
 
 /* One change at a time, of any process: changes are rare. */
@@ -184,6 +185,40 @@ static bool check_limit(struct process *p)
 	return true;
 }
 
+/*
+ * RLIMIT_RTTIME: CPU time that a real-time thread uses without sleeping, as its ticks see it: SIGXCPU
+ * each second past the soft limit, SIGKILL at the hard one (setrlimit(2)).
+ */
+static bool check_realtime_limit(struct task *t)
+{
+	struct rlimit_pair *l = &t->process->limits[RLIMIT_RTTIME];
+	u64 now, used_us, slept = t->thread.nr_switches_voluntary;
+	int policy = t->thread.params.policy;
+
+	if (l->current == RLIM_INFINITY)
+		return false;
+	now = thread_cpu_time_ns(&t->thread);
+	if ((policy != SCHED_FIFO && policy != SCHED_RR) || slept != t->awake_switches) {
+		t->awake_switches = slept;
+		t->awake_since_ns = now;
+		return true;
+	}
+	used_us = (now - t->awake_since_ns) / NSEC_PER_USEC;
+	if (used_us >= l->max) {
+		signal_send_process(t->process, SIGKILL, NULL);
+	} else if (used_us >= l->current) {
+		signal_send_process(t->process, SIGXCPU, NULL);
+		l->current = min(l->max, l->current + NSEC_PER_SEC / NSEC_PER_USEC);
+	}
+	return true;
+}
+
+bool cpu_limits_are_set(const struct process *p)
+{
+	return p->limits[RLIMIT_CPU].current != RLIM_INFINITY ||
+	       p->limits[RLIMIT_RTTIME].current != RLIM_INFINITY;
+}
+
 void cpu_timers_check(struct task *t)
 {
 	struct process *p = t->process;
@@ -195,6 +230,7 @@ void cpu_timers_check(struct task *t)
 	more = check_interval(p, ITIMER_VIRTUAL, SIGVTALRM);
 	more |= check_interval(p, ITIMER_PROF, SIGPROF);
 	more |= check_limit(p);
+	more |= check_realtime_limit(t);
 	more |= posix_timers_check_cpu(p);
 	if (more)
 		return;

@@ -287,11 +287,36 @@ static int find_thread(struct posix_timer *t)
 	return 0;
 }
 
+static struct posix_timer *find_locked(struct posix_timers *all, s32 id)
+{
+	struct posix_timer *t;
+
+	list_for_each(t, &all->list, node) {
+		if (t->id == id)
+			return t;
+	}
+	return NULL;
+}
+
+/* The next number that no timer has; a call that fails later has used it up all the same, as on Linux. */
+static s32 take_id(struct posix_timers *all)
+{
+	s32 id;
+	scoped_mutex(&all->lock);
+
+	do {
+		id = all->next_id;
+		all->next_id = id == INT32_MAX ? 0 : id + 1;
+	} while (find_locked(all, id));
+	return id;
+}
+
 s32 posix_timer_create(int clock, const struct timer_event *e)
 {
 	struct process *p = process_current();
 	struct posix_timers *all;
 	struct posix_timer *t;
+	bool may_wake = true;
 	int err;
 
 	switch (clock) {
@@ -302,22 +327,28 @@ s32 posix_timer_create(int clock, const struct timer_event *e)
 	case CLOCK_REALTIME_ALARM:
 	case CLOCK_BOOTTIME_ALARM:
 		/* The machine never sleeps: nothing has to be woken. */
-		if (!capable(CAP_WAKE_ALARM))
-			return -EPERM;
+		may_wake = capable(CAP_WAKE_ALARM);
 		clock = clock == CLOCK_REALTIME_ALARM ? CLOCK_REALTIME : CLOCK_BOOTTIME;
 		break;
 	default:
 		break;
 	}
-	if (!clock_can_time(clock))
+	if (!is_cpu_clock(clock) && !clock_can_time(clock))
 		return -EINVAL;
-	err = check_event(e);
-	if (err)
-		return err;
 	all = timers_of(p);
 	t = all ? kzalloc(sizeof(*t), 0) : NULL;
 	if (!t)
 		return -EAGAIN;
+	t->id = take_id(all);
+	err = check_event(e);
+	if (!err && !clock_can_time(clock))
+		err = -EINVAL;
+	if (!err && !may_wake)
+		err = -EPERM;
+	if (err) {
+		kfree(t);
+		return err;
+	}
 	t->clock = clock;
 	t->event = *e;
 	t->process = p;
@@ -329,7 +360,6 @@ s32 posix_timer_create(int clock, const struct timer_event *e)
 		return err;
 	}
 	scoped_mutex(&all->lock);
-	t->id = all->next_id++;
 	t->entry.timer = t;
 	t->entry.info = (struct signal_info){ .signo = e->signo, .code = SI_TIMER };
 	t->entry.info.pid = t->id;
@@ -346,17 +376,6 @@ static struct posix_timers *timers_here(void)
 	struct posix_timers *all = process_current()->posix_timers;
 
 	return all ? all : &none;
-}
-
-static struct posix_timer *find_locked(struct posix_timers *all, s32 id)
-{
-	struct posix_timer *t;
-
-	list_for_each(t, &all->list, node) {
-		if (t->id == id)
-			return t;
-	}
-	return NULL;
 }
 
 /* Nothing of it fires any more; what it had queued stays queued. */

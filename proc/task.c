@@ -282,7 +282,7 @@ int task_may_inspect(struct task *t, bool attach)
 
 	if (!same && !cred_has(me, CAP_SYS_PTRACE))
 		err = attach ? -EPERM : -EACCES;
-	if (!err && a && a->dumpable != 1 && !cred_has(me, CAP_SYS_PTRACE))
+	if (!err && !(a ? a->dumpable == 1 : t->was_dumpable) && !cred_has(me, CAP_SYS_PTRACE))
 		err = attach ? -EPERM : -EACCES;
 	if (!err && (c->cap_permitted & ~me->cap_permitted) && !cred_has(me, CAP_SYS_PTRACE))
 		err = attach ? -EPERM : -EACCES;

@@ -20,6 +20,13 @@ u64 process_rlimit(unsigned what)
 	return current_thread->is_kernel ? RLIM_INFINITY : process_limit(process_current(), what);
 }
 
+u64 process_data_limit(void)
+{
+	u64 soft = process_rlimit(RLIMIT_DATA);
+
+	return soft ? soft : READ_ONCE(process_current()->limits[RLIMIT_DATA].max);
+}
+
 u64 process_nofile_limit(void)
 {
 	return process_rlimit(RLIMIT_NOFILE);
@@ -75,7 +82,7 @@ int process_change_limit(struct process *p, unsigned what, const struct rlimit_p
 			p->limits[what] = *new;
 	}
 	process_unlock_signals(h, flags);
-	if (!err && new &&what == RLIMIT_CPU)
+	if (!err && new && (what == RLIMIT_CPU || what == RLIMIT_RTTIME))
 		cpu_timers_want(p, true);
 	return err;
 }

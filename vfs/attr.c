@@ -258,18 +258,26 @@ int dentry_set_attributes(struct dentry *d, struct inode_change *c)
 
 /* ---- size ---- */
 
-static int change_size(struct inode *i, u64 size, struct file *f)
+int inode_check_growth(const struct inode *i, u64 size)
 {
-	struct inode_change c = { .valid = ATTR_SIZE | ATTR_MTIME_NOW | ATTR_KILL_SUID,
-				  .size = size,
-				  .file = f };
-
 	if (size > i->sb->max_bytes)
 		return -EFBIG;
 	if (size > i->size && size > process_fsize_limit()) {
 		process_signal_self(SIGXFSZ);
 		return -EFBIG;
 	}
+	return 0;
+}
+
+static int change_size(struct inode *i, u64 size, struct file *f)
+{
+	struct inode_change c = { .valid = ATTR_SIZE | ATTR_MTIME_NOW | ATTR_KILL_SUID,
+				  .size = size,
+				  .file = f };
+	int err = inode_check_growth(i, size);
+
+	if (err)
+		return err;
 	if (capable(CAP_FSETID))
 		c.valid &= ~ATTR_KILL_SUID;
 	scoped_write(&i->lock);
@@ -361,11 +369,6 @@ int vfs_fallocate(struct file *f, int mode, u64 offset, u64 len)
 		return -ENODEV;
 	if (__builtin_add_overflow(offset, len, &end) || end > i->sb->max_bytes)
 		return -EFBIG;
-	/* Of memory, even what the size does not show counts. */
-	if (!(mode & FALLOC_FL_PUNCH_HOLE) && end > process_fsize_limit()) {
-		process_signal_self(SIGXFSZ);
-		return -EFBIG;
-	}
 	if (!f->ops->fallocate)
 		return -EOPNOTSUPP;
 	err = f->ops->fallocate(f, mode, offset, len);

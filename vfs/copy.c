@@ -51,6 +51,12 @@ static ssize_t gather(struct file *in, u64 pos, size_t len, struct folio *folios
 	return (ssize_t)total;
 }
 
+/* As Linux, which has no way into files without a type: eventfd, timerfd and such. */
+static ssize_t write_part(struct file *out, struct iobuf *b, u64 *pos)
+{
+	return out->inode->mode & S_IFMT ? file_write(out, b, pos) : -EINVAL;
+}
+
 static ssize_t write_cached(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
 			    size_t len)
 {
@@ -63,7 +69,7 @@ static ssize_t write_cached(struct file *in, u64 *in_pos, struct file *out, u64 
 	if (n > 0) {
 		iobuf_init_segments(&b, IOBUF_KERNEL, segments, nr);
 		b.flags = IOBUF_FOLIOS;
-		n = file_write(out, &b, out_pos);
+		n = write_part(out, &b, out_pos);
 		if (n > 0)
 			*in_pos += (u64)n;
 	}
@@ -84,7 +90,7 @@ static ssize_t write_buffered(struct file *in, u64 *in_pos, struct file *out, u6
 	if (n <= 0)
 		return n;
 	iobuf_init_kernel(&b, buffer, (u64)n);
-	written = file_write(out, &b, out_pos);
+	written = write_part(out, &b, out_pos);
 	if (written > 0)
 		*in_pos += (u64)written;
 	return written;
@@ -132,6 +138,7 @@ ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 
 			    size_t len, u32 flags)
 {
 	u64 from = in_pos ? *in_pos : in->position, to = out_pos ? *out_pos : out->position;
+	u64 size = READ_ONCE(in->inode->size);
 
 	if (flags)
 		return -EINVAL;
@@ -141,20 +148,15 @@ ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 
 		return -EINVAL;
 	if (!(in->mode & FILE_READ) || !(out->mode & FILE_WRITE) || (out->flags & O_APPEND))
 		return -EBADF;
-	if ((s64)from < 0 || (s64)to < 0 || (s64)(from + len) < 0 || (s64)(to + len) < 0)
+	if (in->path.dentry->sb != out->path.dentry->sb)
+		return -EXDEV;
+	if (from + len < from || to + len < to)
 		return -EOVERFLOW;
+	/* What overlaps counts only as far as there is something to copy. */
+	len = (s64)from < (s64)size ? min(len, size - from) : 0;
 	if (in->inode == out->inode && from < to + len && to < from + len)
 		return -EINVAL;
-	if (in->ops->copy_range && in->ops == out->ops) {
-		ssize_t n = in->ops->copy_range(in, from, out, to, len);
-
-		if (n != -EOPNOTSUPP) {
-			if (n > 0) {
-				*(in_pos ? in_pos : &in->position) += (u64)n;
-				*(out_pos ? out_pos : &out->position) += (u64)n;
-			}
-			return n;
-		}
-	}
-	return transfer(in, in_pos, out, out_pos, len);
+	if ((s64)from < 0 || (s64)to < 0 || (s64)(from + len) < 0 || (s64)(to + len) < 0)
+		return -EINVAL;
+	return len ? transfer(in, in_pos, out, out_pos, len) : 0;
 }

@@ -308,7 +308,7 @@ static __noinline int allocate_any(u32 first, u32 flags)
 	bool locked;
 	int fd;
 
-	if (first >= limit)
+	if (first && first >= limit)
 		return -EINVAL;
 	locked = table_lock(t);
 	fd = allocate_locked(t, first, limit, flags, locked);
@@ -471,7 +471,7 @@ static __noinline int dup_any(int old, u32 first, u32 flags)
 	bool locked;
 	int fd;
 
-	if (unlikely(first >= limit))
+	if (unlikely(first && first >= limit))
 		return (u32)old < t->array->size && t->array->files[old] ? -EINVAL : -EBADF;
 	locked = table_lock(t);
 	f = (u32)old < t->array->size ? t->array->files[old] : NULL;

@@ -537,8 +537,6 @@ static int rename_check(const struct rename *r)
 	} else if (new && !exchange && is_dir(old) != is_dir(new)) {
 		return is_dir(old) ? -ENOTDIR : -EISDIR;
 	}
-	if ((r->flags & RENAME_WHITEOUT) && r->check_permission && !capable(CAP_MKNOD))
-		return -EPERM;
 	if (READ_ONCE(r->old->nr_mounts) || (r->new &&READ_ONCE(r->new->nr_mounts)))
 		return -EBUSY;
 	return r->old_dir->inode->ops->rename ? 0 : -EPERM;

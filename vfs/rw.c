@@ -179,12 +179,10 @@ s64 file_seek_generic(struct file *f, s64 offset, int whence)
 	case SEEK_CUR:
 		if (!offset)
 			return (s64)f->position;
-		if (__builtin_add_overflow((s64)f->position, offset, &to))
-			return -EOVERFLOW;
+		to = (s64)(f->position + (u64)offset);
 		break;
 	case SEEK_END:
-		if (__builtin_add_overflow((s64)size, offset, &to))
-			return -EOVERFLOW;
+		to = (s64)(size + (u64)offset);
 		break;
 	case SEEK_DATA:
 	case SEEK_HOLE:

@@ -174,6 +174,9 @@ static int tmpfs_fallocate(struct file *f, int mode, u64 offset, u64 len)
 	scoped_write(&i->lock);
 	if (mode & FALLOC_FL_PUNCH_HOLE)
 		return punch(i, offset, end);
+	err = inode_check_growth(i, end); /* even what the size will not show counts */
+	if (err)
+		return err;
 	if ((tmpfs_inode(i)->seals & F_SEAL_GROW) && end > i->size)
 		return -EPERM;
 	old_pages = i->cache.nr_pages;

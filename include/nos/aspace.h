@@ -110,6 +110,7 @@ int file_punch_for_mapping(struct file *f, u64 offset, u64 len);
 phys_t file_map_special(struct file *f, u64 page_offset);
 /* proc: limits of the current process that mm enforces; `what` is RLIMIT_*. */
 u64 process_rlimit(unsigned what);
+u64 process_data_limit(void); /* RLIMIT_DATA; where it is 0, the hard one, as on Linux */
 bool process_has_capability(int cap);
 /* proc: queues SIGSEGV or SIGBUS (si_code, address) to the current thread. */
 void process_fault_signal(int signo, int si_code, u64 address, u64 error_code);

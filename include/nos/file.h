@@ -38,8 +38,6 @@ struct file_ops {
 	/* Whole transfers between files; NULL: through read and write. */
 	ssize_t (*splice_read)(struct file *f, u64 *pos, struct pipe *to, size_t len, u32 flags);
 	ssize_t (*splice_write)(struct pipe *from, struct file *f, u64 *pos, size_t len, u32 flags);
-	ssize_t (*copy_range)(struct file *in, u64 in_pos, struct file *out, u64 out_pos,
-			      size_t len);
 	int (*set_flags)(struct file *f, u32 flags); /* F_SETFL veto */
 	void (*show_fdinfo)(struct file *f, struct text_out *out);
 	u32 flags; /* FILE_OPS_ */
@@ -126,6 +124,8 @@ ssize_t file_write_kernel(struct file *f, const void *from, size_t len, u64 *pos
 int file_map_generic(struct file *f, struct map_request *r); /* cached files: sets r->cache */
 int vfs_truncate_file(struct file *f, u64 size);
 int vfs_fallocate(struct file *f, int mode, u64 offset, u64 len);
+/* Whether a file may become so long: -EFBIG, with SIGXFSZ where it is RLIMIT_FSIZE. */
+int inode_check_growth(const struct inode *i, u64 size);
 int vfs_fsync(struct file *f, u64 start, u64 end, bool data_only);
 ssize_t vfs_sendfile(struct file *out, struct file *in, u64 *in_pos, size_t len);
 ssize_t vfs_copy_file_range(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,

@@ -129,6 +129,9 @@ struct task {
 	struct futex_owner futex; /* PI futexes owned and waited for */
 	struct completion *vfork_done; /* the parent's, while it waits */
 	u64 rseq_switches; /* switches seen at the last fix-up */
+	u64 awake_switches; /* RLIMIT_RTTIME: how often it had slept when a tick last looked, */
+	u64 awake_since_ns; /* and its CPU time when that last changed */
+	bool was_dumpable; /* once it has no address space */
 	u32 personality;
 	u16 io_priority; /* IOPRIO_PRIO_VALUE, 0: from nice; no I/O scheduler reads it yet */
 	u64 timer_slack_ns;

@@ -47,6 +47,11 @@ __weak u64 process_rlimit(unsigned what)
 	return U64_MAX;
 }
 
+__weak u64 process_data_limit(void)
+{
+	return U64_MAX;
+}
+
 __weak bool process_has_capability(int cap)
 {
 	return true;

@@ -1,4 +1,5 @@
 #include "../test.h"
+#include <linux/futex.h>
 #include <linux/ioprio.h>
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -235,4 +236,148 @@ TEST(one_file_renamed_to_itself)
 	}
 	CHECK_EXIT(pid, 0);
 	CHECK_ERR(inotify_add_watch(-1, "f", 1u << 20), EINVAL);
+}
+
+TEST(counts_and_ranges)
+{
+	char *p = CHECK_OK(mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	int dir = CHECK_OK(open(".", O_RDONLY)), file;
+
+	CHECK_ERR(syscall(SYS_getdents64, dir, p, 0x80000000u), EINVAL);
+	CHECK_ERR(syscall(SYS_getdents, dir, p, 0xffffffffu), EINVAL);
+	CHECK(syscall(SYS_getdents64, dir, p, 0x7fffffffu) > 0);
+	CHECK_OK(syscall(SYS_msync, -4096ul, -1ul, MS_INVALIDATE));
+	CHECK_ERR(syscall(SYS_msync, -4096ul, 4096, MS_INVALIDATE), ENOMEM);
+	CHECK_ERR(syscall(SYS_poll, WILDK, 0, 0), EFAULT);
+	CHECK_OK(mprotect(p + 8192, 4096, PROT_NONE));
+	CHECK_OK(syscall(SYS_mlock, p, 8192));
+	CHECK_ERR(syscall(SYS_mlock, p + 4096, 8192), ENOMEM);
+	CHECK_ERR(syscall(SYS_mlock2, p + 8192, 4096, 0), ENOMEM);
+	CHECK_OK(syscall(SYS_mlock2, p + 8192, 4096, MLOCK_ONFAULT));
+	test_make_file("f", "text");
+	file = CHECK_OK(open("f", O_RDWR));
+	CHECK_EQ(lseek(file, 2, SEEK_SET), 2);
+	CHECK_ERR(lseek(file, INT64_MAX, SEEK_CUR), EINVAL);
+	CHECK_ERR(lseek(file, INT64_MAX, SEEK_END), EINVAL);
+	CHECK_ERR(lseek(file, INT64_MIN, SEEK_END), EINVAL);
+}
+
+TEST(a_futex_operation_that_is_not_there)
+{
+	uint32_t word[2] = { 0 };
+
+	/* The words come first. */
+	CHECK_ERR(syscall(SYS_futex, word, FUTEX_WAKE_OP, 1, NULL, (char *)word + 1, -1), EINVAL);
+	CHECK_ERR(syscall(SYS_futex, word, FUTEX_WAKE_OP, 1, NULL, word + 1, -1), ENOSYS);
+	CHECK_ERR(syscall(SYS_futex, (char *)word + 1, 99, 1, NULL, NULL, 0), ENOSYS);
+}
+
+TEST(times_of_what_has_no_name)
+{
+	struct timespec times[2] = { { 5, 0 }, { 6, 0 } };
+	int file;
+
+	test_make_file("f", "");
+	file = CHECK_OK(open("f", O_RDONLY));
+	CHECK_ERR(syscall(SYS_utimensat, AT_FDCWD, NULL, times, AT_EMPTY_PATH), EFAULT);
+	CHECK_ERR(syscall(SYS_utimensat, AT_FDCWD, NULL, times, 0), EFAULT);
+	CHECK_ERR(syscall(SYS_utimensat, file, NULL, times, AT_SYMLINK_NOFOLLOW), EINVAL);
+	CHECK_OK(syscall(SYS_utimensat, file, NULL, times, 0));
+	CHECK_ERR(syscall(SYS_utimes, NULL, NULL), EFAULT);
+	CHECK_ERR(syscall(SYS_futimesat, AT_FDCWD, NULL, NULL), EFAULT);
+	CHECK_OK(syscall(SYS_futimesat, file, NULL, NULL));
+}
+
+TEST(files_that_nothing_can_be_moved_into)
+{
+	int event = CHECK_OK(eventfd(0, EFD_NONBLOCK)), file, dir;
+	off_t at = 0, end = 16;
+
+	need_pipe();
+	test_make_file("f", "0123456789abcdef");
+	file = CHECK_OK(open("f", O_RDONLY));
+	dir = CHECK_OK(open(".", O_RDONLY));
+	CHECK_ERR(sendfile(event, file, &at, 8), EINVAL);
+	CHECK_EQ(at, 0);
+	CHECK_EQ(sendfile(event, file, &end, 8), 0);
+	CHECK_EQ(write(ends[1], "01234567", 8), 8);
+	CHECK_ERR(splice(ends[0], NULL, event, NULL, 8, SPLICE_F_NONBLOCK), EINVAL);
+	CHECK_ERR(splice(event, NULL, ends[1], NULL, 8, SPLICE_F_NONBLOCK), EINVAL);
+	CHECK_ERR(splice(dir, NULL, ends[1], NULL, 8, SPLICE_F_NONBLOCK), EINVAL);
+}
+
+TEST(flags_that_a_file_cannot_have)
+{
+	int sv[2], event = CHECK_OK(eventfd(0, 0));
+
+	need_pipe();
+	CHECK_OK(mkfifo("p", 0666));
+	CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
+	CHECK_ERR(fcntl(sv[0], F_SETFL, O_DIRECT | O_NONBLOCK), EINVAL);
+	CHECK_EQ(fcntl(sv[0], F_GETFL), O_RDWR);
+	CHECK_ERR(fcntl(event, F_SETFL, O_DIRECT), EINVAL);
+	CHECK_OK(fcntl(ends[1], F_SETFL, O_DIRECT));
+	CHECK_ERR(open("p", O_ACCMODE), EINVAL);
+}
+
+TEST(no_descriptor_at_all)
+{
+	struct rlimit none = { 0, 64 };
+	int two[2];
+
+	need_pipe();
+	CHECK_OK(setrlimit(RLIMIT_NOFILE, &none));
+	CHECK_ERR(pipe2(two, O_DIRECT), EMFILE);
+	CHECK_ERR(dup(0), EMFILE);
+	CHECK_ERR(fcntl(0, F_DUPFD, 0), EINVAL);
+	CHECK_ERR(open(".", O_RDONLY), EMFILE);
+}
+
+/* A group is walked from its newest process on. */
+TEST(the_priorities_of_a_group)
+{
+	siginfo_t info;
+	pid_t pid, child;
+
+	if (geteuid() != 0)
+		SKIP("needs root");
+	CHILD(pid) {
+		struct rlimit low = { 0, 0 };
+
+		CHECK_OK(setpgid(0, 0));
+		CHECK_OK(setrlimit(RLIMIT_NICE, &low));
+		CHILD(child)
+			_exit(0);
+		CHECK_OK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT));
+		CHECK_OK(setresuid(0, 1000, 0));
+		/* What counts is whether the other's real user is one of the caller's. */
+		CHECK_OK(syscall(SYS_ioprio_set, IOPRIO_WHO_PGRP, 0, 0x6000));
+		CHECK_OK(setresuid(1000, 1000, 1000));
+		CHECK_ERR(setpriority(PRIO_PGRP, 0, -20), EACCES);
+		CHECK_ERR(setpriority(PRIO_PROCESS, child, -20), EPERM);
+		CHECK_ERR(syscall(SYS_ioprio_set, IOPRIO_WHO_PGRP, 0, 0x4007), EPERM);
+		CHECK_EQ(syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0), 0x6000);
+	}
+	CHECK_EXIT(pid, 0);
+}
+
+TEST(advice_that_a_mapping_cannot_take)
+{
+	char *p = CHECK_OK(mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+
+	p[0] = 1;
+	CHECK_OK(syscall(SYS_mlock, p, 4096));
+	CHECK_ERR(madvise(p, 4096, MADV_DONTNEED), EINVAL);
+	CHECK_EQ(p[0], 1);
+	if (madvise(p, 4096, 24 /* MADV_DONTNEED_LOCKED */) < 0)
+		SKIP("a kernel older than the advice");
+	CHECK_EQ(p[0], 0);
+	CHECK_OK(mprotect(p + 4096, 4096, PROT_READ));
+	CHECK_OK(mprotect(p + 8192, 4096, PROT_NONE));
+	CHECK_OK(madvise(p, 8192, 22 /* MADV_POPULATE_READ */));
+	CHECK_OK(madvise(p, 4096, 23 /* MADV_POPULATE_WRITE */));
+	CHECK_ERR(madvise(p, 8192, 23), EINVAL);
+	CHECK_ERR(madvise(p + 8192, 4096, 22), EINVAL);
 }

@@ -51,6 +51,22 @@ TEST(copy_range_errors)
 				  NULL, 1, 0), EBADF);
 }
 
+TEST(copy_range_of_two_file_systems)
+{
+	int in = file_with("a", "0123456789"), out = CHECK_OK(memfd_create("m", 0));
+	off_t from = 0, to = 8, end = 10, far = INT64_MAX - 3;
+
+	CHECK_ERR(copy_file_range(in, NULL, out, NULL, 4, 0), EXDEV);
+	CHECK_ERR(copy_file_range(out, NULL, in, NULL, 4, 0), EXDEV);
+	CHECK_EQ(lseek(in, 0, SEEK_CUR), 0);
+	/* What lies beyond the end overlaps nothing. */
+	CHECK_EQ(copy_file_range(in, &to, in, &from, 8, 0), 2);
+	to = 10;
+	CHECK_EQ(copy_file_range(in, &to, in, &end, 100, 0), 0);
+	CHECK_EQ(copy_file_range(in, &far, in, &from, 100, 0), 0);
+	CHECK_ERR(copy_file_range(in, &from, in, &(off_t){ -200 }, 100, 0), EINVAL);
+}
+
 TEST(sendfile_to_files_pipes_and_sockets)
 {
 	int in = file_with("a", "0123456789"), out = file_with("b", "");

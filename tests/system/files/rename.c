@@ -132,6 +132,25 @@ TEST(flags)
 	CHECK_ERR(syscall(SYS_renameat2, -1, "a", AT_FDCWD, "b", 0), EBADF);
 }
 
+TEST(a_whiteout_needs_no_privilege)
+{
+	struct stat st;
+	pid_t pid;
+
+	test_make_file("a", "");
+	if (geteuid() == 0)
+		CHECK_OK(chmod(".", 0777));
+	CHILD(pid) {
+		if (geteuid() == 0)
+			CHECK_OK(setresuid(1000, 1000, 1000));
+		if (rename2("a", "b", WHITEOUT) < 0 && errno == EINVAL)
+			SKIP("a file system without whiteouts");
+		CHECK_OK(stat("a", &st));
+		CHECK(S_ISCHR(st.st_mode) && st.st_rdev == 0);
+	}
+	CHECK_EXIT(pid, 0);
+}
+
 TEST(working_directory_follows)
 {
 	char cwd[4096];

@@ -83,7 +83,7 @@ TEST(wakes)
 TEST(select_results)
 {
 	fd_set r, w, x;
-	int ends[2], top;
+	int ends[2], top, fd;
 	struct timeval zero = {}, left = { .tv_sec = 50 };
 
 	CHECK_OK(pipe(ends));
@@ -106,6 +106,13 @@ TEST(select_results)
 	FD_ZERO(&w);
 	FD_SET(0, &w);
 	CHECK_ERR(select(-1, NULL, NULL, NULL, &zero), EINVAL);
+	/* What can't be waited for is ready for everything. */
+	fd = CHECK_OK(open(".", O_PATH));
+	FD_ZERO(&r);
+	FD_SET(fd, &r);
+	w = x = r;
+	CHECK_EQ(select(fd + 1, &r, &w, &x, &zero), 3);
+	CHECK(FD_ISSET(fd, &r) && FD_ISSET(fd, &x));
 	FD_ZERO(&r);
 	FD_SET(50, &r);
 	CHECK_ERR(select(51, &r, NULL, NULL, &zero), EBADF);

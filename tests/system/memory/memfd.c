@@ -1,4 +1,6 @@
 #include "../test.h"
+#include <sys/resource.h>
+#include <sys/sendfile.h>
 
 #define PAGE	4096ul
 #define RW	(PROT_READ | PROT_WRITE)
@@ -24,6 +26,48 @@ TEST(basics)
 	p[0] = 'J';
 	CHECK_EQ(read(again, path, 5), 5);
 	CHECK_EQ(path[0], 'J');
+}
+
+HELPER(fine)
+{
+	return 7;
+}
+
+TEST(programs_and_code)
+{
+	int self = CHECK_OK(open("/proc/self/exe", O_RDONLY)), fd = CHECK_OK(memfd_create("x", 0));
+	char *argv[] = { test_self, "helper:fine", NULL }, *none[] = { NULL };
+	off_t size = CHECK_OK(lseek(self, 0, SEEK_END)), at = 0;
+	pid_t pid;
+
+	while (at < size)
+		CHECK(sendfile(fd, self, &at, (size_t)(size - at)) > 0);
+	CHECK_OK(mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0));
+	CHECK_OK(faccessat(fd, "", X_OK, AT_EMPTY_PATH));
+	CHILD(pid)
+		CHECK_OK(syscall(SYS_execveat, fd, "", argv, none, AT_EMPTY_PATH));
+	CHECK_EXIT(pid, 7);
+}
+
+TEST(limits_of_space)
+{
+	struct rlimit small = { 4 * PAGE, RLIM_INFINITY };
+	int fd = CHECK_OK(memfd_create("x", 0)), mode = FALLOC_FL_KEEP_SIZE;
+	pid_t pid;
+
+	CHECK_OK(ftruncate(fd, 6 * PAGE));
+	CHILD(pid) {
+		signal(SIGXFSZ, SIG_IGN);
+		CHECK_OK(setrlimit(RLIMIT_FSIZE, &small));
+		CHECK_OK(fallocate(fd, 0, 0, 6 * PAGE));
+		CHECK_ERR(fallocate(fd, mode, 0, 7 * PAGE), EFBIG);
+		signal(SIGXFSZ, SIG_DFL);
+		/* What there is not comes before the limit. */
+		CHECK_ERR(fallocate(fd, mode | FALLOC_FL_UNSHARE_RANGE, 0, 7 * PAGE), EOPNOTSUPP);
+		CHECK_OK(fallocate(fd, mode | FALLOC_FL_PUNCH_HOLE, 0, 7 * PAGE));
+		(void)fallocate(fd, 0, 0, 7 * PAGE);
+	}
+	CHECK_KILLED(pid, SIGXFSZ);
 }
 
 TEST(arguments)

@@ -3,6 +3,7 @@
 
 #include <linux/mempolicy.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 
 #define PAGE	4096ul
 #define RW	(PROT_READ | PROT_WRITE)
@@ -262,6 +263,35 @@ TEST(where_pages_are)
 	CHECK_ERR(syscall(SYS_move_pages, 0, 1ul, WILD, NULL, status, 0), EFAULT);
 	CHECK_ERR(syscall(SYS_move_pages, 0, 1ul, pages, NULL, WILD, 0), EFAULT);
 	CHECK_ERR(syscall(SYS_move_pages, 0x3ffffff, 1ul, pages, NULL, status, 0), ESRCH);
+}
+
+/* Once its memory is gone, what counts is whether it could have been looked at before. */
+TEST(pages_of_the_dead)
+{
+	siginfo_t info;
+	int status;
+	pid_t pid, child;
+
+	if (geteuid() != 0)
+		SKIP("needs root");
+	CHILD(pid) {
+		CHECK_OK(setresuid(1000, 1000, 1000));
+		for (int dumpable = 1; dumpable >= 0; dumpable--) {
+			CHECK_OK(prctl(PR_SET_DUMPABLE, dumpable));
+			CHILD(child)
+				_exit(0);
+			CHECK_OK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT));
+			if (dumpable)
+				CHECK_ERR(syscall(SYS_move_pages, child, 0ul, NULL, NULL, &status, 0),
+					  EINVAL);
+			else if (syscall(SYS_move_pages, child, 0ul, NULL, NULL, &status, 0) == -1 &&
+				 errno == EINVAL)
+				SKIP("releases of Linux before 2026 let everyone");
+			else
+				CHECK_EQ(errno, EPERM);
+		}
+	}
+	CHECK_EXIT(pid, 0);
 }
 
 TEST(migrating_a_process)

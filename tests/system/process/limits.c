@@ -1,4 +1,5 @@
 #include "../test.h"
+#include <sched.h>
 #include <sys/resource.h>
 
 static void limit(int what, rlim_t cur)
@@ -176,6 +177,62 @@ TEST(cpu_time)
 	CHILD(pid)
 		CHECK_OK(setrlimit(RLIMIT_CPU, &r));
 	CHECK_EXIT(pid, 0);
+}
+
+static volatile sig_atomic_t nr_signals;
+
+static void count(int signo)
+{
+	(void)signo;
+	nr_signals++;
+}
+
+/* CPU time that a real-time process may use without a sleep, in microseconds. */
+TEST_TIMED(real_time, 30)
+{
+	struct rlimit r = { 50000, RLIM_INFINITY };
+	struct sched_param p = { .sched_priority = 1 };
+	struct timespec begun, now;
+	pid_t pid;
+
+	CHILD(pid) {
+		signal(SIGXCPU, count);
+		CHECK_OK(setrlimit(RLIMIT_RTTIME, &r));
+		if (sched_setscheduler(0, SCHED_FIFO, &p) < 0)
+			SKIP("needs the right to real-time policies");
+		/* Sleeps begin it anew. */
+		for (int i = 0; i < 10; i++) {
+			clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begun);
+			do
+				clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+			while ((now.tv_sec - begun.tv_sec) * 1000000000l +
+				       now.tv_nsec - begun.tv_nsec < 10000000);
+			usleep(1000);
+		}
+		CHECK_EQ(nr_signals, 0);
+		while (!nr_signals)
+			sched_yield();
+		CHECK_OK(getrlimit(RLIMIT_RTTIME, &r));
+		CHECK_EQ(r.rlim_cur, 1050000);
+		r = (struct rlimit){ 20000, 30000 };
+		signal(SIGXCPU, SIG_IGN);
+		CHECK_OK(setrlimit(RLIMIT_RTTIME, &r));
+		for (;;)
+			continue;
+	}
+	CHECK_KILLED(pid, SIGKILL);
+}
+
+TEST(data_segment_of_nothing)
+{
+	struct rlimit none = { 0, 1 << 20 };
+
+	CHECK_OK(setrlimit(RLIMIT_DATA, &none));
+	/* Nothing means that the hard limit counts, but not for brk(2). */
+	CHECK_OK(mmap(NULL, 64 << 10, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	CHECK((long)sbrk(1 << 20) == -1);
+	CHECK_ERR((long)mmap(NULL, 8 << 20, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), ENOMEM);
 }
 
 TEST(queued_signals)

@@ -69,6 +69,25 @@ TEST(by_default_sigalrm)
 	CHECK_EQ(info.si_value.sival_int, id);
 }
 
+/* A call that fails once it has a number has used the number up. */
+TEST(numbers)
+{
+	struct sigevent bad = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = 99 };
+	int id = -1;
+
+	CHECK_ERR(syscall(SYS_timer_create, 77, NULL, &id), EINVAL);
+	CHECK_OK(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &id));
+	CHECK_EQ(id, 0);
+	CHECK_ERR(syscall(SYS_timer_create, CLOCK_MONOTONIC, &bad, &id), EINVAL);
+	CHECK_ERR(syscall(SYS_timer_create, -1, NULL, &id), EINVAL);
+	CHECK_ERR(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, WILD), EFAULT);
+	CHECK_OK(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &id));
+	CHECK_EQ(id, 4);
+	CHECK_OK(syscall(SYS_timer_delete, 4));
+	CHECK_ERR(syscall(SYS_timer_delete, 3), EINVAL);
+	CHECK_OK(syscall(SYS_timer_delete, 0));
+}
+
 TEST(overruns)
 {
 	siginfo_t info;
