@@ -16,29 +16,6 @@
 #define SPLICE_F_GIFT 8
 #define SPLICE_F_ALL 15
 
-long sys_sendfile(int out_fd, int in_fd, void __user *offset, size_t count)
-{
-	scoped_fd out = fd_lookup(out_fd);
-	scoped_fd in = fd_lookup(in_fd);
-	u64 pos = 0;
-	long n;
-
-	if (offset && copy_from_user(&pos, offset, sizeof(pos)))
-		return -EFAULT;
-	if (!in.file || !(in.file->mode & FILE_READ))
-		return -EBADF;
-	if (offset && (in.file->mode & FILE_STREAM))
-		return -ESPIPE;
-	if ((s64)pos < 0 || (s64)count < 0 || (s64)(pos + count) < 0)
-		return -EINVAL;
-	if (!out.file)
-		return -EBADF;
-	n = vfs_sendfile(out.file, in.file, offset ? &pos : NULL, min(count, MAX_RW_BYTES));
-	if (n > 0 && offset && copy_to_user(offset, &pos, sizeof(pos)))
-		return -EFAULT;
-	return n;
-}
-
 long sys_copy_file_range(int in_fd, void __user *in_arg, int out_fd, void __user *out_arg,
 			 size_t len, unsigned int flags)
 {
@@ -201,6 +178,33 @@ static long splice_files(struct file *in, u64 *in_pos, struct file *out, u64 *ou
 	if (to)
 		return splice_to_pipe(in, in_pos, to, len, flags);
 	return splice_from_pipe(from, out, out_pos, len, flags);
+}
+
+long sys_sendfile(int out_fd, int in_fd, void __user *offset, size_t count)
+{
+	scoped_fd out = fd_lookup(out_fd);
+	scoped_fd in = fd_lookup(in_fd);
+	u64 pos = 0;
+	long n;
+
+	if (offset && copy_from_user(&pos, offset, sizeof(pos)))
+		return -EFAULT;
+	if (!in.file || !(in.file->mode & FILE_READ))
+		return -EBADF;
+	if (offset && (in.file->mode & FILE_STREAM))
+		return -ESPIPE;
+	if ((s64)pos < 0 || (s64)count < 0 || (s64)(pos + count) < 0)
+		return -EINVAL;
+	if (!out.file)
+		return -EBADF;
+	/* What has no place to go back to must be taken whole: only a pipe holds what comes. */
+	if ((in.file->mode & FILE_STREAM) && !pipe_of_file(in.file) && pipe_of_file(out.file))
+		n = splice_files(in.file, NULL, out.file, NULL, min(count, MAX_RW_BYTES), 0);
+	else
+		n = vfs_sendfile(out.file, in.file, offset ? &pos : NULL, min(count, MAX_RW_BYTES));
+	if (n > 0 && offset && copy_to_user(offset, &pos, sizeof(pos)))
+		return -EFAULT;
+	return n;
 }
 
 long sys_splice(int in_fd, void __user *in_arg, int out_fd, void __user *out_arg, size_t len,

@@ -633,6 +633,43 @@ long sys_memfd_create(const char __user *name, unsigned int flags)
 
 /* ---- ioctl ---- */
 
+/* FIOASYNC: of what can tell its owner; others take F_SETFL's O_ASYNC, which does nothing. */
+static long set_async(struct file *f, bool on)
+{
+	u32 type = f->inode->mode & S_IFMT;
+	int err;
+
+	if (on == ((f->flags & FASYNC) != 0))
+		return 0;
+	if (!f->ops->poll || (type != S_IFIFO && type != S_IFSOCK && type != S_IFCHR))
+		return -ENOTTY;
+	err = file_set_async(f, on);
+	if (err)
+		return err;
+	spin_lock(&f->lock);
+	f->flags = on ? f->flags | FASYNC : f->flags & ~(u32)FASYNC;
+	spin_unlock(&f->lock);
+	return 0;
+}
+
+/* FIGETBSZ and FIOQSIZE: how large the pieces are, and what the file takes of them. */
+static long put_sizes(struct file *f, unsigned int cmd, void __user *to)
+{
+	u32 type = f->inode->mode & S_IFMT;
+	struct stat_info s;
+	struct fs_stats fs;
+	int err;
+
+	if (cmd == FIGETBSZ) {
+		err = vfs_statfs(&f->path, &fs);
+		return err ? err : put_user((s32)fs.block_size, (s32 __user *)to);
+	}
+	if (type != S_IFREG && type != S_IFDIR && type != S_IFLNK)
+		return -ENOTTY;
+	err = vfs_stat_path(&f->path, STATX_BASIC_STATS, 0, &s);
+	return err ? err : put_user(s.blocks * 512, (u64 __user *)to);
+}
+
 static long ioctl_generic(struct file *f, int fd, unsigned int cmd, unsigned long arg)
 {
 	s32 value;
@@ -648,6 +685,13 @@ static long ioctl_generic(struct file *f, int fd, unsigned int cmd, unsigned lon
 		f->flags = value ? f->flags | O_NONBLOCK : f->flags & ~(u32)O_NONBLOCK;
 		spin_unlock(&f->lock);
 		return 0;
+	case FIOASYNC:
+		if (copy_from_user(&value, (const void __user *)arg, sizeof(value)))
+			return -EFAULT;
+		return set_async(f, value != 0);
+	case FIGETBSZ:
+	case FIOQSIZE:
+		return put_sizes(f, cmd, (void __user *)arg);
 	case FIONREAD:
 		if ((f->inode->mode & S_IFMT) != S_IFREG)
 			return -ENOIOCTLCMD;

@@ -167,36 +167,52 @@ long sys_listen(int fd, int backlog)
 	return err ? err : s->ops->listen(s, backlog);
 }
 
+static struct file *accept_file(struct fd_ref *r, void __user *addr, void __user *len, int flags)
+{
+	struct socket *s = socket_of_file(r->file), *made;
+	struct socket_name name;
+	struct file *f;
+	int err = 0;
+
+	if (!s)
+		return err_ptr(-ENOTSOCK);
+	made = s->ops->accept ? s->ops->accept(s, r->file->flags) : err_ptr(-EOPNOTSUPP);
+	if (is_err(made))
+		return err_ptr(ptr_err(made));
+	f = socket_create_file(made, (u32)flags & SOCK_NONBLOCK);
+	if (is_err(f) || !addr)
+		return f;
+	if (made->ops->get_name(made, name.bytes, &name.len, true))
+		err = -ECONNABORTED;
+	else
+		err = socket_name_to_user(&name, addr, len);
+	if (!err)
+		return f;
+	file_put(f);
+	return err_ptr(err);
+}
+
+/* The number comes first: who has none left finds the connection still there when it has. */
 long sys_accept4(int fd, void __user *addr, void __user *len, int flags)
 {
-	struct socket_name name;
-	struct socket *s, *made;
+	scoped_fd r = fd_lookup(fd);
 	struct file *f;
-	scoped_fd r = { 0 };
-	int err;
+	int made;
 
-	err = socket_lookup(fd, &r, &s);
-	if (err != -EBADF && (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)))
+	if (!r.file)
+		return -EBADF;
+	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
 		return -EINVAL;
-	if (err)
-		return err;
-	made = s->ops->accept ? s->ops->accept(s, r.file->flags) : err_ptr(-EOPNOTSUPP);
-	if (is_err(made))
-		return ptr_err(made);
-	f = socket_create_file(made, (u32)flags & SOCK_NONBLOCK);
-	if (is_err(f))
+	made = fd_allocate(0, (u32)flags & SOCK_CLOEXEC);
+	if (made < 0)
+		return made;
+	f = accept_file(&r, addr, len, flags);
+	if (is_err(f)) {
+		fd_cancel(made);
 		return ptr_err(f);
-	if (addr) {
-		if (made->ops->get_name(made, name.bytes, &name.len, true))
-			err = -ECONNABORTED;
-		else
-			err = socket_name_to_user(&name, addr, len);
 	}
-	if (err) {
-		file_put(f);
-		return err;
-	}
-	return fd_add(f, (u32)flags & SOCK_CLOEXEC);
+	fd_install(made, f);
+	return made;
 }
 
 long sys_accept(int fd, void __user *addr, void __user *len)

@@ -16,6 +16,7 @@
 #include <nos/timer.h>
 #include <nos/thread.h>
 #include <linux/fcntl.h>
+#include <linux/sockios.h>
 #include <linux/stat.h>
 
 extern const struct socket_family *const __start_socket_families[];
@@ -111,7 +112,22 @@ static u32 socket_file_poll(struct file *f, struct poll_table *t)
 static long socket_file_ioctl(struct file *f, u32 cmd, struct user_arg arg)
 {
 	struct socket *s = f->private;
+	s32 owner;
 
+	switch (cmd) {
+	case FIOSETOWN:
+	case SIOCSPGRP:
+		if (user_arg_read(arg, &owner, sizeof(owner)))
+			return -EFAULT;
+		arg.value = (u64)owner;
+		return process_file_owner_control(f, F_SETOWN, arg);
+	case FIOGETOWN:
+	case SIOCGPGRP:
+		owner = (s32)process_file_owner_control(f, F_GETOWN, arg);
+		return user_arg_write(arg, &owner, sizeof(owner));
+	default:
+		break;
+	}
 	return s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOIOCTLCMD;
 }
 

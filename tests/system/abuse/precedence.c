@@ -8,6 +8,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 
 /* Which of several faults a call tells: what random calls found to differ from Linux. */
 
@@ -319,6 +320,31 @@ TEST(flags_that_a_file_cannot_have)
 	CHECK_ERR(fcntl(event, F_SETFL, O_DIRECT), EINVAL);
 	CHECK_OK(fcntl(ends[1], F_SETFL, O_DIRECT));
 	CHECK_ERR(open("p", O_ACCMODE), EINVAL);
+}
+
+/* A connection that there is no number for stays until there is. */
+TEST(accepting_without_a_number)
+{
+	struct sockaddr_un name = { AF_UNIX, "s" };
+	struct rlimit r = { 0, 64 };
+	int server = CHECK_OK(UNCONNECTED), client = CHECK_OK(UNCONNECTED), fd;
+
+	CHECK_OK(bind(server, (void *)&name, sizeof(name)));
+	CHECK_OK(listen(server, 5));
+	CHECK_OK(connect(client, (void *)&name, sizeof(name)));
+	CHECK_OK(fcntl(server, F_SETFL, O_NONBLOCK));
+	need_pipe();
+	CHECK_OK(setrlimit(RLIMIT_NOFILE, &r));
+	CHECK_ERR(accept(server, NULL, NULL), EMFILE);
+	CHECK_ERR(accept(ends[0], NULL, NULL), EMFILE);
+	CHECK_ERR(accept4(ends[0], NULL, NULL, 1), EINVAL);
+	r.rlim_cur = 64;
+	CHECK_OK(setrlimit(RLIMIT_NOFILE, &r));
+	CHECK_ERR(accept(ends[0], NULL, NULL), ENOTSOCK);
+	fd = CHECK_OK(accept(server, NULL, NULL));
+	CHECK_ERR(accept(server, NULL, NULL), EAGAIN);
+	CHECK_EQ(write(client, "x", 1), 1);
+	CHECK_EQ(read(fd, &name, sizeof(name)), 1);
 }
 
 TEST(no_descriptor_at_all)

@@ -92,6 +92,23 @@ TEST(sendfile_to_files_pipes_and_sockets)
 	CHECK_EQ(sendfile(out, in, &at, 5), 0);
 }
 
+TEST(sendfile_of_a_stream)
+{
+	int ends[2], sv[2], out = file_with("b", "");
+	char text[16];
+
+	CHECK_OK(pipe2(ends, O_NONBLOCK));
+	CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv));
+	CHECK_ERR(sendfile(ends[1], sv[0], NULL, 5), EAGAIN);
+	CHECK_EQ(write(sv[1], "hello", 5), 5);
+	CHECK_ERR(sendfile(out, sv[0], NULL, 5), EINVAL);
+	CHECK_ERR(sendfile(ends[1], ends[0], NULL, 5), EINVAL);
+	CHECK_ERR(sendfile(ends[1], sv[0], &(off_t){ 0 }, 5), ESPIPE);
+	CHECK_EQ(sendfile(ends[1], sv[0], NULL, 50), 5);
+	CHECK_EQ(read(ends[0], text, sizeof(text)), 5);
+	CHECK(!memcmp(text, "hello", 5));
+}
+
 TEST(sendfile_errors)
 {
 	int in = file_with("a", "0123456789"), out = file_with("b", "");

@@ -1,4 +1,7 @@
 #include "../test.h"
+#include <asm/sockios.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sched.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -163,4 +166,45 @@ TEST(signal_driven_io)
 	limit = (struct timespec){};
 	CHECK_ERR(sigtimedwait(&set, &info, &limit), EAGAIN);
 	CHECK_OK(fcntl(sv[0], F_SETFL, O_ASYNC));
+}
+
+TEST(the_same_by_ioctl)
+{
+	int sv[2], file, me = getpid(), got = 0, on = 1, off = 0, fd;
+	struct timespec limit = { .tv_sec = 5 };
+	struct stat st;
+	int64_t size = -1;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	CHECK_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+	CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
+	CHECK_OK(ioctl(sv[0], FIOSETOWN, &me));
+	CHECK_OK(ioctl(sv[0], SIOCGPGRP, &got));
+	CHECK_EQ(got, me);
+	CHECK_OK(ioctl(sv[0], FIOASYNC, &on));
+	CHECK_EQ(fcntl(sv[0], F_GETFL), O_RDWR | O_ASYNC);
+	CHECK_EQ(write(sv[1], "x", 1), 1);
+	CHECK_EQ(sigtimedwait(&set, NULL, &limit), SIGIO);
+	CHECK_OK(ioctl(sv[0], FIOASYNC, &off));
+	CHECK_EQ(write(sv[1], "x", 1), 1);
+	limit = (struct timespec){};
+	CHECK_ERR(sigtimedwait(&set, NULL, &limit), EAGAIN);
+	me = -99999999;
+	CHECK_ERR(ioctl(sv[0], SIOCSPGRP, &me), ESRCH);
+	CHECK_ERR(ioctl(sv[0], FIOSETOWN, WILD), EFAULT);
+	test_make_file("f", "text");
+	file = CHECK_OK(open("f", O_RDONLY));
+	CHECK_ERR(ioctl(file, FIOASYNC, &on), ENOTTY);
+	CHECK_OK(ioctl(file, FIOASYNC, &off));
+	CHECK_ERR(ioctl(file, FIOSETOWN, &on), ENOTTY);
+	CHECK_OK(ioctl(file, FIGETBSZ, &got));
+	CHECK(got >= 512);
+	fd = CHECK_OK(memfd_create("m", 0));
+	CHECK_EQ(write(fd, "text", 4), 4);
+	CHECK_OK(fstat(fd, &st));
+	CHECK_OK(ioctl(fd, FIOQSIZE, &size));
+	CHECK_EQ(size, st.st_blocks * 512);
+	CHECK_ERR(ioctl(sv[0], FIOQSIZE, &size), ENOTTY);
 }
