@@ -2,7 +2,6 @@
  * kmalloc: one cache for each size class, whole folios above 8 KiB; kfree after
  * a grace period in batches, so that no object needs a field for it.
  */
-#include "page_internal.h"
 #include "slab_internal.h"
 
 #include <nos/assert.h>
@@ -35,19 +34,9 @@ static inline struct slab_cache *size_cache(size_t size)
 	return &class_cache[log2_ceil(size)]; /* 256 = 2^8 is class 8, and so on */
 }
 
-void *kmalloc(size_t size, u32 flags)
+/* Of whole folios. */
+static __noinline void *kmalloc_large(size_t size, u32 flags)
 {
-	if (unlikely(size == 0))
-		size = 1;
-	if (likely(size <= KMALLOC_MAX)) {
-		void *p = slab_alloc(size_cache(size), flags & ~ALLOC_ZERO);
-
-		if (p)
-			slab_debug_trim(p, size);
-		if (p && (flags & ALLOC_ZERO))
-			memset(p, 0, size);
-		return p;
-	}
 	if (size > PAGE_SIZE << PAGE_ORDER_MAX)
 		return NULL;
 	unsigned order = log2_ceil(div_round_up(size, PAGE_SIZE));
@@ -57,6 +46,36 @@ void *kmalloc(size_t size, u32 flags)
 		shadow_poison((char *)p + align_up(size, 8ul),
 			      (PAGE_SIZE << order) - align_up(size, 8ul), SHADOW_TAIL);
 	return p;
+}
+
+static __always_inline void *kmalloc_object(size_t size, u32 flags)
+{
+	void *p = slab_alloc_inline(size_cache(size), flags);
+
+	if (p)
+		slab_debug_trim(p, size);
+	return p;
+}
+
+static __noinline void *kmalloc_zeroed(size_t size, u32 flags)
+{
+	void *p = kmalloc_object(size, flags);
+
+	if (p)
+		memset(p, 0, size);
+	return p;
+}
+
+void *kmalloc(size_t size, u32 flags)
+{
+	if (unlikely(size - 1 >= KMALLOC_MAX)) {
+		if (size)
+			return kmalloc_large(size, flags);
+		size = 1;
+	}
+	if (flags & ALLOC_ZERO)
+		return kmalloc_zeroed(size, flags & ~ALLOC_ZERO);
+	return kmalloc_object(size, flags);
 }
 
 void *kcalloc(size_t nr, size_t size, u32 flags)
@@ -101,10 +120,10 @@ void kfree(void *p)
 {
 	if (!p)
 		return;
-	struct folio *f = phys_to_folio(virt_to_phys(p));
+	struct folio *f = phys_to_folio(direct_to_phys(p));
 
 	if (likely(f->kind == FOLIO_SLAB)) {
-		slab_free(f->slab_cache, p);
+		slab_free_inline(f->slab_cache, p);
 		return;
 	}
 	VERIFY(f->kind == FOLIO_KERNEL && folio_address(f) == p);

@@ -202,8 +202,8 @@ TEST(slab_objects_go_home)
 		slab_free(cache, objects[i]);
 	EXPECT_EQ(slab_cache_live(cache), 0);
 	/* all but the last sheaf's are back */
-	EXPECT(cache->cpu[0].remote->count <= SHEAF_CAPACITY);
-	EXPECT_EQ(cache->cpu[0].main->count + cache->cpu[0].spare->count, 0);
+	EXPECT(slab_cpu_of(cache, 0)->remote->count <= SHEAF_CAPACITY);
+	EXPECT_EQ(slab_cpu_of(cache, 0)->main->count + slab_cpu_of(cache, 0)->spare->count, 0);
 	other_fills();
 	expect_node(0);
 	EXPECT_EQ(slab_cache_live(cache), ARRAY_SIZE(objects));

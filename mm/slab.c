@@ -16,10 +16,11 @@
  * Use.  slab_alloc and slab_free on a hit are a load, a test and a store in
  * the CPU's first array with preemption off.  In an interrupt handler, which may
  * have interrupted just that, objects come from the slabs and go to them, and
- * never wait.
+ * never wait.  A CPU's arrays of all caches stand side by side, apart from
+ * those of other CPUs: a hit touches no line that another CPU writes.
  *
  * Invariants.
- *   (1) cpu[i].main, .spare and .remote are never NULL; a CPU that has not used
+ *   (1) main, spare and remote of a CPU are never NULL; a CPU that has not used
  *       them yet has `no_sheaf` (capacity 0, count 0), so that the hot path needs
  *       no test for it.
  *   (2) an object is live, or in exactly one sheaf, or on its slab's list.
@@ -40,7 +41,6 @@
  * of Linux 6.18 (for the two arrays and the barn).
  */
 #include "slab_internal.h"
-#include "page_internal.h"
 
 #include <nos/assert.h>
 #include <nos/fail.h>
@@ -53,10 +53,14 @@
 #define BARN_MAX 8u /* full, and empty, sheaves kept */
 #define IDLE_MAX 1u /* slabs without a live object kept */
 
+struct slab_row slab_rows[MAX_CPUS];
 static struct slab_sheaf no_sheaf;
+static const struct slab_cpu no_arrays = { &no_sheaf, &no_sheaf, &no_sheaf };
 static struct slab_cache sheaf_cache, cache_cache, barn_cache;
 static struct list caches = LIST_INIT(caches);
 static struct mutex caches_lock = MUTEX_INIT(RANK_NONE);
+/* Entries of the rows in use; the first is that of caches without arrays. */
+static bool row_entry_used[SLAB_ROW_CACHES] __guarded_by(&caches_lock) = { true };
 
 /* Each barn of the cache once. */
 #define for_each_barn(c, b)                                                                        \
@@ -72,7 +76,7 @@ static inline void **object_link(const struct slab_cache *c, void *object)
 
 static inline struct folio *object_slab(const void *object)
 {
-	return phys_to_folio(virt_to_phys(object));
+	return phys_to_folio(direct_to_phys(object));
 }
 
 static inline struct slab_barn *object_barn(const void *object)
@@ -391,7 +395,7 @@ static __noinline void *alloc_slow(struct slab_cache *c, u32 flags)
 	for (;;) {
 		preempt_disable();
 		unsigned node = this_cpu_read(this_numa_node);
-		void *object = alloc_refill(c, &c->cpu[cpu_id()]);
+		void *object = alloc_refill(c, slab_cpu_of(c, cpu_id()));
 		struct folio *f;
 
 		preempt_enable();
@@ -449,7 +453,7 @@ static __noinline void free_to_slab(struct slab_cache *c, void *object)
 /* Another node's object: it waits for company on its way back.  Preemption off, no interrupt. */
 static __noinline void free_remote(struct slab_cache *c, void *object)
 {
-	struct slab_cpu *pc = &c->cpu[cpu_id()];
+	struct slab_cpu *pc = slab_cpu_of(c, cpu_id());
 
 	if (pc->remote == &no_sheaf)
 		pc->remote = sheaf_create(c) ?: &no_sheaf;
@@ -464,7 +468,7 @@ static __noinline void free_remote(struct slab_cache *c, void *object)
 static __noinline void free_slow(struct slab_cache *c, void *object)
 {
 	preempt_disable();
-	struct slab_cpu *pc = &c->cpu[cpu_id()];
+	struct slab_cpu *pc = slab_cpu_of(c, cpu_id());
 
 	if (static_key_is_on(&numa_key) && object_barn(object) != barn_here(c)) {
 		free_remote(c, object); /* this is another CPU by now */
@@ -478,55 +482,47 @@ static __noinline void free_slow(struct slab_cache *c, void *object)
 
 /* ---- the interface ---- */
 
-void *slab_alloc(struct slab_cache *c, u32 flags)
+__noinline void *slab_alloc_miss(struct slab_cache *c, u32 flags)
 {
-	void *object;
+	void *object = irq_is_in_handler() ? alloc_in_irq(c) : alloc_slow(c, flags);
 
-	if (test_allocation_fails() || fail_now(FAIL_ALLOC, c->info.name))
-		return NULL;
-	preempt_disable();
-	struct slab_sheaf *s = c->cpu[cpu_id()].main;
+	if (object)
+		slab_debug_alloc(c, object);
+	return object;
+}
 
-	if (likely(s->count && !irq_is_in_handler())) {
-		object = s->objects[--s->count];
-		preempt_enable();
-	} else {
-		preempt_enable();
-		object = irq_is_in_handler() ? alloc_in_irq(c) : alloc_slow(c, flags);
-		if (!object)
-			return NULL;
-	}
-	slab_debug_alloc(c, object);
-	if (flags & ALLOC_ZERO)
+static __noinline void *slab_alloc_zeroed(struct slab_cache *c, u32 flags)
+{
+	void *object = slab_alloc_inline(c, flags);
+
+	if (object)
 		memset(object, 0, c->size);
 	return object;
 }
 
+void *slab_alloc(struct slab_cache *c, u32 flags)
+{
+	if (flags & ALLOC_ZERO)
+		return slab_alloc_zeroed(c, flags);
+	return slab_alloc_inline(c, flags);
+}
+
 void slab_free(struct slab_cache *c, void *object)
 {
-	slab_debug_free(c, object);
-	if (!slab_quarantine_put(c, object))
-		slab_free_now(c, object);
+	slab_free_inline(c, object);
+}
+
+__noinline void slab_free_miss(struct slab_cache *c, void *object)
+{
+	if (irq_is_in_handler())
+		free_to_slab(c, object);
+	else
+		free_slow(c, object);
 }
 
 void slab_free_now(struct slab_cache *c, void *object)
 {
-	preempt_disable();
-	struct slab_sheaf *s = c->cpu[cpu_id()].main;
-
-	if (unlikely(irq_is_in_handler())) {
-		preempt_enable();
-		free_to_slab(c, object);
-	} else if (static_key_is_on(&numa_key) && object_barn(object) != barn_here(c)) {
-		free_remote(c, object);
-		preempt_enable();
-	} else if (likely(s->count < s->capacity)) {
-		s->objects[s->count++] = object;
-		preempt_enable();
-	} else {
-		preempt_enable();
-		free_slow(c, object);
-	}
+	slab_free_now_inline(c, object);
 }
 
 /* Smallest order that wastes at most an eighth, or holds 8 objects. */
@@ -562,6 +558,20 @@ static void barns_create(struct slab_cache *c)
 	}
 }
 
+/* Gives the cache an entry of its own in each row; false: there is none left. */
+static bool row_entry_take(struct slab_cache *c) __must_hold(&caches_lock)
+{
+	for (u32 i = 1; i < SLAB_ROW_CACHES; i++)
+		if (!row_entry_used[i]) {
+			row_entry_used[i] = true;
+			c->row_offset = i * (u32)sizeof(struct slab_cpu);
+			for (u32 cpu = 0; cpu < MAX_CPUS; cpu++)
+				*slab_cpu_of(c, cpu) = no_arrays;
+			return true;
+		}
+	return false;
+}
+
 void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info, bool sheaves)
 {
 	u32 align = info->align ? (u32)info->align : 8;
@@ -580,14 +590,15 @@ void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info
 	c->stride = align_up(max(inner, 8u), align);
 	c->order = slab_choose_order(c->stride);
 	c->per_slab = (u16)(((u32)PAGE_SIZE << c->order) / c->stride);
-	if (sheaves)
-		c->capacity = c->stride <= 1024 ? SHEAF_CAPACITY : c->stride <= 4096 ? 12 : 4;
-	for (u32 i = 0; i < MAX_CPUS; i++)
-		c->cpu[i] = (struct slab_cpu){ &no_sheaf, &no_sheaf, &no_sheaf };
 	barn_init(&c->first_barn);
 	for (u32 n = 0; n < NUMA_MAX_NODES; n++)
 		c->barn[n] = &c->first_barn;
 	scoped_mutex(&caches_lock);
+	if (sheaves && row_entry_take(c))
+		c->capacity = c->stride <= 256  ? SHEAF_CAPACITY :
+			      c->stride <= 1024 ? 29 :
+			      c->stride <= 4096 ? 12 :
+						  4;
 	list_push_back(&caches, &c->node);
 }
 
@@ -647,9 +658,9 @@ static void barn_release_idle_locked(struct slab_cache *c, struct slab_barn *b)
 static void cache_flush_cpus(struct slab_cache *c)
 {
 	for (u32 i = 0; i < MAX_CPUS; i++) {
-		struct slab_cpu pc = c->cpu[i];
+		struct slab_cpu pc = *slab_cpu_of(c, i);
 
-		c->cpu[i] = (struct slab_cpu){ &no_sheaf, &no_sheaf, &no_sheaf };
+		*slab_cpu_of(c, i) = no_arrays;
 		sheaf_return(c, pc.main);
 		sheaf_return(c, pc.spare);
 		sheaf_return(c, pc.remote);
@@ -692,6 +703,8 @@ void slab_cache_destroy(struct slab_cache *c)
 
 	mutex_lock(&caches_lock);
 	list_remove(&c->node);
+	if (c->row_offset && !leaked)
+		row_entry_used[c->row_offset / sizeof(struct slab_cpu)] = false;
 	mutex_unlock(&caches_lock);
 	if (leaked)
 		return;
@@ -709,7 +722,7 @@ static u64 cache_nr_in_sheaves(const struct slab_cache *c)
 
 	scoped_rcu();
 	for (u32 i = 0; i < MAX_CPUS; i++) {
-		const struct slab_cpu *pc = &c->cpu[i];
+		const struct slab_cpu *pc = slab_cpu_of(c, i);
 
 		n += READ_ONCE(READ_ONCE(pc->main)->count) +
 		     READ_ONCE(READ_ONCE(pc->spare)->count) +
@@ -793,6 +806,8 @@ void slab_init(void)
 		.align = CACHE_LINE,
 	};
 
+	for (u32 cpu = 0; cpu < MAX_CPUS; cpu++)
+		slab_rows[cpu].of[0] = no_arrays;
 	slab_cache_prepare(&barn_cache, &barn_info, false);
 	slab_cache_prepare(&sheaf_cache, &sheaf_info, false);
 	slab_cache_prepare(&cache_cache, &cache_info, false);

@@ -1,15 +1,20 @@
 /* Private to the slab allocator: slab.c, kmalloc.c, slab_debug.c. */
 #pragma once
 
+#include "page_internal.h"
+
+#include <nos/fail.h>
+#include <nos/irq.h>
 #include <nos/list.h>
 #include <nos/lock.h>
 #include <nos/numa.h>
 #include <nos/sanitize.h>
 #include <nos/slab.h>
+#include <nos/thread.h>
 
-#define SHEAF_CAPACITY 29u
+#define SHEAF_CAPACITY 61u
 
-/* An array of free objects: 256 bytes with the slab's own link. */
+/* An array of free objects: 512 bytes with the slab's own link. */
 struct slab_sheaf {
 	u32 count, capacity;
 	struct slab_sheaf *next; /* in the barn */
@@ -20,6 +25,16 @@ struct slab_cpu {
 	struct slab_sheaf *main, *spare; /* never NULL */
 	struct slab_sheaf *remote; /* objects freed here that other nodes own; never NULL */
 };
+
+/*
+ * Of all caches, a row for each CPU: no line of it is written by another.  Caches without
+ * sheaves, and those that come when the rows are full, share the first entry, which stays empty.
+ */
+#define SLAB_ROW_CACHES 85u
+struct slab_row {
+	struct slab_cpu of[SLAB_ROW_CACHES];
+} __aligned(2048);
+extern struct slab_row slab_rows[MAX_CPUS];
 
 /* What a node has of a cache: sheaves to exchange, and slabs. */
 struct slab_barn {
@@ -33,7 +48,7 @@ struct slab_barn {
 } __aligned(CACHE_LINE);
 
 struct slab_cache {
-	struct slab_cpu cpu[MAX_CPUS];
+	u32 row_offset; /* of its entry in each row, in bytes */
 	u32 size; /* of an object, as asked for */
 	u32 stride; /* between objects */
 	u32 free_offset; /* of the link inside a free object */
@@ -48,6 +63,18 @@ struct slab_cache {
 	struct slab_barn first_barn;
 	u64 nr_quarantined;
 };
+
+static inline struct slab_cpu *slab_cpu_of(const struct slab_cache *c, unsigned cpu)
+{
+	return (struct slab_cpu *)((char *)&slab_rows[cpu] + c->row_offset);
+}
+
+/* Whether the object is another node's; preemption off. */
+static inline bool slab_is_remote(const struct slab_cache *c, const void *object)
+{
+	return phys_to_folio(direct_to_phys(object))->slab_barn !=
+	       c->barn[this_cpu_read(this_numa_node)];
+}
 
 void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info, bool sheaves);
 void slab_init(void);
@@ -118,3 +145,53 @@ static inline void slab_debug_close(struct slab_cache *c, struct folio *f)
 {
 }
 #endif
+
+/* ---- a hit, in line: also kmalloc's and kfree's ---- */
+
+void *slab_alloc_miss(struct slab_cache *c, u32 flags);
+void slab_free_miss(struct slab_cache *c, void *object);
+
+/* An object, not zeroed. */
+static __always_inline void *slab_alloc_inline(struct slab_cache *c, u32 flags)
+{
+	if (test_allocation_fails() || fail_now(FAIL_ALLOC, c->info.name))
+		return NULL;
+	preempt_disable();
+	struct slab_sheaf *s = slab_cpu_of(c, cpu_id())->main;
+	u32 count = s->count;
+
+	if (unlikely(!count || irq_is_in_handler())) {
+		preempt_enable_in_leaf();
+		return slab_alloc_miss(c, flags);
+	}
+	void *object = s->objects[--count];
+
+	s->count = count;
+	preempt_enable_in_leaf();
+	slab_debug_alloc(c, object);
+	return object;
+}
+
+static __always_inline void slab_free_now_inline(struct slab_cache *c, void *object)
+{
+	preempt_disable();
+	struct slab_sheaf *s = slab_cpu_of(c, cpu_id())->main;
+	u32 count = s->count;
+
+	if (unlikely(count >= s->capacity || irq_is_in_handler() ||
+		     (static_key_is_on(&numa_key) && slab_is_remote(c, object)))) {
+		preempt_enable_in_leaf();
+		slab_free_miss(c, object);
+		return;
+	}
+	s->objects[count] = object;
+	s->count = count + 1;
+	preempt_enable_in_leaf();
+}
+
+static __always_inline void slab_free_inline(struct slab_cache *c, void *object)
+{
+	slab_debug_free(c, object);
+	if (!slab_quarantine_put(c, object))
+		slab_free_now_inline(c, object);
+}

@@ -7,7 +7,7 @@
 #include <nos/string.h>
 #include <nos/test.h>
 
-#define NR 300u
+#define NR 600u
 
 struct item {
 	u64 magic;
@@ -194,8 +194,8 @@ void preempt_enable(void)
 static void expect_sheaves_whole(const struct slab_cache *c)
 {
 	for (u32 i = 0; i < 3; i++) {
-		EXPECT(c->cpu[i].main->count <= c->cpu[i].main->capacity);
-		EXPECT(c->cpu[i].spare->count <= c->cpu[i].spare->capacity);
+		EXPECT(slab_cpu_of(c, i)->main->count <= slab_cpu_of(c, i)->main->capacity);
+		EXPECT(slab_cpu_of(c, i)->spare->count <= slab_cpu_of(c, i)->spare->capacity);
 	}
 	for (const struct slab_sheaf *s = c->first_barn.empty; s; s = s->next)
 		EXPECT_EQ(s->count, 0);
@@ -241,13 +241,13 @@ TEST(slab_allocation_moves_to_another_cpu)
 
 		while (nr < NR)
 			p[nr++] = slab_alloc(c, 0);
-		while (c->cpu[0].main->count || c->cpu[0].spare->count)
+		while (slab_cpu_of(c, 0)->main->count || slab_cpu_of(c, 0)->spare->count)
 			(void)slab_alloc(c, 0);
 		this_cpu_id = 2; /* fills the barn */
 		while (nr > NR / 2)
 			slab_free(c, p[--nr]);
 		this_cpu_id = 1;
-		while (c->cpu[1].main->count < SHEAF_CAPACITY)
+		while (slab_cpu_of(c, 1)->main->count < SHEAF_CAPACITY)
 			slab_free(c, p[--nr]);
 		this_cpu_id = 0;
 		EXPECT(c->first_barn.nr_full > 0);

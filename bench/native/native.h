@@ -15,6 +15,10 @@ void native_thread_start(unsigned cpu);
 
 void *native_page_alloc(void);
 void native_page_free(void *p);
+/* An object of 64 bytes from a cache of its own, that native_objects_start makes. */
+void native_objects_start(void);
+void *native_object_alloc(void);
+void native_object_free(void *p);
 /* Memory that the page allocator has handed out since the first call. */
 size_t native_bytes_in_use(void);
 

@@ -121,16 +121,26 @@ static void wake_now(void)
 	syscall(FUTEX_CALL, &t->may_run, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
+/* As many instructions as in the kernel, which looks on leaving whether it should reschedule. */
+static __thread u32 preempt_word = 0x80000000u;
+
 void preempt_disable(void)
 {
+	__asm__ volatile("incl %0" : "+m"(preempt_word)::"cc", "memory");
 }
 
 void preempt_enable(void)
 {
+	bool due;
+
+	__asm__ volatile("decl %0" : "+m"(preempt_word), "=@ccz"(due)::"memory");
+	if (unlikely(due))
+		abort();
 }
 
 void preempt_enable_no_resched(void)
 {
+	__asm__ volatile("decl %0" : "+m"(preempt_word)::"cc", "memory");
 }
 
 /* ---- spinlocks: taken by one exchange, waited for by looking; the holder may be off its CPU ---- */
@@ -220,6 +230,12 @@ bool boot_opt_enabled(const char *name)
 	return true;
 }
 
+/* lock_stats_key is off */
+void lock_stats_add(u64 at, u64 start_ns, bool slept)
+{
+	panic("a wait was noted that nobody asked for\n");
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
 	(void)level;
@@ -258,6 +274,27 @@ void *native_page_alloc(void)
 void native_page_free(void *p)
 {
 	page_free(p, 0);
+}
+
+static struct slab_cache *objects;
+
+void native_objects_start(void)
+{
+	static const struct slab_cache_info info = { .name = "objects", .size = 64 };
+
+	objects = slab_cache_create(&info);
+	if (!objects)
+		abort();
+}
+
+void *native_object_alloc(void)
+{
+	return slab_alloc(objects, 0);
+}
+
+void native_object_free(void *p)
+{
+	slab_free(objects, p);
 }
 
 size_t native_bytes_in_use(void)

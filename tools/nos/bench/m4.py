@@ -3,6 +3,7 @@
 The kernel's own sources on bench/native/platform.c, beside what libc and
 mimalloc have; each program is run several times, a row is the median.
 """
+import glob
 import os
 import statistics
 import subprocess
@@ -18,7 +19,8 @@ RUNS = 5
 
 MIMALLOC = "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2.0"
 GCC = ["gcc", "-O2", "-flto", "-w", "-pthread"]
-ALLOC_MODULES = ("mm/slab.c", "mm/kmalloc.c", "mm/page_alloc.c", "tests/host/memory.c")
+ALLOC_MODULES = ("mm/slab.c", "mm/kmalloc.c", "mm/page_alloc.c", "mm/page_node.c", "core/lock_mutex.c",
+                 "tests/host/memory.c")
 LOCK_MODULES = ("core/lock_mutex.c",)
 
 
@@ -43,9 +45,8 @@ def kernel_objects(name, modules):
 
 
 def headers():
-    folder = os.path.join(ROOT, "include/nos")
-    return [os.path.join(folder, entry) for entry in os.listdir(folder)] + \
-        [os.path.join(ROOT, "tests/host/host.h"), os.path.join(SOURCE, "native/native.h")]
+    return [path for folder in ("include/nos", "core", "mm", "tests/host", "bench/native")
+            for path in glob.glob(os.path.join(ROOT, folder, "*.h"))]
 
 
 def build_kernel_headers():
@@ -57,10 +58,9 @@ def build_kernel_headers():
 
 
 def link(name, source, define, objects, libraries=()):
-    """A program of bench/native; functions that nothing calls may be absent."""
+    """A program of bench/native."""
     source = os.path.join(SOURCE, "native", source)
-    command = [*GCC, *define, "-Wl,--gc-sections", "-Wl,--unresolved-symbols=ignore-all",
-               "-no-pie", source, *objects, *libraries]
+    command = [*GCC, *define, "-Wl,--gc-sections", "-no-pie", source, *objects, *libraries]
     return compile_program(name, command, [source, *objects])
 
 
@@ -90,9 +90,8 @@ def rows_of(suite, samples, columns):
     """samples: {(row, column): [value]} in the order of the rows."""
     rows = []
     for name in dict.fromkeys(name for name, _ in samples):
-        unit = "ns" if "p" in name.rsplit(": ", 1)[-1][:1] else ""
-        if "wasted" in name:
-            unit = "ns"
+        unit = "ns" if suite == "alloc" and "per live byte" not in name or \
+            "ns wasted" in name else ""
         rows.append(Row(name, suite, {column: figure(samples[name, column])
                                       for column in columns if (name, column) in samples},
                         unit, more_is_better="locks per ms" in name))
