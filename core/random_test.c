@@ -45,6 +45,20 @@ TEST(chacha20_stream_is_that_of_the_blocks)
 	}
 }
 
+#ifndef NOS_HOST
+/* The comparison above compares something where the processor can do it. */
+TEST(chacha20_stream_is_made_by_vectors)
+{
+	static u8 stream[512];
+	const u32 key[8] = { 1 };
+	u64 flags = irq_save();
+	bool made = arch_chacha20_stream(key, stream, sizeof(stream));
+
+	irq_restore(flags);
+	EXPECT_EQ(made, cpu_has(CPU_AVX2));
+}
+#endif
+
 TEST(random_bytes_differ)
 {
 	u8 a[300], b[300];

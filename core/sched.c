@@ -820,7 +820,6 @@ void __init sched_init(void)
 	rcu_cpu_up(0);
 	timer_cpu_up(0);
 	sched_place_cpu_up(0);
-	atomic_or(&sched_online_map, 1ul);
 }
 
 void __init sched_start(void)
@@ -848,7 +847,6 @@ void cpu_secondary_main(void)
 	rcu_cpu_up(cpu);
 	timer_cpu_up(cpu);
 	sched_place_cpu_up(cpu);
-	atomic_or(&sched_online_map, bit(cpu));
 	atomic_or(&sched_idle_map, bit(cpu));
 	sched_idle_loop();
 }

@@ -165,7 +165,7 @@ void thread_place(struct thread *t);
 /* ---- placement and balance (sched_place.c) ---- */
 extern u64 sched_online_map, sched_idle_map;
 unsigned sched_select_cpu(struct thread *t);
-/* Finds the CPU's node, before it is online. */
+/* The CPU is online, and knows which others are of its node. */
 void sched_place_cpu_up(unsigned cpu);
 /* A thread from another CPU for an idle one; it is queued on rq (locked) then. */
 bool sched_pull(struct run_queue *rq, u64 now_ns);

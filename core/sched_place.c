@@ -27,17 +27,19 @@ u64 sched_online_map, sched_idle_map;
 void sched_place_cpu_up(unsigned cpu)
 {
 	struct run_queue *rq = run_queue_of(cpu);
+	bool nodes = boot_opt_enabled("sched_nodes");
 
-	rq->node_map = U64_MAX;
-	if (!boot_opt_enabled("sched_nodes"))
+	rq->node_map = nodes ? bit(cpu) : U64_MAX;
+	/* Before the look at the others: of two that come up at once, one sees the other. */
+	atomic_or(&sched_online_map, bit(cpu));
+	if (!nodes)
 		return;
-	rq->node_map = bit(cpu);
 	for (u64 rest = READ_ONCE(sched_online_map); rest; rest &= rest - 1) {
 		unsigned other = (unsigned)__builtin_ctzll(rest);
 
 		if (numa_node_of_cpu(other) != numa_node_of_cpu(cpu))
 			continue;
-		rq->node_map |= bit(other);
+		atomic_or(&rq->node_map, bit(other));
 		atomic_or(&run_queue_of(other)->node_map, bit(cpu));
 	}
 }

@@ -31,9 +31,8 @@
  * as long as there are enough, so that long-lived kernel pages do not break up
  * all 2 MiB blocks.
  *
- * When memory is short, the slow path drops clean page-cache folios, then
- * (ALLOC_USER) has a process killed, and in the end returns NULL.  It never
- * panics.
+ * When memory is short, the slow path drops clean page-cache folios, then has a
+ * process killed (ALLOC_USER), and in the end returns NULL.  It never panics.
  *
  * Nodes.  A tree belongs to the node that most of its memory is of; each node
  * has its own count of free frames, its part of the reserve, and a list of all
@@ -517,6 +516,7 @@ static __noinline struct folio *frame_take_by_policy(unsigned order, enum folio_
 	if (unlikely(p) && !irq_is_in_handler() &&
 	    (kind == FOLIO_ANON || kind == FOLIO_FILE || kind == FOLIO_PIPE))
 		choice = memory_policy_choose_next(p);
+	choice.falls_back |= kind != FOLIO_ANON; /* nobody is killed for where a file's page lies */
 	return frame_take_from(order, kind, atomic, &choice);
 }
 

@@ -238,8 +238,6 @@ int inode_permission_for(struct inode *i, u32 mask, const struct cred *c)
 		if (i->flags & INODE_IMMUTABLE)
 			return -EPERM;
 	}
-	if (i->ops->permission)
-		return i->ops->permission(i, mask);
 	return inode_permission_cred(i, mask, c);
 }
 

@@ -45,15 +45,10 @@ static inline int walk_may_exec(struct walk *w)
 {
 	const struct inode *i = w->inode;
 
-	if (likely(!i->ops->permission)) {
-		if (likely((READ_ONCE(i->mode) & 0111) == 0111))
-			return 0;
-		w->by_cred = true;
-		return inode_permission_cred(i, MAY_EXEC, w->cred);
-	}
-	if (w->quick)
-		return -ECHILD;
-	return i->ops->permission(w->inode, MAY_EXEC);
+	if (likely((READ_ONCE(i->mode) & 0111) == 0111))
+		return 0;
+	w->by_cred = true;
+	return inode_permission_cred(i, MAY_EXEC, w->cred);
 }
 
 static int quick_set(struct walk *w, struct mount *m, struct dentry *d)
@@ -331,7 +326,7 @@ static int walk_last_of_parent(struct walk *w, const char *name, u32 len, u64 ha
 /* A directory that everyone may search. */
 static inline bool is_plain_dir(const struct inode *i)
 {
-	return (READ_ONCE(i->mode) & (S_IFMT | 0111)) == (S_IFDIR | 0111) && !i->ops->permission;
+	return (READ_ONCE(i->mode) & (S_IFMT | 0111)) == (S_IFDIR | 0111);
 }
 
 /* Of a long name: *len_and_seq has the length in its low half, the sequence in the high one. */
@@ -627,13 +622,15 @@ static __noinline void prefix_fill(const struct path start, const struct prefix 
 	w.mount_seq = seq_read_begin(&mount_sequence);
 	w.rename_seq = seq_read_begin(&dentry_rename_sequence);
 	err = quick_set(&w, start.mount, start.dentry) ?: walk_run(&w, text);
-	if (err || !prefix_mark(&w.path, &start) ||
-	    seq_read_retry(&w.path.dentry->sequence, w.seq) ||
-	    seq_read_retry(&dentry_rename_sequence, w.rename_seq) ||
-	    seq_read_retry(&mount_sequence, w.mount_seq)) {
+	if (err || !prefix_mark(&w.path, &start)) {
 		prefix_refuse(hash);
 		return;
 	}
+	/* Something moved meanwhile: another time. */
+	if (seq_read_retry(&w.path.dentry->sequence, w.seq) ||
+	    seq_read_retry(&dentry_rename_sequence, w.rename_seq) ||
+	    seq_read_retry(&mount_sequence, w.mount_seq))
+		return;
 	e.end = w.path;
 	e.special = (w.by_cred ? w.cred->id << PREFIX_CRED_SHIFT : 0) |
 		    (w.is_rooted ? PREFIX_ROOTED : 0) | w.nr_links;

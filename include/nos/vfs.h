@@ -78,7 +78,6 @@ struct inode_ops {
 	/* Magic links (/proc/PID/exe, fd/N): the place itself, referenced. Instead of get_link. */
 	int (*follow)(struct inode *i, struct path *to);
 	int (*readlink)(struct inode *i, char *to, size_t size); /* default: get_link */
-	int (*permission)(struct inode *i, u32 mask); /* default: mode bits + capabilities */
 	int (*set_attributes)(struct inode *i,
 			      const struct inode_change *c); /* default: in memory */
 	int (*get_attributes)(struct inode *i, struct stat_info *s); /* refines the default */

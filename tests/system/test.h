@@ -229,6 +229,38 @@ TEST_UNUSED static int64_t test_now_ns(void)
 	return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
+/* A line of /proc/nos/counters; -1 on other kernels. */
+TEST_UNUSED
+static long test_counter(const char *name)
+{
+	FILE *f = fopen("/proc/nos/counters", "r");
+	char key[64];
+	long value, found = -1;
+
+	while (f && fscanf(f, "%63s %ld", key, &value) == 2)
+		if (!strcmp(key, name))
+			found = value;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Whether a switch of NOS, "NAME", was turned off for this boot. */
+TEST_UNUSED
+static bool test_is_off(const char *name)
+{
+	FILE *f = fopen("/proc/cmdline", "r");
+	char word[64], off[64];
+	bool found = false;
+
+	snprintf(off, sizeof(off), "opt.%s=off", name);
+	while (f && fscanf(f, "%63s", word) == 1)
+		found |= !strcmp(word, off);
+	if (f)
+		fclose(f);
+	return found;
+}
+
 /* The contents of a file as a string; -1 and errno as from open or read. */
 TEST_UNUSED static ssize_t test_read_file(const char *path, char *text,
 					  size_t size)

@@ -49,31 +49,16 @@ static void check_at(int fd, size_t at, size_t len)
 	CHECK(!memcmp(buffer, contents + at, len));
 }
 
-/* A line of /proc/nos/counters; -1 on other kernels. */
-static long counter(const char *name)
-{
-	FILE *f = fopen("/proc/nos/counters", "r");
-	char key[64];
-	long value, found = -1;
-
-	while (f && fscanf(f, "%63s %ld", key, &value) == 2)
-		if (!strcmp(key, name))
-			found = value;
-	if (f)
-		fclose(f);
-	return found;
-}
-
 static long ahead(void)
 {
-	return counter("read_ahead.pages");
+	return test_counter("read_ahead.pages");
 }
 
 /* What was read ahead since, and how much of it was used, in percent. */
 static void check_accuracy(long ahead_before, long used_before, long at_least)
 {
 	long pages = ahead() - ahead_before;
-	long used = counter("read_ahead.pages_used") - used_before;
+	long used = test_counter("read_ahead.pages_used") - used_before;
 
 	if (ahead_before < 0 || !pages) /* the file is in memory, or has no storage behind it */
 		return;
@@ -84,7 +69,7 @@ static void check_accuracy(long ahead_before, long used_before, long at_least)
 TEST_TIMED(sequential, 30)
 {
 	int fd = begin();
-	long before = ahead(), used = counter("read_ahead.pages_used");
+	long before = ahead(), used = test_counter("read_ahead.pages_used");
 
 	for (size_t at = 0; at < size; at += STEP)
 		check_at(fd, at, STEP);
@@ -96,7 +81,7 @@ TEST_TIMED(sequential, 30)
 TEST_TIMED(backward, 30)
 {
 	int fd = begin();
-	long before = ahead(), used = counter("read_ahead.pages_used");
+	long before = ahead(), used = test_counter("read_ahead.pages_used");
 
 	for (size_t at = size / STEP * STEP; at; at -= STEP)
 		check_at(fd, at - STEP, STEP);
@@ -106,7 +91,7 @@ TEST_TIMED(backward, 30)
 TEST_TIMED(strided, 30)
 {
 	int fd = begin();
-	long before = ahead(), used = counter("read_ahead.pages_used");
+	long before = ahead(), used = test_counter("read_ahead.pages_used");
 
 	for (size_t at = 0; at < size; at += 192 << 10)
 		check_at(fd, at, STEP);

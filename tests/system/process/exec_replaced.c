@@ -140,9 +140,16 @@ static int run_program(const char *name)
 	return status;
 }
 
+/* How often what the last start touched was mapped at once; -1: never at this boot. */
+static long sets_used(void)
+{
+	return test_is_off("exec_template") ? -1 : test_counter("exec.sets_used");
+}
+
 TEST_TIMED(each_version_of_a_program_runs, 120)
 {
 	static struct program p;
+	long sets = sets_used();
 
 	make_program(&p, 1);
 	write_file("prog", O_TRUNC, &p, sizeof(p));
@@ -155,6 +162,7 @@ TEST_TIMED(each_version_of_a_program_runs, 120)
 		if (i % 3 == 0) /* as it was, and with what it wrote forgotten */
 			CHECK_EQ(run_program("./prog"), version << 8);
 	}
+	CHECK(sets < 0 || sets_used() > sets); /* else this test shows nothing */
 }
 
 TEST(a_program_that_lost_its_end_faults)
