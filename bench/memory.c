@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-enum { PAGE = 4096, NR_PAGES = 256 };
+enum { PAGE = 4096, NR_PAGES = 256, HUGE_PAGES = 512 };
 
 static char *map_pages(size_t nr)
 {
@@ -95,6 +95,67 @@ BENCH("anonymous fault 4K, after idling", 48, 31)
 	touch_downward(p, n);
 	bench_stop();
 	munmap(p, n * PAGE);
+}
+
+/* `nr` pages at a multiple of 2 MiB that ask for huge ones, or not to get any; *raw is to be unmapped. */
+static char *map_aligned(size_t nr, int advice, char **raw)
+{
+	*raw = map_pages(nr + HUGE_PAGES);
+	uintptr_t at =
+		((uintptr_t)*raw + HUGE_PAGES * PAGE - 1) & ~(uintptr_t)(HUGE_PAGES * PAGE - 1);
+
+	if (madvise((char *)at, nr * PAGE, advice))
+		bench_skip("madvise");
+	return (char *)at;
+}
+
+BENCH("anonymous fault, MADV_HUGEPAGE, per 4K", 2 * HUGE_PAGES, 11)
+{
+	char *raw, *p = map_aligned(n, MADV_HUGEPAGE, &raw);
+
+	bench_start();
+	touch_pages(p, n);
+	bench_stop();
+	munmap(raw, (n + HUGE_PAGES) * PAGE);
+}
+
+BENCH("munmap, MADV_HUGEPAGE, per 4K", 2 * HUGE_PAGES, 11)
+{
+	char *raw, *p = map_aligned(n, MADV_HUGEPAGE, &raw);
+
+	touch_pages(p, n);
+	bench_start();
+	munmap(p, n * PAGE);
+	bench_stop();
+	munmap(raw, (n + HUGE_PAGES) * PAGE);
+}
+
+/* Loads from places that a generator chooses, in 64 MiB that are there: TLB misses, by M2. */
+static void walk(int advice, unsigned n)
+{
+	enum { NR = 32 * HUGE_PAGES };
+	char *raw, *p = map_aligned(NR, advice, &raw);
+	uint32_t at = 1;
+	volatile char *from = p;
+
+	touch_pages(p, NR);
+	bench_start();
+	for (unsigned i = 0; i < n; i++) {
+		at = at * 1664525 + 1013904223;
+		(void)from[at % (NR * PAGE)];
+	}
+	bench_stop();
+	munmap(raw, (NR + HUGE_PAGES) * PAGE);
+}
+
+BENCH("load from 64 MB, MADV_NOHUGEPAGE", 2000, 3)
+{
+	walk(MADV_NOHUGEPAGE, n);
+}
+
+BENCH("load from 64 MB, MADV_HUGEPAGE", 2000, 3)
+{
+	walk(MADV_HUGEPAGE, n);
 }
 
 BENCH("munmap, per page", NR_PAGES, 31)

@@ -267,7 +267,12 @@ long sys_prctl(int option, unsigned long arg2, unsigned long arg3, unsigned long
 	case PR_SET_MM:
 		return arg5 ? -EINVAL : set_mm(arg2, arg3);
 	case PR_GET_THP_DISABLE:
-		return arg2 | arg3 | arg4 | arg5 ? -EINVAL : 0;
+		return arg2 | arg3 | arg4 | arg5 ? -EINVAL : current_thread->aspace->huge_disabled;
+	case PR_SET_THP_DISABLE:
+		if (arg3 | arg4 | arg5)
+			return -EINVAL;
+		WRITE_ONCE(current_thread->aspace->huge_disabled, arg2 != 0);
+		return 0;
 	case PR_SET_VMA:
 		return -EINVAL;
 	default: {

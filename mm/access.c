@@ -20,8 +20,8 @@ static pte_t entry_read(struct aspace *a, u64 va)
 		const pte_t *up = leaf_entry(a, va);
 		pte_t link = up ? READ_ONCE(*up) : 0;
 
-		if (!pte_is_present(link))
-			return 0;
+		if (unlikely((link & (PTE_PRESENT | PTE_HUGE)) != PTE_PRESENT))
+			return huge_page_entry(link, va);
 		const pte_t *table = phys_to_virt(pte_phys(link));
 		pte_t e = READ_ONCE(table[PTE_INDEX(va, 1)]);
 
@@ -308,6 +308,8 @@ void mapping_usage_locked(struct mapping *m, struct mapping_usage *u)
 		if (f) {
 			const pte_t *table = folio_address(f);
 
+			if (link_is_huge(READ_ONCE(*entry)))
+				u->anonymous_huge += stop - va;
 			for (; va < stop; va += PAGE_SIZE)
 				if (table[PTE_INDEX(va, 1)])
 					usage_add(u, table[PTE_INDEX(va, 1)], f->table_refs);

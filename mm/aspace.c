@@ -26,11 +26,12 @@
  *
  * Parts.  mapping.c the tree; map.c mmap, munmap, brk; protect.c mprotect; remap.c mremap;
  * advise.c madvise, mlock, msync, mincore; fault.c; cursor.c page tables; zap.c
- * removal; start.c what a start of a program touches; share.c leaf tables shared after a fork; rmap.c from a cache to its
+ * removal; start.c what a start of a program touches; share.c leaf tables shared after a fork; huge.c entries that
+ * map 2 MiB at once, with their leaf table behind them; rmap.c from a cache to its
  * entries; tlb.c flushing; access.c other processes' memory; aspace.c life and
  * fork.
  *
- * Simple for now: pages are 4 KiB; no swap.
+ * Simple for now: pages of files are mapped by 4 KiB; no swap.
  *
  * References: CortenMM (SOSP 2025) for the page table as the truth; Clements et
  * al., RadixVM (EuroSys 2013) and "Scalable address spaces using RCU balanced
@@ -187,6 +188,8 @@ static int fork_pages(struct aspace *from, struct aspace *to, const struct mappi
 	pte_t *entry;
 
 	for (u64 va = m->start; (entry = leaf_entry_next(from, &va, m->end));) {
+		if (unlikely(link_is_huge(*entry)))
+			huge_split_range(from, va, m->end);
 		int result = tables_share(from, entry, to, m, &va);
 
 		if (result < 0)
@@ -258,6 +261,7 @@ static void fork_layout(const struct aspace *from, struct aspace *to)
 	memcpy(to->auxv, from->auxv, sizeof(to->auxv));
 	to->auxv_bytes = from->auxv_bytes;
 	to->dumpable = from->dumpable;
+	to->huge_disabled = from->huge_disabled;
 	to->membarrier_state = from->membarrier_state;
 }
 
@@ -332,6 +336,7 @@ void aspace_system_init(void)
 	kernel_top_level_fill();
 	mapping_init();
 	fault_init();
+	huge_init();
 	share_init();
 	start_init();
 	aspace_cache = slab_cache_create(&info);

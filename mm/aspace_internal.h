@@ -207,42 +207,72 @@ static inline pte_t *leaf_entry(const struct aspace *a, u64 va)
 		return NULL;
 	return &((pte_t *)phys_to_virt(pte_phys(e)))[PTE_INDEX(va, 2)];
 }
-/* The leaf table for va, or NULL. */
+/* A level-2 entry has a leaf table: it points to it, or maps the pages that the table lists (huge.c). */
+static inline bool link_is_set(pte_t e)
+{
+	return (e & (PTE_PRESENT | PTE_HUGE)) != 0;
+}
+static inline bool link_is_huge(pte_t e)
+{
+	return (e & PTE_HUGE) != 0;
+}
+/* The leaf table behind a huge level-2 entry; NULL: it is none any more. */
+struct folio *huge_table(const pte_t *entry);
+/* The leaf table that a level-2 entry has, and the entry as it was then; NULL: none. */
+static inline struct folio *link_table(const pte_t *entry, pte_t *seen)
+{
+	struct folio *f;
+
+	do {
+		*seen = READ_ONCE(*entry);
+		if (!link_is_set(*seen))
+			return NULL;
+		f = likely(!link_is_huge(*seen)) ? phys_to_frame(pte_phys(*seen)) :
+						   huge_table(entry);
+	} while (unlikely(!f));
+	return f;
+}
+/* The leaf table for va, to be read, or NULL. */
 static inline pte_t *table_find(const struct aspace *a, u64 va)
 {
 	const pte_t *entry = leaf_entry(a, va);
-	pte_t e = entry ? READ_ONCE(*entry) : 0;
+	pte_t e;
+	struct folio *f = entry ? link_table(entry, &e) : NULL;
 
-	return pte_is_present(e) ? phys_to_virt(pte_phys(e)) : NULL;
+	return f ? folio_address(f) : NULL;
 }
 static inline struct folio *table_folio(const pte_t *table)
 {
 	return phys_to_frame(direct_to_phys(table));
 }
-/* The same if this address space alone has it, so that entries may be changed; NULL: shared too. */
+/* The level-2 entry points to a leaf table that no other address space has too. */
+static inline bool table_link_is_own(pte_t e)
+{
+	return (e & (PTE_PRESENT | PTE_SOFT_SHARED_TABLE | PTE_HUGE)) == PTE_PRESENT;
+}
+/* The same if this address space alone has it, so that entries may be changed; NULL: shared, or a huge entry. */
 static inline pte_t *table_find_own(const struct aspace *a, u64 va)
 {
 	const pte_t *entry = leaf_entry(a, va);
 	pte_t e = entry ? READ_ONCE(*entry) : 0;
 
-	return (e & (PTE_PRESENT | PTE_SOFT_SHARED_TABLE)) == PTE_PRESENT ?
-		       phys_to_virt(pte_phys(e)) :
-		       NULL;
+	return table_link_is_own(e) ? phys_to_virt(pte_phys(e)) : NULL;
 }
-/* With tables made where they are missing, and a copy where the leaf table is shared; alloc flags ALLOC_NOWAIT or 0; NULL: no memory. */
+/* With tables made where they are missing, a copy where the leaf table is shared, and a huge entry split;
+ * alloc flags ALLOC_NOWAIT or 0; NULL: no memory. */
 pte_t *table_get(struct aspace *a, u64 va, u32 flags);
 /* The level-2 entry, made with what is above it; NULL: no memory. */
 pte_t *leaf_entry_get(struct aspace *a, u64 va, u32 flags);
 /* The first address above the 2 MiB of va that has a leaf table; at least `end` if there is none below. */
 u64 leaf_entry_skip(const struct aspace *a, u64 va, u64 end);
-/* The first level-2 entry from *va on that points to a leaf table, and the address where the search found
+/* The first level-2 entry from *va on that has a leaf table, and the address where the search found
  * it; NULL: none below `end`. */
 static inline pte_t *leaf_entry_next(const struct aspace *a, u64 *va, u64 end)
 {
 	for (u64 at = *va; at < end; at = leaf_entry_skip(a, at, end)) {
 		pte_t *entry = leaf_entry(a, at);
 
-		if (likely(entry && pte_is_present(READ_ONCE(*entry)))) {
+		if (likely(entry && link_is_set(READ_ONCE(*entry)))) {
 			*va = at;
 			return entry;
 		}
@@ -253,6 +283,8 @@ static inline pte_t *leaf_entry_next(const struct aspace *a, u64 *va, u64 end)
 /* Takes the empty leaf table of the 2 MiB at va out; NULL: there is none, or it is not empty. */
 struct folio *table_detach(struct aspace *a, u64 va);
 struct folio *table_alloc(struct aspace *a, u32 flags);
+/* A table that stays until the address space ends; then *entry is 0 before it is freed. */
+void upper_table_add(struct aspace *a, struct folio *f, pte_t *entry);
 void table_free(struct aspace *a, struct folio *table);
 /* Drops all pages of a leaf table that nobody else uses any more; `first`: where to look first. */
 void leaf_free(struct folio *tf, u32 first);
@@ -291,13 +323,8 @@ static inline bool table_entry_is_shared(pte_t e)
 {
 	return (e & PTE_SOFT_SHARED_TABLE) != 0;
 }
-/* A leaf table is there, and no other address space has it too. */
-static inline bool table_link_is_own(pte_t e)
-{
-	return (e & (PTE_PRESENT | PTE_SOFT_SHARED_TABLE)) == PTE_PRESENT;
-}
 void share_init(void);
-/* The table that a level-2 entry points to, locked; NULL: none. */
+/* The table that a level-2 entry has, locked; NULL: none. */
 struct folio *table_lock(pte_t *entry);
 /* The analysis cannot follow a lock that is in what a function returns. */
 static inline void table_unlock(struct folio *table) __no_lock_check
@@ -366,6 +393,45 @@ struct tlb_batch;
 void tables_drop(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling, struct tlb_batch *b);
 /* One address space less has the table, and no CPU uses it through that one; the last frees it. */
 void table_leave(struct aspace *a, struct folio *table);
+
+/* ---- huge.c: entries that map 2 MiB ---- */
+
+#define HUGE_PAGES (HUGE_SIZE / PAGE_SIZE)
+
+void huge_init(void);
+/* Whether a fault at `address` of m, with these flags and this cache, may bring 2 MiB.  Under RCU. */
+bool huge_is_wanted(struct aspace *a, const struct mapping *m, u64 address, u32 flags);
+/* Brings them; false: it can't, one page will do.  May sleep. */
+bool huge_fault(struct aspace *a, u64 address);
+/* A fault that met a huge entry: true if the entry gives the access (ACCESS_), else it is split, or was. */
+bool huge_settle(struct aspace *a, pte_t *entry, u64 address, u32 access);
+/* The entry points to its table again, which is locked and may then be changed. */
+void huge_split_locked(struct aspace *a, pte_t *entry, struct folio *table, u64 va);
+/* The same if it is huge, for who has found the table full. */
+static inline void huge_split_full_locked(struct aspace *a, pte_t *entry, struct folio *table,
+					  u64 va)
+{
+	if (unlikely(link_is_huge(READ_ONCE(*entry))))
+		huge_split_locked(a, entry, table, va);
+}
+void huge_split(struct aspace *a, pte_t *entry, u64 va);
+/* All of [start, end), with one flush; the lock is held for writing. */
+void huge_split_range(struct aspace *a, u64 start, u64 end);
+/* The table behind a huge entry, locked; NULL: look at the entry again.  Under RCU. */
+struct folio *huge_table_lock(const pte_t *entry);
+__cold bool huge_is_mapped(const struct aspace *a, u64 va);
+/* What the table behind a huge entry, or 0, has for va: by the entry alone. */
+static inline pte_t huge_page_entry(pte_t e, u64 va)
+{
+	return e ? ((e & ~PTE_HUGE) | PTE_PRESENT) + (va & (HUGE_SIZE - PAGE_SIZE)) : 0;
+}
+/* Before entries of [start, end) get other rights: splits what is not wholly in it; true: still huge. */
+bool huge_protect_locked(struct aspace *a, pte_t *entry, struct folio *table, u64 start, u64 end,
+			 u32 flags);
+/* Takes out the pages of a huge entry: true; or splits it, if [start, end) is not all that it maps. */
+__cold bool huge_zap(struct aspace *a, u64 start, u64 end);
+/* At the end of the address space: the table, which the entry no longer has. */
+struct folio *huge_detach(pte_t *entry);
 
 /* ---- tlb.c ---- */
 
@@ -469,6 +535,8 @@ int unmap_locked(struct aspace *a, u64 start, u64 end);
 void unmap_pages_locked(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling);
 /* A page for a fault of m, which may have changed, on a machine of several nodes.  Under RCU. */
 struct folio *folio_alloc_by_policy(const struct mapping *m, u64 address, u32 flags);
+/* The same, waiting for memory.  *bound: of some nodes only, where no victim makes room. */
+struct folio *folio_alloc_waiting(struct aspace *a, u64 address, bool *bound);
 /* Extends a mapping that grows down, so that it holds `address`, unless one does: 0, -ENOMEM (it must not, or
  * there is none), -EINTR (killed).  Takes the lock. */
 int aspace_grow_stack(struct aspace *a, u64 address);

@@ -15,8 +15,9 @@
  * tables, so the late walker does no harm).  Top tables are kept apart, with the
  * kernel's half filled in.
  *
- * Leaf tables may be shared by address spaces after a fork (share.c); table_get
- * and table_find_own give only those that are not.
+ * Leaf tables may be shared by address spaces after a fork (share.c), or stand
+ * behind an entry that maps their 2 MiB at once (huge.c); table_get and
+ * table_find_own give only those of which neither is true.
  */
 #include "aspace_internal.h"
 #include "page_internal.h"
@@ -54,6 +55,7 @@ struct folio *table_alloc(struct aspace *a, u32 flags)
 		f->table_refs = 1;
 		f->nr_present = 0;
 		f->nr_special = 0;
+		f->huge_links = 0;
 	}
 	atomic_add(&a->page_table_bytes, PAGE_SIZE);
 	return f;
@@ -90,7 +92,7 @@ u64 page_tables_in_stock(void)
 }
 
 /* Upper tables are listed, with the entry that points to each, for the end of the address space. */
-static void upper_table_add(struct aspace *a, struct folio *f, pte_t *entry)
+void upper_table_add(struct aspace *a, struct folio *f, pte_t *entry)
 {
 	struct folio *head = READ_ONCE(a->upper_tables);
 
@@ -100,8 +102,8 @@ static void upper_table_add(struct aspace *a, struct folio *f, pte_t *entry)
 	} while (!atomic_cas_update(&a->upper_tables, &head, f));
 }
 
-/* The table below *e, made if missing; `level` is that of *e. */
-static pte_t *table_descend(struct aspace *a, pte_t *e, unsigned level, u32 flags)
+/* The table below *e, an entry above level 2, made if missing. */
+static pte_t *table_descend(struct aspace *a, pte_t *e, u32 flags)
 {
 	pte_t seen = READ_ONCE(*e);
 
@@ -112,8 +114,7 @@ static pte_t *table_descend(struct aspace *a, pte_t *e, unsigned level, u32 flag
 			return NULL;
 		seen = 0;
 		if (atomic_cas_update(e, &seen, folio_to_phys(f) | TABLE_LINK)) {
-			if (level > 2)
-				upper_table_add(a, f, e);
+			upper_table_add(a, f, e);
 			return folio_address(f);
 		}
 		table_free(a, f);
@@ -129,7 +130,7 @@ pte_t *leaf_entry_get(struct aspace *a, u64 va, u32 flags)
 		return t;
 	t = a->table;
 	for (unsigned level = 4; level > 2; level--) {
-		t = table_descend(a, &t[PTE_INDEX(va, level)], level, flags);
+		t = table_descend(a, &t[PTE_INDEX(va, level)], flags);
 		if (!t)
 			return NULL;
 	}
@@ -138,14 +139,28 @@ pte_t *leaf_entry_get(struct aspace *a, u64 va, u32 flags)
 
 pte_t *table_get(struct aspace *a, u64 va, u32 flags)
 {
-	pte_t *e = leaf_entry_get(a, va, flags);
+	pte_t *entry = leaf_entry_get(a, va, flags), e;
 
-	if (!e)
+	if (!entry)
 		return NULL;
-	while (unlikely(table_entry_is_shared(READ_ONCE(*e))))
-		if (table_unshare(a, e, va, flags))
-			return NULL;
-	return table_descend(a, e, 2, flags);
+	while (unlikely(!table_link_is_own(e = READ_ONCE(*entry)))) {
+		if (link_is_huge(e)) {
+			huge_split(a, entry, va);
+		} else if (table_entry_is_shared(e)) {
+			if (table_unshare(a, entry, va, flags))
+				return NULL;
+		} else {
+			struct folio *f = table_alloc(a, flags);
+
+			if (!f)
+				return NULL;
+			e = 0;
+			if (atomic_cas_update(entry, &e, folio_to_phys(f) | TABLE_LINK))
+				return folio_address(f);
+			table_free(a, f);
+		}
+	}
+	return phys_to_virt(pte_phys(e));
 }
 
 u64 leaf_entry_skip(const struct aspace *a, u64 va, u64 end)
@@ -169,7 +184,7 @@ u64 leaf_entry_skip(const struct aspace *a, u64 va, u64 end)
 		const pte_t *entry = (pte_t *)phys_to_virt(pte_phys(e)) + PTE_INDEX(at, 2);
 
 		for (stop = min(stop, end); at < stop; entry++) {
-			if (pte_is_present(READ_ONCE(*entry)))
+			if (link_is_set(READ_ONCE(*entry)))
 				return at;
 			at += HUGE_SIZE;
 		}
@@ -181,7 +196,7 @@ struct folio *table_detach(struct aspace *a, u64 va)
 {
 	pte_t *e = leaf_entry(a, va);
 
-	if (!e || !pte_is_present(*e) || table_entry_is_shared(*e))
+	if (!e || !table_link_is_own(*e))
 		return NULL;
 	struct folio *f = phys_to_frame(pte_phys(*e));
 
@@ -261,6 +276,18 @@ static void table_free_top(struct folio *f)
 		folio_put(f);
 }
 
+/* The table behind a huge entry; NULL: it was shared, and is left. */
+static __noinline struct folio *table_release(struct aspace *a, pte_t *entry)
+{
+	pte_t e = *entry;
+
+	if (link_is_huge(e))
+		return huge_detach(entry);
+	*entry = 0;
+	table_leave(a, phys_to_frame(pte_phys(e)));
+	return NULL;
+}
+
 /* The leaf tables that have a part of [start, end), with all their pages; returns where the last of them ends. */
 static u64 tables_free(struct aspace *a, u64 start, u64 end)
 {
@@ -269,12 +296,12 @@ static u64 tables_free(struct aspace *a, u64 start, u64 end)
 
 	while ((e = leaf_entry_next(a, &va, end))) {
 		struct folio *tf = phys_to_frame(pte_phys(*e));
-		bool shared = table_entry_is_shared(*e);
+		bool own = table_link_is_own(*e);
 
+		if (unlikely(!own))
+			tf = table_release(a, e);
 		*e = 0;
-		if (unlikely(shared)) {
-			table_leave(a, tf);
-		} else {
+		if (likely(tf)) {
 			leaf_free(tf, (u32)PTE_INDEX(va, 1));
 			table_free(a, tf);
 		}

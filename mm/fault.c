@@ -23,7 +23,7 @@
  *
  * Anonymous memory that is touched from one end of a cluster (16 pages, aligned) to
  * the other gets the next cluster by one fault: neighbouring frames, but each a folio
- * of its own (opt.anon_cluster; docs/decisions/anonymous-clusters.md).
+ * of its own (opt.anon_cluster; docs/decisions/anonymous-clusters.md).  2 MiB: huge.c.
  *
  * File pages: all of the folio, and around a small one up to 16 pages that are in
  * the cache, are mapped with the one asked for; a scan gets 64 and then the rest of
@@ -38,7 +38,6 @@
 #include <nos/log.h>
 #include <nos/memory_policy.h>
 #include <nos/thread.h>
-#include <nos/timer.h>
 #include <nos/trap.h>
 #include <nos/uaccess.h>
 
@@ -76,12 +75,14 @@ static DEFINE_PERCPU(u64, faults_major);
 #define TRY_SLOW 65
 #define TRY_MEMORY 66
 #define TRY_COPY 67 /* within fault_copy */
+#define TRY_HUGE 68
 
 /* What an earlier try or the slow path has made ready. */
 struct supply {
 	struct folio *anon; /* a page of our own */
 	bool anon_is_zero;
 	bool is_major;
+	bool no_huge; /* there were no 2 MiB */
 	struct folio *file; /* keeps what was read from going away */
 };
 
@@ -675,6 +676,26 @@ static __noinline int fault_present(struct site *s)
 
 /* ---- one try ---- */
 
+static __noinline bool site_wants_huge(const struct site *s)
+{
+	return !s->cache && !(s->supply && s->supply->no_huge) &&
+	       huge_is_wanted(s->a, s->m, s->address, s->flags);
+}
+
+/* There is no table to put an entry into: *table becomes it, NULL where an entry of 2 MiB gives the access. */
+static __noinline int fault_no_table(const struct site *s, pte_t **table)
+{
+	pte_t *up = leaf_entry(s->a, s->address);
+	pte_t link = up ? READ_ONCE(*up) : 0;
+
+	if (link_is_huge(link))
+		return huge_settle(s->a, up, s->address, s->access) ? FAULT_DONE : TRY_AGAIN;
+	if (!link && site_wants_huge(s))
+		return TRY_HUGE;
+	*table = table_get(s->a, s->address, ALLOC_NOWAIT);
+	return *table ? FAULT_DONE : TRY_MEMORY;
+}
+
 /* Inlined twice: without a supply it is the straight way, on which hardly anything is kept in memory. */
 static __always_inline int fault_try(struct aspace *a, u64 address, u32 access,
 				     struct supply *supply)
@@ -697,14 +718,22 @@ static __always_inline int fault_try(struct aspace *a, u64 address, u32 access,
 	s.supply = supply;
 	s.m = m;
 	/* flags of a mapping that is changing do no harm: site_lock looks at the sequence */
-	if (unlikely((s.flags & MAPPING_SPECIAL) || !access_is_allowed(s.flags, access)))
-		return TRY_SLOW;
+	if (unlikely((s.flags & (MAPPING_SPECIAL | MAPPING_HUGE)) ||
+		     !access_is_allowed(s.flags, access))) {
+		if ((s.flags & MAPPING_SPECIAL) || !access_is_allowed(s.flags, access))
+			return TRY_SLOW;
+		if (site_wants_huge(&s))
+			return TRY_HUGE;
+	}
 	pte_t *table = table_find_own(a, address);
 
 	if (unlikely(!table)) {
-		table = table_get(a, address, ALLOC_NOWAIT);
+		int result = fault_no_table(&s, &table);
+
+		if (result != FAULT_DONE)
+			return result;
 		if (!table)
-			return TRY_MEMORY;
+			return FAULT_DONE;
 	}
 	s.table = table_folio(table);
 	s.entry = &table[PTE_INDEX(address, 1)];
@@ -742,20 +771,6 @@ static int fault_special(struct aspace *a, struct mapping *m, u64 address)
 	return FAULT_DONE;
 }
 
-/* Until no truncation is under way; false when the thread is being killed. */
-static bool wait_for_truncation(struct page_cache *c)
-{
-	while (atomic_load(&c->invalidate_sequence) & 1) {
-		thread_set_state(THREAD_KILLABLE);
-		if (fatal_signal_is_pending()) {
-			thread_set_state(THREAD_RUNNABLE);
-			return false;
-		}
-		thread_block_until(clock_monotonic_ns() + 50 * NSEC_PER_USEC);
-	}
-	return true;
-}
-
 /*
  * Brings page `index` into the cache, for a store to a shared mapping makes it dirty.  file NULL: its
  * neighbours are not of interest.
@@ -763,7 +778,7 @@ static bool wait_for_truncation(struct page_cache *c)
 static int file_page_prepare(struct page_cache *c, struct file *file, u64 index, bool shared_write,
 			     struct supply *s)
 {
-	if (!wait_for_truncation(c))
+	if (!page_cache_wait_truncated(c))
 		return FAULT_KILLED;
 	if (index >= div_round_up(READ_ONCE(*c->size), PAGE_SIZE))
 		return FAULT_BUS;
@@ -840,31 +855,13 @@ static int fault_slow(struct aspace *a, u64 address, u32 access, struct supply *
 	return result;
 }
 
-/* A page as the mapping's policy has it; waits for memory.  *bound: of some nodes only, where no victim makes room. */
-static struct folio *page_alloc_waiting(struct aspace *a, u64 address, bool *bound)
-{
-	struct node_choice c = node_choice_local;
-
-	if (static_key_is_on(&numa_key)) {
-		rwlock_read(&a->lock);
-		const struct mapping *m = mapping_find(a, address);
-
-		if (m)
-			c = memory_policy_choose(m->policy, mapping_page_index(m, address));
-		rwlock_read_unlock(&a->lock);
-	}
-	*bound = !c.falls_back && (memory_node_map() & ~c.allowed);
-	return folio_alloc_from(&c, 0, FOLIO_ANON,
-				(*bound ? ALLOC_NORETRY : ALLOC_USER) | ALLOC_MOVABLE);
-}
-
 /* Waits for memory, as far as it is sensible. */
 static int fault_wait_memory(struct aspace *a, u64 address, struct supply *s)
 {
 	if (!s->anon) {
 		bool bound;
 
-		s->anon = page_alloc_waiting(a, address, &bound);
+		s->anon = folio_alloc_waiting(a, address, &bound);
 		s->anon_is_zero = false;
 		if (!s->anon)
 			return bound ? FAULT_BUS : FAULT_NO_MEMORY;
@@ -887,6 +884,8 @@ static __noinline enum fault_result fault_resolve_slow(struct aspace *a, u64 add
 			result = fault_slow(a, address, access, &s);
 		else if (result == TRY_MEMORY)
 			result = fault_wait_memory(a, address, &s);
+		else if (result == TRY_HUGE)
+			result = (s.no_huge = !huge_fault(a, address)) ? TRY_AGAIN : FAULT_DONE;
 		if (result != TRY_AGAIN)
 			break;
 		if (unlikely(fatal_signal_is_pending())) {

@@ -195,6 +195,23 @@ struct node_choice memory_policy_choose_next(const struct memory_policy *p)
 	return choose(p, node);
 }
 
+struct folio *folio_alloc_waiting(struct aspace *a, u64 address, bool *bound)
+{
+	struct node_choice c = node_choice_local;
+
+	if (static_key_is_on(&numa_key)) {
+		rwlock_read(&a->lock);
+		const struct mapping *m = mapping_find(a, address);
+
+		if (m)
+			c = memory_policy_choose(m->policy, mapping_page_index(m, address));
+		rwlock_read_unlock(&a->lock);
+	}
+	*bound = !c.falls_back && (memory_node_map() & ~c.allowed);
+	return folio_alloc_from(&c, 0, FOLIO_ANON,
+				(*bound ? ALLOC_NORETRY : ALLOC_USER) | ALLOC_MOVABLE);
+}
+
 struct folio *folio_alloc_by_policy(const struct mapping *m, u64 address, u32 flags)
 {
 	const struct memory_policy *p = READ_ONCE(m->policy);

@@ -63,6 +63,8 @@ static int page_try_move(struct aspace *a, u64 va, pte_t *table, struct folio *t
 	struct spinlock *lock = &table_folio(table)->table_lock;
 
 	spin_lock(lock);
+	if (table_folio(table)->nr_present == HUGE_PAGES)
+		huge_split_full_locked(a, leaf_entry(a, va), table_folio(table), va);
 	pte_t e = READ_ONCE(*entry);
 
 	if (!entry_is_ours(e)) {
@@ -95,6 +97,10 @@ static int page_try_move(struct aspace *a, u64 va, pte_t *table, struct folio *t
 
 static int page_move_locked(struct aspace *a, u64 va, const struct node_choice *to)
 {
+	pte_t *up = leaf_entry(a, va);
+
+	if (up)
+		huge_split(a, up, va);
 	pte_t *table = table_find_own(a, va);
 
 	/* another process has the whole table, too, or just the page */

@@ -580,7 +580,7 @@ static __always_inline struct folio *alloc_one(const struct node_choice *choice,
 	ref_init(&f->refs, 1);
 	shadow_unpoison(folio_address(f), PAGE_SIZE << order);
 	this_cpu_add(frames_by_kind[kind], 1 << order);
-	this_cpu_add(frames_allocated, 1);
+	this_cpu_add(frames_allocated, 1 << order);
 	if (static_key_is_on(&numa_key))
 		node_count_kind(f, kind, 1 << order);
 	if (flags & ALLOC_ZERO) {
@@ -667,7 +667,7 @@ static void folio_free(struct folio *f)
 	ASSERT(!f->is_tail && kind != FOLIO_FREE && kind != FOLIO_RESERVED);
 	ASSERT(f->map_count == 0);
 	this_cpu_add(frames_by_kind[kind], -(1 << order));
-	this_cpu_add(frames_freed, 1);
+	this_cpu_add(frames_freed, 1 << order);
 	if (static_key_is_on(&numa_key))
 		node_count_kind(f, kind, -(1 << order));
 	shadow_poison(folio_address(f), PAGE_SIZE << order, SHADOW_PAGE_FREE);

@@ -50,6 +50,7 @@
 #include <nos/read_ahead.h>
 #include <nos/string.h>
 #include <nos/thread.h>
+#include <nos/timer.h>
 
 DEFINE_COUNTER(read_misses, "page_cache.read_misses");
 DEFINE_COUNTER(pages_read, "page_cache.pages_read");
@@ -735,6 +736,19 @@ void page_cache_truncate(struct page_cache *c, u64 start, u64 end)
 		folio_put(f);
 	}
 	atomic_add(&c->invalidate_sequence, 1);
+}
+
+bool page_cache_wait_truncated(struct page_cache *c)
+{
+	while (atomic_load(&c->invalidate_sequence) & 1) {
+		thread_set_state(THREAD_KILLABLE);
+		if (fatal_signal_is_pending()) {
+			thread_set_state(THREAD_RUNNABLE);
+			return false;
+		}
+		thread_block_until(clock_monotonic_ns() + 50 * NSEC_PER_USEC);
+	}
+	return true;
 }
 
 void page_cache_fini(struct page_cache *c)

@@ -28,6 +28,8 @@ static inline void start_forget(struct page_cache *c)
 	if (unlikely(READ_ONCE(c->start)))
 		start_forget_slow(c);
 }
+/* Until no truncation is under way; false when the thread is being killed. */
+bool page_cache_wait_truncated(struct page_cache *c);
 /* Drops a locked, clean, otherwise unused folio from its cache; the caller's reference stays. */
 bool page_cache_evict(struct page_cache *c, struct folio *f);
 

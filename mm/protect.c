@@ -134,18 +134,40 @@ static inline struct flush_range protect_table(pte_t link, u64 start, u64 end, u
 	return (struct flush_range){ start, lost ? end : 0 };
 }
 
+/* The same where 2 MiB are mapped by one entry, which stays if all of them change. */
+static struct flush_range protect_huge(struct aspace *a, pte_t *entry, u64 start, u64 end,
+				       u32 flags)
+{
+	struct folio *f = table_lock(entry);
+
+	if (!f)
+		return (struct flush_range){ 0, 0 };
+	pte_t *table = folio_address(f);
+	bool huge = huge_protect_locked(a, entry, f, start, end, flags);
+	bool lost = protect_leaf_locked(&table[PTE_INDEX(start, 1)],
+					&table[PTE_INDEX(start, 1)] + ((end - start) >> PAGE_SHIFT),
+					flags);
+
+	if (huge)
+		WRITE_ONCE(*entry, table[0] | PTE_HUGE);
+	table_unlock(f);
+	return (struct flush_range){ start, lost ? end : 0 };
+}
+
 static __noinline struct flush_range protect_tables(struct aspace *a, u64 start, u64 end, u32 flags)
 {
 	struct flush_range all = { U64_MAX, 0 };
-	const pte_t *entry;
+	pte_t *entry;
 
 	for (u64 va = start, stop; (entry = leaf_entry_next(a, &va, end)); va = stop) {
 		stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
 		pte_t link = READ_ONCE(*entry);
 
-		if (!table_link_is_own(link))
+		if (table_entry_is_shared(link))
 			continue;
-		struct flush_range part = protect_table(link, va, stop, flags);
+		struct flush_range part = unlikely(link_is_huge(link)) ?
+						  protect_huge(a, entry, va, stop, flags) :
+						  protect_table(link, va, stop, flags);
 
 		if (part.end) {
 			all.start = min(all.start, part.start);
@@ -160,12 +182,13 @@ static inline struct flush_range protect_range(struct aspace *a, u64 start, u64 
 {
 	if (unlikely((start ^ (end - 1)) & ~(HUGE_SIZE - 1)))
 		return protect_tables(a, start, end, flags);
-	const pte_t *entry = leaf_entry(a, start);
+	pte_t *entry = leaf_entry(a, start);
 	pte_t link = entry ? READ_ONCE(*entry) : 0;
 
 	if (table_link_is_own(link))
 		return protect_table(link, start, end, flags);
-	return (struct flush_range){ 0, 0 };
+	return link_is_huge(link) ? protect_huge(a, entry, start, end, flags) :
+				    (struct flush_range){ 0, 0 };
 }
 
 /* ---- mappings ---- */

@@ -10,7 +10,7 @@
  * another reference and becomes read-only, or, when nobody else is left, by
  * taking the mark away.  Who unmaps all that it has of a table only leaves it.
  *
- * Only a table is shared in whose 2 MiB lie nothing but private anonymous
+ * A huge entry (huge.c) is split first: its table is shared.  Only a table is shared in whose 2 MiB lie nothing but private anonymous
  * mappings, or the vDSO, that the child inherits: so whoever goes from a cache to its entries
  * meets no shared table with entries of that cache, and memory for a copy is
  * needed only where a system call may fail or a fault may wait.  Tables with
@@ -64,8 +64,13 @@ static inline __no_lock_check struct folio *table_lock_rcu(pte_t *entry)
 	for (;;) {
 		pte_t e = READ_ONCE(*entry);
 
-		if (!pte_is_present(e))
-			return NULL;
+		if (unlikely((e & (PTE_PRESENT | PTE_HUGE)) != PTE_PRESENT)) {
+			struct folio *huge = e ? huge_table_lock(entry) : NULL;
+
+			if (!e || huge)
+				return huge;
+			continue;
+		}
 		struct folio *f = phys_to_frame(pte_phys(e));
 
 		spin_lock(&f->table_lock);
@@ -165,6 +170,8 @@ int tables_share(struct aspace *from, pte_t *entry, struct aspace *to, const str
 		return -ENOMEM;
 	rcu_read_lock();
 	for (; at + HUGE_SIZE <= stop; at += HUGE_SIZE, entry++, child++) {
+		if (unlikely(link_is_huge(*entry))) /* not the first: that one was split */
+			break;
 		struct folio *f = table_lock_rcu(entry);
 
 		if (!f)

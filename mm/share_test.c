@@ -2,6 +2,7 @@
 #include "aspace_internal.h"
 
 #include <nos/errno.h>
+#include <nos/huge.h>
 #include <nos/string.h>
 #include <nos/test.h>
 
@@ -321,6 +322,20 @@ TEST(random_changes_of_several_spaces)
 	}
 	/* what tables the CPU keeps differs; pages do not stay */
 	EXPECT(page_nr_free() + 32 >= before);
+}
+
+/* The same where stores bring 2 MiB, which the changes cut. */
+TEST(random_changes_of_huge_entries)
+{
+	EXPECT_EQ(huge_mode_set(HUGE_ALWAYS), 0);
+	for (u32 run = 0; run < 6; run++)
+		model_run(run * 55 + 7, 400);
+	EXPECT_EQ(huge_mode_set(HUGE_MADVISE), 0);
+
+	struct huge_stats s;
+
+	huge_stats_read(&s);
+	EXPECT(s.splits > 0 && s.mapped == 0);
 }
 
 static void fork_and_change(void)

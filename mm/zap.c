@@ -103,9 +103,10 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 		u64 stop = min(end, align_down(va, HUGE_SIZE) + HUGE_SIZE);
 		pte_t link = READ_ONCE(*entry);
 
-		/* a table that is still shared has nothing in this range: tables_own */
 		if (unlikely(!table_link_is_own(link))) {
-			va = stop;
+			/* pages of no cache; a shared table has nothing here any more: tables_own */
+			if (!link_is_huge(link) || only_cache || huge_zap(a, va, stop))
+				va = stop;
 			continue;
 		}
 		pte_t *table = phys_to_virt(pte_phys(link));
@@ -119,10 +120,14 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 		first = (u32)(entry_next(&table[first], &table[last]) - table);
 		u32 reached = last;
 
-		if (first < last)
-			reached = only_cache ? zap_leaf_cache(a, table, first, last, base,
-							      only_cache, b) :
-					       zap_leaf(a, table, first, last, base, b);
+		if (first < last) {
+			if (unlikely(tf->nr_present == HUGE_PAGES) && huge_is_mapped(a, va))
+				reached = first; /* by a fault, just now */
+			else
+				reached = only_cache ? zap_leaf_cache(a, table, first, last, base,
+								      only_cache, b) :
+						       zap_leaf(a, table, first, last, base, b);
+		}
 		spin_unlock(&tf->table_lock);
 		va = base + (u64)reached * PAGE_SIZE;
 		if (unlikely(b->nr == TLB_BATCH_FOLIOS))

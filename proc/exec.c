@@ -545,8 +545,11 @@ static int replace_program(struct exec_request *r, struct exec_images *i)
 		s.personality &= ~(u32)PER_CLEAR_ON_SETID;
 	s.personality &= ~(u32)READ_IMPLIES_EXEC;
 	s.aspace = aspace_create();
-	if (s.aspace)
+	if (s.aspace) {
+		if (current_thread->aspace)
+			s.aspace->huge_disabled = current_thread->aspace->huge_disabled;
 		aspace_start(s.aspace, r->file, &r->file->inode->cache);
+	}
 	err = s.aspace ? task_unshare_files(t) : -ENOMEM;
 	if (!err)
 		err = unshare_handlers(t->process);

@@ -1,6 +1,7 @@
 /* /proc: figures of the whole machine that no subsystem shows itself; formats of proc(5). */
 #include <nos/arch.h>
 #include <nos/counter.h>
+#include <nos/huge.h>
 #include <nos/irq.h>
 #include <nos/log.h>
 #include <nos/timer.h>
@@ -15,8 +16,10 @@ typedef unsigned long long ull;
 static int show_meminfo(struct text_out *out, void *arg)
 {
 	struct memory_stats m;
+	struct huge_stats huge;
 
 	memory_stats_read(&m);
+	huge_stats_read(&huge);
 
 	const struct {
 		const char *name;
@@ -34,6 +37,7 @@ static int show_meminfo(struct text_out *out, void *arg)
 		{ "SwapFree:", 0 },
 		{ "Dirty:", KB(m.dirty) },
 		{ "AnonPages:", KB(m.anon) },
+		{ "AnonHugePages:", huge.mapped << (HUGE_SHIFT - 10) },
 		{ "Shmem:", KB(m.shmem) },
 		{ "KReclaimable:", KB(m.slab_reclaimable) },
 		{ "Slab:", KB(m.slab) },
@@ -217,8 +221,10 @@ PSEUDO_FILE(diskstats_file, .path = "proc/diskstats", .show = show_diskstats);
 static int show_vmstat(struct text_out *out, void *arg)
 {
 	struct memory_stats m;
+	struct huge_stats huge;
 
 	memory_stats_read(&m);
+	huge_stats_read(&huge);
 
 	const struct {
 		const char *name;
@@ -241,6 +247,9 @@ static int show_vmstat(struct text_out *out, void *arg)
 		{ "pgfault", m.faults },
 		{ "pgmajfault", m.faults_major },
 		{ "oom_kill", m.oom_kills },
+		{ "thp_fault_alloc", huge.faults },
+		{ "thp_fault_fallback", huge.fallbacks },
+		{ "thp_split_pmd", huge.splits },
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(lines); n++)

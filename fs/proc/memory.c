@@ -135,6 +135,7 @@ static void add_usage(struct mapping_usage *sum, const struct mapping_usage *u)
 	sum->private_dirty += u->private_dirty;
 	sum->referenced += u->referenced;
 	sum->anonymous += u->anonymous;
+	sum->anonymous_huge += u->anonymous_huge;
 	sum->swap += u->swap;
 	sum->locked += u->locked;
 }
@@ -155,7 +156,7 @@ static void show_usage(struct text_out *out, const struct mapping_usage *u)
 		{ "Referenced:", u->referenced },
 		{ "Anonymous:", u->anonymous },
 		{ "LazyFree:", 0 },
-		{ "AnonHugePages:", 0 },
+		{ "AnonHugePages:", u->anonymous_huge },
 		{ "ShmemPmdMapped:", 0 },
 		{ "FilePmdMapped:", 0 },
 		{ "Shared_Hugetlb:", 0 },
@@ -223,7 +224,7 @@ static int show_maps(struct text_out *out, struct task *t, enum maps_style style
 			text_printf(out, "%-16s%8llu kB\n%-16s%8llu kB\n", "KernelPageSize:", 4ull,
 				    "MMUPageSize:", 4ull);
 			show_usage(out, &u);
-			text_printf(out, "THPeligible:    %d\n", 0);
+			text_printf(out, "THPeligible:    %d\n", mapping_may_be_huge(m));
 			show_flags(out, m->flags);
 		}
 	}

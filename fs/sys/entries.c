@@ -115,12 +115,3 @@ static int sys_cpu_init(void)
 	return 0;
 }
 INIT_STEP(INIT_FS, sys_cpu_init);
-
-/* ---- the kernel ---- */
-
-static int show_never(struct text_out *out, void *arg)
-{
-	text_printf(out, "always madvise [never]\n");
-	return 0;
-}
-PSEUDO_FILE(thp_enabled, .path = "sys/kernel/mm/transparent_hugepage/enabled", .show = show_never);

@@ -88,6 +88,7 @@ struct aspace {
 	u32 auxv_bytes;
 	u32 dumpable;
 	u32 membarrier_state;
+	bool huge_disabled; /* PR_SET_THP_DISABLE */
 	struct mutex exe_lock;
 	struct rcu_head rcu;
 };
@@ -178,9 +179,11 @@ static inline struct mapping *mapping_next(const struct mapping *m)
 }
 struct mapping_usage { /* bytes, for smaps */
 	u64 resident, pss, shared_clean, shared_dirty, private_clean, private_dirty, referenced;
-	u64 anonymous, swap, locked;
+	u64 anonymous, anonymous_huge, swap, locked;
 };
 void mapping_usage_locked(struct mapping *m, struct mapping_usage *u);
+/* Whether faults of m may bring 2 MiB at once. */
+bool mapping_may_be_huge(const struct mapping *m);
 /* pagemap bits for one page, as /proc/PID/pagemap gives them. */
 u64 aspace_pagemap_entry(struct aspace *a, u64 address);
 

@@ -58,6 +58,7 @@ struct folio {
 			u32 table_refs; /* address spaces that share it */
 			u16 nr_present; /* entries that are not 0 */
 			u16 nr_special; /* of them, those without a folio */
+			u64 huge_links; /* level 2: page of the tables behind huge entries; 0 */
 			union { /* apart from the lock: late walkers take it */
 				struct rcu_head table_rcu;
 				struct { /* upper tables, in their address space's list */

@@ -15,7 +15,7 @@ typedef u64 pte_t;
 #define PTE_NO_CACHE (1ull << 4)
 #define PTE_ACCESSED (1ull << 5)
 #define PTE_DIRTY (1ull << 6)
-#define PTE_HUGE (1ull << 7) /* levels 2 and 3 */
+#define PTE_HUGE (1ull << 7) /* levels 2 and 3: maps memory, not a table */
 #define PTE_GLOBAL (1ull << 8)
 #define PTE_SOFT_COW (1ull << 9) /* software: private page, copy before write */
 #define PTE_SOFT_SHARED_TABLE (1ull << 10) /* software, level 2: leaf table shared by fork */

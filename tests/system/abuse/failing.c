@@ -187,6 +187,42 @@ static void memory(void)
 		p[100] = 1;
 }
 
+/* 2 MiB at a time or in pages: whichever can be had, what is stored stays. */
+static void huge_memory(void)
+{
+	enum { BLOCK = 2 << 20, NR = 3 };
+	char *p = (char *)TRY(mmap(NULL, (NR + 1) * BLOCK, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+
+	if (p == (char *)-1)
+		return;
+	p = (char *)(((uintptr_t)p + BLOCK - 1) & ~(uintptr_t)(BLOCK - 1));
+	TRY(madvise(p, NR * BLOCK, MADV_HUGEPAGE));
+	for (int i = 0; i < NR; i++)
+		p[i * BLOCK + 40960] = p[i * BLOCK + 81920] = 'a';
+	TRY(munmap(p + BLOCK, 4096));
+	TRY(mprotect(p + 131072, 4096, PROT_READ));
+	TRY(madvise(p + 131072, 4096, MADV_DONTNEED));
+	pid_t pid = (pid_t)TRY(fork());
+
+	if (pid == 0) {
+		for (int i = 0; i < NR; i++)
+			p[i * BLOCK + 40960] = 'b';
+		_exit(0);
+	}
+	for (int i = 0; i < NR; i++)
+		p[i * BLOCK + 81920] = 'c';
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	for (int i = 0; i < NR; i++)
+		CHECK(p[i * BLOCK + 40960] == 'a' && p[i * BLOCK + 81920] == 'c');
+	TRY(madvise(p, BLOCK, MADV_DONTNEED));
+	CHECK_EQ(p[40960], 0);
+	p = (char *)TRY(mremap(p + 2 * BLOCK, BLOCK, 2 * BLOCK, MREMAP_MAYMOVE));
+	if (p != (char *)-1)
+		CHECK_EQ(p[81920], 'c');
+}
+
 static void processes(void)
 {
 	int status;
@@ -260,6 +296,7 @@ static void threads(void)
 TEST_TIMED(of_files, 60)	{ each_failing(ALLOC, files_and_clean); }
 TEST_TIMED(of_descriptors, 60)	{ each_failing(ALLOC, descriptors); }
 TEST_TIMED(of_memory, 60)	{ each_failing(ALLOC, memory); }
+TEST_TIMED(of_huge_memory, 60)	{ each_failing(ALLOC, huge_memory); }
 TEST_TIMED(of_processes, 60)	{ each_failing(ALLOC, processes); }
 TEST_TIMED(of_threads, 60)	{ each_failing(ALLOC, threads); }
 TEST_TIMED(of_mounts, 60)	{ each_failing(ALLOC, mounts_and_clean); }
