@@ -3,8 +3,8 @@
  *
  * Concepts.  Memory is cut into chunks of 512 frames (2 MiB).  A chunk has a
  * bit for each frame (set = taken) and a counter of free frames.  Eight chunks
- * are a tree; a tree has one word: an upper bound of its free frames, the
- * mobility it serves, and whether a CPU has reserved it.  Each CPU reserves one
+ * are a tree; a tree has one word: an upper bound of its free frames, and
+ * whether a CPU has reserved it.  Each CPU reserves one
  * tree per mobility and takes from it until it is empty, so CPUs work on
  * different cache lines.  In front stands, per CPU and mobility, an array of
  * single frames, filled by one compare-and-swap of a bit-field word (up to 32
@@ -27,9 +27,10 @@
  * handlers go past them.  The words are changed by CAS, so any CPU may free any
  * frame; a CPU that finds no tree of its own takes from anyone's.
  *
- * Mobility.  User pages (ALLOC_MOVABLE) and kernel objects fill different trees
- * as long as there are enough, so that long-lived kernel pages do not break up
- * all 2 MiB blocks.
+ * Mobility.  User pages (ALLOC_MOVABLE) and kernel objects fill different
+ * chunks: who opens a wholly free one gives it its mobility, a kernel object
+ * that must go elsewhere takes the chunk over.  What is partly used is filled
+ * first, on other trees too, so that few 2 MiB blocks are broken up.
  *
  * When memory is short, the slow path drops clean page-cache folios, then has a
  * process killed (ALLOC_USER), and in the end returns NULL.  It never panics.
@@ -41,9 +42,8 @@
  * a third array and goes back in runs.  From another node single frames are
  * taken, past the arrays.  With one node numa_key is off and costs a no-op.
  *
- * Rejected: a buddy system (its merge walk needs a lock and touches the frame
- * table of neighbours); per-CPU lists linked through the frames (a cache miss
- * for each, where an array has none).
+ * Rejected: a buddy system (its merge walk needs a lock and touches neighbours'
+ * records); lists linked through the frames (a cache miss for each).
  *
  * Model: tests/models/page_alloc.pml.
  *
@@ -66,10 +66,9 @@
 #define NR_MOBILITY 2u
 #define REMOTE NR_MOBILITY /* the array of frames freed here that belong to other nodes */
 
-/* A tree's word: free frames in the low half, then mobility, then the reservation. */
+/* A tree's word: free frames in the low half, then the reservation. */
 #define TREE_FREE 0xffffu
-#define TREE_MOVABLE (1u << 16)
-#define TREE_RESERVED (1u << 17)
+#define TREE_RESERVED (1u << 16)
 #define NO_TREE U32_MAX
 
 struct chunk_bits {
@@ -88,6 +87,7 @@ struct page_node {
 static struct {
 	struct chunk_bits *bits; /* per chunk */
 	u16 *chunk_free; /* per chunk */
+	u8 *chunk_mobility; /* of what is in it, if anything */
 	u32 *tree; /* per tree */
 	u16 *tree_total; /* frames ever added to it */
 	u8 *tree_node;
@@ -107,8 +107,8 @@ static DEFINE_PERCPU(struct frame_array[NR_MOBILITY + 1], frame_arrays);
 
 /* Frames in use by kind, for /proc/meminfo; summed over CPUs. */
 DEFINE_PERCPU(s64[16], frames_by_kind);
-static DEFINE_PERCPU(u64, frames_allocated);
-static DEFINE_PERCPU(u64, frames_freed);
+DEFINE_PERCPU(u64, frames_allocated);
+DEFINE_PERCPU(u64, frames_freed);
 
 struct folio *zero_folio;
 
@@ -293,19 +293,36 @@ static struct folio *chunk_take_run(u32 chunk, unsigned order)
 	return FRAME_TABLE + ((u64)chunk << CHUNK_SHIFT) + (u32)first;
 }
 
-/*
- * Takes from one tree, starting at chunk hint *start: single frames, of which
- * the rest goes into *a, or one run (other orders, or no array).
- */
-static struct folio *tree_take(u32 tree, unsigned order, u32 *start, struct frame_array *a)
+/* How a chunk suits: in use by the same mobility, wholly free, in use by the other. */
+enum fit { FIT_SAME, FIT_FREE, FIT_OTHER, FIT_NONE };
+
+static enum fit chunk_fit(u32 chunk, u32 mobility, u32 need)
+{
+	u32 nr_free = atomic_load_relaxed(&pool.chunk_free[chunk]);
+
+	if (nr_free < need)
+		return FIT_NONE;
+	if (nr_free == CHUNK_FRAMES)
+		return FIT_FREE;
+	return READ_ONCE(pool.chunk_mobility[chunk]) == mobility ? FIT_SAME : FIT_OTHER;
+}
+
+/* Takes from a tree's chunks that fit so, from chunk *start on: single frames, the rest of which
+ * goes into *a, or one run (other orders, or no array). */
+static struct folio *tree_take(u32 tree, unsigned order, u32 mobility, enum fit fit, u32 *start,
+			       struct frame_array *a)
 {
 	u32 first = tree * TREE_CHUNKS;
 	u32 nr = min(TREE_CHUNKS, pool.nr_chunks - first);
 
 	for (u32 i = 0; i < nr; i++) {
 		u32 chunk = first + (*start + i) % nr;
+		enum fit is = chunk_fit(chunk, mobility, 1u << order);
 		struct folio *f;
 
+		/* the chunk of the last time may have become free */
+		if (is != fit && (is != FIT_FREE || i || !a || start != &a->chunk))
+			continue;
 		if (order == 0 && a) {
 			if (!chunk_take_singles(chunk, CPU_BATCH, a))
 				continue;
@@ -315,68 +332,63 @@ static struct folio *tree_take(u32 tree, unsigned order, u32 *start, struct fram
 			if (!f)
 				continue;
 		}
+		if (is == FIT_FREE || (is == FIT_OTHER && !mobility))
+			WRITE_ONCE(pool.chunk_mobility[chunk], (u8)mobility);
 		*start = chunk - first;
 		return f;
 	}
 	return NULL;
 }
 
-/*
- * Pass 0: a tree of our mobility that is partly used; 1: a wholly free one;
- * 2: any that no CPU has reserved; 3: any.
- */
-static bool tree_suits(u32 word, u32 mobility, u32 need, int pass)
+/* The tree becomes this CPU's, unless it is or another was quicker. */
+static void tree_reserve(u32 tree, u32 start, struct frame_array *a)
 {
-	u32 nr_free = word & TREE_FREE;
-
-	if (nr_free < need)
-		return false;
-	if (pass < 3 && (word & TREE_RESERVED))
-		return false;
-	if (pass == 0)
-		return nr_free < TREE_FRAMES && !(word & TREE_MOVABLE) == !mobility;
-	if (pass == 1)
-		return nr_free == TREE_FRAMES;
-	return true;
-}
-
-/* The tree becomes this CPU's, unless another was quicker. */
-static void tree_reserve(u32 tree, u32 mobility, u32 start, struct frame_array *a)
-{
-	if (atomic_fetch_or(&pool.tree[tree], TREE_RESERVED) & TREE_RESERVED)
-		return;
-	if (a->tree)
-		atomic_and(&pool.tree[a->tree - 1], ~TREE_RESERVED);
-	a->tree = tree + 1;
+	if (a->tree != tree + 1) {
+		if (atomic_fetch_or(&pool.tree[tree], TREE_RESERVED) & TREE_RESERVED)
+			return;
+		if (a->tree)
+			atomic_and(&pool.tree[a->tree - 1], ~TREE_RESERVED);
+		a->tree = tree + 1;
+	}
 	a->chunk = start;
-	if (mobility)
-		atomic_or(&pool.tree[tree], TREE_MOVABLE);
-	else
-		atomic_and(&pool.tree[tree], ~TREE_MOVABLE);
 }
 
-/* Finds another tree of the node and takes from it; for the CPU's own node reserves it if it can. */
+/* Takes from a tree of the node, the CPU's own first; on the CPU's own node reserves it if it can.
+ * While half of the node is free, nobody fills gaps elsewhere. */
 static struct folio *tree_search(struct page_node *node, u32 mobility, unsigned order,
 				 struct frame_array *a)
 {
+	static const struct {
+		u8 fit, limit; /* 0: no limit */
+		bool reserved; /* by other CPUs too */
+	} passes[] = { { FIT_SAME, 64, false }, { FIT_FREE, 0, false },  { FIT_FREE, 0, true },
+		       { FIT_SAME, 0, true },   { FIT_OTHER, 0, false }, { FIT_OTHER, 0, true } };
 	u32 need = 1u << order, nr = node->end_tree - node->first_tree;
-	u32 begin = a ? (a->tree ? a->tree - 1 - node->first_tree : 0) : READ_ONCE(node->hint);
+	u32 own = a ? a->tree - 1 : NO_TREE;
+	u32 begin = own != NO_TREE ? own - node->first_tree : READ_ONCE(node->hint);
+	u32 pass = atomic_load_relaxed(&node->free) > (s64)(node->total / 2);
 
-	for (int pass = 0; pass < 4; pass++) {
-		for (u32 i = 0; i < nr; i++) {
+	for (; pass < ARRAY_SIZE(passes); pass++) {
+		u32 limit = order && passes[pass].limit ? 4 : passes[pass].limit;
+		enum fit fit = passes[pass].fit;
+
+		for (u32 i = 0; i < (limit ? min(nr, limit) : nr); i++) {
 			u32 t = node->first_tree + (begin + i) % nr;
 			u32 word = atomic_load_relaxed(&pool.tree[t]), start = 0;
+			bool is_others = (word & TREE_RESERVED) && t != own;
 
-			if (!tree_suits(word, mobility, need, pass) || tree_owner(t) != node)
+			if ((word & TREE_FREE) < need || (is_others && !passes[pass].reserved) ||
+			    ((word & TREE_FREE) == TREE_FRAMES && fit != FIT_FREE) ||
+			    tree_owner(t) != node)
 				continue;
-			struct folio *f = tree_take(t, order, &start, a);
+			struct folio *f = tree_take(t, order, mobility, fit, &start, a);
 
 			if (!f)
 				continue;
 			if (!a)
 				WRITE_ONCE(node->hint, t - node->first_tree);
-			else if (pass < 3)
-				tree_reserve(t, mobility, start, a);
+			else if (!is_others)
+				tree_reserve(t, start, a);
 			return f;
 		}
 	}
@@ -396,7 +408,7 @@ static struct folio *node_take(struct page_node *node, struct frame_array *a, un
 	if (atomic_load_relaxed(&node->free) < (s64)(keep_free + (1u << order)))
 		return NULL;
 	if (a && a->tree) {
-		f = tree_take(a->tree - 1, order, &a->chunk, a);
+		f = tree_take(a->tree - 1, order, mobility, FIT_SAME, &a->chunk, a);
 		if (f)
 			return f;
 	}
@@ -437,12 +449,16 @@ static __noinline struct folio *frame_take_in_irq(unsigned order)
 {
 	u32 begin = pool.node[this_cpu_read(this_numa_node)].first_tree * TREE_CHUNKS;
 
-	for (u32 i = 0; i < pool.nr_chunks; i++) {
-		struct folio *f = chunk_take_run((begin + i) % pool.nr_chunks, order);
+	for (enum fit fit = FIT_SAME; fit < FIT_NONE; fit++)
+		for (u32 i = 0; i < pool.nr_chunks; i++) {
+			u32 chunk = (begin + i) % pool.nr_chunks;
+			struct folio *f = NULL;
 
-		if (f)
-			return f;
-	}
+			if (chunk_fit(chunk, 0, 1u << order) == fit)
+				f = chunk_take_run(chunk, order);
+			if (f)
+				return f;
+		}
 	return NULL;
 }
 
@@ -870,23 +886,6 @@ u64 page_nr_total(void)
 	return pool.total;
 }
 
-/* The page allocator's part of the figures; the other owners add theirs. */
-void page_stats_read(struct memory_stats *s)
-{
-	s->total = pool.total;
-	s->free = page_nr_free();
-	s->slab = (u64)page_nr_of_kind(FOLIO_SLAB);
-	s->page_tables = (u64)page_nr_of_kind(FOLIO_PAGE_TABLE);
-	s->anon = (u64)page_nr_of_kind(FOLIO_ANON);
-	s->file = (u64)page_nr_of_kind(FOLIO_FILE);
-	s->pipe = (u64)page_nr_of_kind(FOLIO_PIPE);
-	for_each_cpu(cpu)
-	{
-		s->allocs += *per_cpu_ptr(frames_allocated, cpu);
-		s->frees += *per_cpu_ptr(frames_freed, cpu);
-	}
-}
-
 /* ---- set-up ---- */
 
 size_t page_pool_table_size(u64 nr_frames)
@@ -894,7 +893,7 @@ size_t page_pool_table_size(u64 nr_frames)
 	u64 chunks = div_round_up(nr_frames, CHUNK_FRAMES);
 	u64 trees = div_round_up(chunks, TREE_CHUNKS);
 
-	return chunks * (sizeof(struct chunk_bits) + sizeof(u16)) +
+	return chunks * (sizeof(struct chunk_bits) + sizeof(u16) + sizeof(u8)) +
 	       trees * (sizeof(u32) + sizeof(u16) + sizeof(u8)) + 64;
 }
 
@@ -907,7 +906,8 @@ void page_pool_init(void *tables, u64 nr_frames)
 	pool.tree = (u32 *)(pool.bits + pool.nr_chunks);
 	pool.tree_total = (u16 *)(pool.tree + pool.nr_trees);
 	pool.chunk_free = pool.tree_total + pool.nr_trees;
-	pool.tree_node = (u8 *)(pool.chunk_free + pool.nr_chunks);
+	pool.chunk_mobility = (u8 *)(pool.chunk_free + pool.nr_chunks);
+	pool.tree_node = pool.chunk_mobility + pool.nr_chunks;
 	pool.nr_nodes = 1;
 	pool.node[0].end_tree = pool.nr_trees;
 	for (u32 c = 0; c < pool.nr_chunks; c++)

@@ -17,6 +17,8 @@ struct node_counts {
 };
 static DEFINE_PERCPU(struct node_counts[NUMA_MAX_NODES], node_counts);
 DECLARE_PERCPU(s64[16], frames_by_kind);
+DECLARE_PERCPU(u64, frames_allocated);
+DECLARE_PERCPU(u64, frames_freed);
 
 DEFINE_STATIC_KEY(numa_key);
 
@@ -138,5 +140,22 @@ void __init node_list_by_distance(u8 *list, unsigned from, unsigned nr)
 		for (; at > 1 && numa_distance(from, list[at - 1]) > numa_distance(from, n); at--)
 			list[at] = list[at - 1];
 		list[at] = n;
+	}
+}
+
+/* The page allocator's part of the figures; the other owners add theirs. */
+void page_stats_read(struct memory_stats *s)
+{
+	s->total = page_nr_total();
+	s->free = page_nr_free();
+	s->slab = (u64)page_nr_of_kind(FOLIO_SLAB);
+	s->page_tables = (u64)page_nr_of_kind(FOLIO_PAGE_TABLE);
+	s->anon = (u64)page_nr_of_kind(FOLIO_ANON);
+	s->file = (u64)page_nr_of_kind(FOLIO_FILE);
+	s->pipe = (u64)page_nr_of_kind(FOLIO_PIPE);
+	for_each_cpu(cpu)
+	{
+		s->allocs += *per_cpu_ptr(frames_allocated, cpu);
+		s->frees += *per_cpu_ptr(frames_freed, cpu);
 	}
 }

@@ -428,6 +428,14 @@ def level_speed(report, kernel):
                    time.monotonic() - start)
         if match and not missed and "record to be written" in text:
             print("        " + text.strip().replace("\n", "\n        "), flush=True)
+    if report.wants("fragmentation"):
+        start = time.monotonic()
+        report.doing("fragmentation")
+        status, text = run_text([NOS, "bench", "--suite", "frames"], 300, cwd=ROOT)
+        match = re.search(r"without programs +([\d.]+) +([\d.]+)", text)
+        buddy, nos = (float(match[1]), float(match[2])) if match else (0, 100)
+        good = not status and nos <= 15 and nos <= 0.6 * buddy
+        report.add("fragmentation", int(good), int(not good), text, time.monotonic() - start)
     planted.run(report)
 
 

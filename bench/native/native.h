@@ -24,3 +24,9 @@ size_t native_bytes_in_use(void);
 
 void native_mutex_lock(void);
 void native_mutex_unlock(void);
+
+/* Frames by number, from 0; there are as many as native_frames_start is told. */
+#define NATIVE_NO_FRAMES 0xffffffffu
+void native_frames_start(unsigned nr_frames);
+unsigned native_frames_alloc(unsigned order, int is_movable);
+void native_frames_free(unsigned at, unsigned order);

@@ -10,6 +10,7 @@
 #include <nos/lock.h>
 #include <nos/lock_stats.h>
 #include <nos/log.h>
+#include <nos/memory_policy.h>
 #include <nos/page.h>
 #include <nos/rcu.h>
 #include <nos/slab.h>
@@ -230,6 +231,12 @@ bool boot_opt_enabled(const char *name)
 	return true;
 }
 
+/* No thread has a policy. */
+struct node_choice memory_policy_choose_next(const struct memory_policy *p)
+{
+	panic("a policy was asked for that nobody set\n");
+}
+
 /* lock_stats_key is off */
 void lock_stats_add(u64 at, u64 start_ns, bool slept)
 {
@@ -305,4 +312,29 @@ size_t native_bytes_in_use(void)
 	if (!at_start)
 		at_start = nr_free;
 	return (at_start - nr_free) * PAGE_SIZE;
+}
+
+static struct folio *first_frame;
+
+void native_frames_start(unsigned nr_frames)
+{
+	native_start(1);
+	native_thread_start(0);
+	first_frame = phys_to_frame(HUGE_SIZE); /* as tests/host/memory.c has it */
+	if (page_nr_free() > nr_frames || page_nr_free() + 64 < nr_frames)
+		panic("the host's memory has another size\n");
+}
+
+unsigned native_frames_alloc(unsigned order, int is_movable)
+{
+	struct folio *f = folio_alloc(order, is_movable ? FOLIO_ANON : FOLIO_KERNEL,
+				      ALLOC_NOWAIT | (is_movable ? ALLOC_MOVABLE : 0));
+
+	return f ? (u32)(f - first_frame) : NATIVE_NO_FRAMES;
+}
+
+void native_frames_free(unsigned at, unsigned order)
+{
+	(void)order;
+	folio_put(first_frame + at);
 }

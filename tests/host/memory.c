@@ -6,7 +6,6 @@
 #include "../../mm/page_internal.h"
 #include "../../mm/slab_internal.h"
 
-
 #include <nos/aspace.h>
 #include <nos/assert.h>
 #include <nos/errno.h>
@@ -18,8 +17,11 @@ extern void *aligned_alloc(size_t align, size_t size);
 extern void *calloc(size_t nr, size_t size);
 extern void abort(void) __noreturn;
 
+#ifndef HOST_MEMORY_MIB /* a benchmark may want more */
+#define HOST_MEMORY_MIB 64ul
+#endif
 #define FIRST_FRAME 512ul
-#define NR_FRAMES (16384ul + FIRST_FRAME)
+#define NR_FRAMES (HOST_MEMORY_MIB * 256 + FIRST_FRAME)
 
 struct folio *host_frame_table;
 bool (*idle_work)(void);

@@ -14,17 +14,18 @@ from bench.programs import SOURCE, compile_program
 from cli import ROOT, Failure
 
 TITLE = "native, on this machine"
-SUITES = ("alloc", "locks")
+SUITES = ("alloc", "frames", "locks")
 RUNS = 5
 
 MIMALLOC = "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2.0"
 GCC = ["gcc", "-O2", "-flto", "-w", "-pthread"]
 ALLOC_MODULES = ("mm/slab.c", "mm/kmalloc.c", "mm/page_alloc.c", "mm/page_node.c", "core/lock_mutex.c",
                  "tests/host/memory.c")
+FRAMES_MIB = 512  # as bench/native/frames.c has it
 LOCK_MODULES = ("core/lock_mutex.c",)
 
 
-def kernel_objects(name, modules):
+def kernel_objects(name, modules, define=()):
     """The kernel's modules and the platform, compiled for the host: objects."""
     lib = [f"lib/{entry}" for entry in sorted(os.listdir(os.path.join(ROOT, "lib")))
            if entry.endswith(".c") and not entry.endswith("_test.c")]
@@ -33,7 +34,7 @@ def kernel_objects(name, modules):
     flags = [*GCC, "-std=gnu2x", "-DNOS_HOST", "-ffreestanding", "-fwrapv",
              "-fno-strict-aliasing", "-ffunction-sections", "-fdata-sections", "-nostdinc",
              "-isystem", gcc, "-isystem", "build/uapi", "-Iinclude", "-Ibuild/release/gen",
-             "-include", "tests/host/host.h"]
+             "-include", "tests/host/host.h", *define]
     paths = [os.path.join(ROOT, path)
              for path in (*modules, "bench/native/platform.c", *lib)]
     objects = []
@@ -110,6 +111,20 @@ def measure_alloc(request, done, total):
     return rows_of("alloc", samples, programs)
 
 
+def measure_frames(request, done, total):
+    """Not times: the same in each run."""
+    objects = kernel_objects("frames", ALLOC_MODULES, (f"-DHOST_MEMORY_MIB={FRAMES_MIB}ul",))
+    buddy = os.path.join(SOURCE, "native", "buddy.c")
+    programs = {"buddy": link("frames-buddy", "frames.c", (), (buddy,)),
+                "nos": link("frames-nos", "frames.c", (), objects)}
+    samples = {}
+    for turn, (column, program) in enumerate(programs.items()):
+        request.progress.at(done + turn, total, f"frames: {column}")
+        for name, value in output(program):
+            samples.setdefault((name, column), []).append(float(value))
+    return rows_of("frames", samples, programs)
+
+
 def measure_locks(request, done, total):
     program = link("locks", "locks.c", (), kernel_objects("locks", LOCK_MODULES))
     samples = {}
@@ -122,7 +137,7 @@ def measure_locks(request, done, total):
 
 def measure(request):
     build_kernel_headers()
-    parts = {"alloc": measure_alloc, "locks": measure_locks}
+    parts = {"alloc": measure_alloc, "frames": measure_frames, "locks": measure_locks}
     rows = []
     for at, suite in enumerate(request.suites):
         rows += parts[suite](request, at * RUNS, len(request.suites) * RUNS)

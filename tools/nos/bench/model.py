@@ -32,6 +32,7 @@ SUITES = {
     "net": ("m1", "TCP and UDP over loopback"),
     "io_uring": ("m1", "requests in batches"),
     "alloc": ("m4", "NOS's allocators on the host, beside malloc"),
+    "frames": ("m4", "fragmentation of frames after ageing, beside a plain buddy system"),
     "locks": ("m4", "NOS's mutex on the host, beside pthread's"),
     "scale": ("m2", "cache lines that processors contend for"),
     "rt": ("m1", "how late a real-time thread wakes"),
