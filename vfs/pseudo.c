@@ -77,7 +77,7 @@ static int pseudo_open(struct inode *i, struct file *f)
 
 	if (!o)
 		return -ENOMEM;
-	mutex_init(&o->lock, RANK_FILE_POSITION);
+	mutex_init(&o->lock, RANK_FILE_STATE);
 	o->entry = i->private;
 	f->private = o;
 	return 0;

@@ -159,7 +159,7 @@ static int kmsg_open(struct inode *i, struct file *f)
 	r = kzalloc(sizeof(*r), 0);
 	if (!r)
 		return -ENOMEM;
-	mutex_init(&r->lock, RANK_FILE_POSITION);
+	mutex_init(&r->lock, RANK_FILE_STATE);
 	r->sequence = log_first_sequence();
 	f->private = r;
 	return 0;

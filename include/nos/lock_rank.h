@@ -12,6 +12,7 @@ enum lock_rank {
 	RANK_RENAME, /* one cross-directory rename a file system at a time */
 	RANK_EXEC, /* credentials change / exec of one process */
 	RANK_FILE_POSITION, /* struct file.position_lock */
+	RANK_FILE_STATE, /* what an open file keeps beside its position: a pseudo file's text */
 	RANK_STACKED_DIR, /* the same two of a file system that stands on others */
 	RANK_STACKED_INODE,
 	RANK_INODE_DIR, /* parent directories (ancestor first, then by address) */

@@ -372,6 +372,32 @@ TEST(a_held_directory_of_the_dead)
 	CHECK(errno == ENOENT || errno == ESRCH);
 }
 
+static void *read_shared(void *unused)
+{
+	static const char *const paths[] = { "/proc/sys/kernel/ostype", "/proc/self/status",
+					     "/sys/devices/system/cpu/online" };
+	char part[8];
+
+	for (int i = 0; i < 3; i++) {
+		int fd = CHECK_OK(open(paths[i], O_RDONLY));
+
+		CHECK(read(fd, part, 2) == 2 && read(fd, part, 1) >= 0);
+		CHECK_OK(close(fd));
+	}
+	return unused;
+}
+
+/* With descriptors that other threads have, too, a position is locked. */
+TEST(read_by_threads)
+{
+	pthread_t t[2];
+
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(pthread_create(&t[i], NULL, read_shared, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(pthread_join(t[i], NULL), 0);
+}
+
 TEST(privacy)
 {
 	pid_t pid;
