@@ -493,17 +493,18 @@ int aspace_map_vdso(struct aspace *a)
 	int err;
 
 	rwlock_write(&a->lock);
-	s64 at = aspace_find_gap(a, a->vdso_base, PAGE_SIZE + image, false);
+	const u64 variables = VDSO_NR_VARIABLE_PAGES * PAGE_SIZE;
+	s64 at = aspace_find_gap(a, a->vdso_base, variables + image, false);
 
 	rwlock_write_unlock(&a->lock);
 	if (at < 0)
 		return (int)at;
-	err = map_kernel_pages(a, (u64)at, vdso_data, PAGE_SIZE, PROT_READ, "[vvar]");
+	err = map_kernel_pages(a, (u64)at, vdso_process_unknown, variables, PROT_READ, "[vvar]");
 	if (err)
 		return err;
-	err = map_kernel_pages(a, (u64)at + PAGE_SIZE, vdso_image_start, image,
+	err = map_kernel_pages(a, (u64)at + variables, vdso_image_start, image,
 			       PROT_READ | PROT_EXEC, "[vdso]");
 	if (!err)
-		a->vdso_base = (u64)at + PAGE_SIZE;
+		a->vdso_base = (u64)at + variables;
 	return err;
 }

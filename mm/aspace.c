@@ -117,6 +117,8 @@ void aspace_put(struct aspace *a)
 	start_end(a);
 	mappings_unlink(a);
 	table_free_all(a);
+	if (unlikely(a->kernel_page))
+		kernel_page_free(a->kernel_page);
 	mappings_release(a->mappings.node);
 	memory_uncommit(a->committed_pages);
 	if (a->exe_file)
@@ -265,6 +267,34 @@ static void fork_layout(const struct aspace *from, struct aspace *to)
 	to->membarrier_state = from->membarrier_state;
 }
 
+/*
+ * Takes out the entries of the page that is this process's own, before the child gets a copy; the next
+ * reader's fault brings them back.  The lock is held for writing, and all CPUs are flushed later.
+ */
+static void kernel_page_hide(struct aspace *a)
+{
+	for (struct mapping *m = mapping_find(a, 0); m; m = mapping_next(m)) {
+		u64 page = kernel_page_index() - m->page_offset;
+
+		if (!(m->flags & MAPPING_SPECIAL) || m->file || page >= mapping_pages(m))
+			continue;
+		/* While the entry is there the table is its own: it was for the fault, and was since. */
+		pte_t *table = table_find_own(a, m->start + page * PAGE_SIZE);
+
+		if (!table)
+			continue;
+		struct folio *f = table_folio(table);
+		pte_t *entry = &table[PTE_INDEX(m->start + page * PAGE_SIZE, 1)];
+		scoped_spin(&f->table_lock);
+
+		if (*entry == 0)
+			continue;
+		WRITE_ONCE(*entry, 0);
+		f->nr_present--;
+		f->nr_special--;
+	}
+}
+
 struct aspace *aspace_fork(struct aspace *from)
 {
 	struct aspace *to = aspace_create();
@@ -288,6 +318,8 @@ struct aspace *aspace_fork(struct aspace *from)
 	 * a page meanwhile would miss the store: so all faults wait, for this is one change of the whole.
 	 */
 	seq_write_begin(&from->tree_sequence);
+	if (unlikely(from->kernel_page))
+		kernel_page_hide(from);
 	for (struct rb_node *n = rb_first(&from->mappings); n && !err; n = rb_next(n)) {
 		struct mapping *m = rb_entry(n, struct mapping, node);
 

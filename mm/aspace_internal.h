@@ -5,6 +5,7 @@
 #include <nos/assert.h>
 #include <nos/memory_policy.h>
 #include <nos/rcu.h>
+#include <nos/vdso.h>
 
 #include "page_cache_internal.h"
 
@@ -313,6 +314,13 @@ static inline u64 mapping_pte_bits(u32 flags)
 static inline bool pte_is_special(pte_t e)
 {
 	return (e & PTE_SOFT_SPECIAL) != 0;
+}
+
+/* Where the address space's own page stands in for the one of the vDSO that says nothing: that one's frame
+ * number, the page_offset of what maps it. */
+static inline u64 kernel_page_index(void)
+{
+	return virt_to_phys(vdso_process_unknown) >> PAGE_SHIFT;
 }
 
 /* ---- share.c: leaf tables that several address spaces have after a fork ---- */

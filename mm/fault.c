@@ -747,11 +747,17 @@ static __always_inline int fault_try(struct aspace *a, u64 address, u32 access,
 
 /* ---- what may sleep ---- */
 
+static phys_t special_page(struct aspace *a, const struct mapping *m, u64 index)
+{
+	if (m->file)
+		return file_map_special(m->file, index);
+	return index == kernel_page_index() ? kernel_page_map(a) : index << PAGE_SHIFT;
+}
+
 /* A page of a device or of the vDSO; the lock is held for reading. */
 static int fault_special(struct aspace *a, struct mapping *m, u64 address)
 {
-	u64 index = mapping_page_index(m, address);
-	phys_t p = m->file ? file_map_special(m->file, index) : index << PAGE_SHIFT;
+	phys_t p = special_page(a, m, mapping_page_index(m, address));
 	pte_t *table;
 
 	if (!p)

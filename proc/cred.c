@@ -246,6 +246,7 @@ void cred_commit(struct cred *new)
 		scoped_spin_irq(&t->lock);
 		rcu_store(t->cred, new);
 	}
+	kernel_page_follow(t);
 	cred_put(old);
 }
 

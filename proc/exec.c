@@ -510,6 +510,8 @@ static void commit(struct exec_request *r, struct exec_start *s, struct cred *c)
 	s->aspace->exe_file = r->file;
 	r->file = NULL;
 	release_memory_users(t, false);
+	if (unlikely(p->kernel_page))
+		kernel_page_leave(p);
 	aspace_replace_current(s->aspace);
 	vfork_release(t);
 	posix_timers_exit(p);

@@ -210,7 +210,11 @@ static void reparent_children_locked(struct process *p, struct list *to_release)
 
 	list_for_each_safe(child, next, &p->children, sibling) {
 		list_remove(&child->sibling);
-		child->parent = reaper;
+		if (child->kernel_page)
+			kernel_page_forget_parent_locked(child);
+		rcu_store(child->parent, reaper);
+		if (child->kernel_page)
+			kernel_page_tell_place_locked(child);
 		list_push_back(&reaper->children, &child->sibling);
 		change_maker_locked(child, heir);
 		child->leader->exit_signal = SIGCHLD;
@@ -311,6 +315,8 @@ void process_exit_task(s32 code)
 	if (last) {
 		itimer_exit(p);
 		posix_timers_exit(p);
+		if (unlikely(p->kernel_page))
+			kernel_page_leave(p);
 	}
 	release_memory_users(t, true);
 	t->was_dumpable = READ_ONCE(current_thread->aspace->dumpable) == 1;

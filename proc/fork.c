@@ -333,9 +333,14 @@ static int link_task(struct task *t, u64 flags)
 	p->nr_threads++;
 	p->nr_live++;
 	process_unlock_signals(h, irq_flags);
-	if (!(flags & CLONE_THREAD))
+	if (flags & CLONE_THREAD) {
+		kernel_page_add_thread_locked(t, flags);
+	} else {
+		if (flags & CLONE_VM)
+			kernel_page_share_locked(t->thread.aspace, flags & CLONE_VFORK);
 		link_process_locked(t, flags & CLONE_PARENT ? me->parent : me,
 				    flags & CLONE_PARENT ? me->maker : task_current());
+	}
 	rcu_store(t->pid->task, t);
 	process_count_add(flags & CLONE_THREAD ? 0 : 1, 1);
 	return 0;
@@ -353,10 +358,12 @@ void vfork_release(struct task *t)
 	}
 }
 
-static void wait_for_vfork(struct task *child, struct completion *done)
+static void wait_for_vfork(struct task *child, struct completion *done, u64 flags)
 {
 	if (completion_wait_killable(done))
 		log_debug("vfork: parent %d killed", task_current()->tid);
+	else if ((flags & (CLONE_VM | CLONE_THREAD)) == CLONE_VM)
+		kernel_page_unshare(current_thread->aspace);
 	{
 		/* Also when it was signalled: the signaller may still be at work on our stack. */
 		scoped_spin_irq(&child->lock);
@@ -443,7 +450,7 @@ s32 process_clone(const struct clone_request *r, const struct trap_frame *frame)
 	tid = t->tid;
 	thread_start(&t->thread);
 	if (r->flags & CLONE_VFORK)
-		wait_for_vfork(t, &done);
+		wait_for_vfork(t, &done, r->flags);
 	return tid;
 }
 

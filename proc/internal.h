@@ -154,5 +154,50 @@ int task_unshare_files(struct task *t);
 void rseq_fix_up(struct task *t, struct trap_frame *frame);
 void membarrier_exec(struct aspace *a);
 
+/* ---- kernel_page.c; a process without a page (kernel_page is NULL) costs a load ---- */
+/* p->kernel_page is not NULL: parent, group and session as they are. */
+void kernel_page_tell_place_locked(struct process *p);
+/* The same, before the parent changes. */
+void kernel_page_forget_parent_locked(struct process *p);
+/* u's lock is held: before its names change, and after. */
+void kernel_pages_forget_names_locked(struct uts_namespace *u);
+void kernel_pages_tell_names_locked(struct uts_namespace *u);
+/* p->kernel_page is not NULL, and p leaves its address space: no thread of it reads the page any more. */
+void kernel_page_leave(struct process *p);
+void kernel_page_disown_locked(struct kernel_page *k);
+void kernel_page_own_again(struct aspace *a);
+void kernel_page_tell_threads(void);
+/* The current task t has other ids or another namespace of names, and has not seen user mode since. */
+static inline void kernel_page_follow(struct task *t)
+{
+	memory_fence(); /* with own_locked: another thread may be making the page */
+	if (unlikely(READ_ONCE(t->process->kernel_page)))
+		kernel_page_tell_threads();
+}
+/* Another process is about to run in `a`, which is the current one's too; `wait`: whose maker waits for it,
+ * and then calls kernel_page_unshare. */
+static inline void kernel_page_share_locked(struct aspace *a, bool wait)
+{
+	if (wait)
+		atomic_add(&a->nr_vforks, 1u);
+	else
+		a->is_shared = true;
+	if (unlikely(a->kernel_page))
+		kernel_page_disown_locked(a->kernel_page);
+}
+static inline void kernel_page_unshare(struct aspace *a)
+{
+	atomic_sub(&a->nr_vforks, 1u);
+	if (unlikely(READ_ONCE(a->kernel_page)))
+		kernel_page_own_again(a);
+}
+/* t was added to the current process. */
+void kernel_page_add_thread_slow_locked(struct task *t, u64 flags);
+static inline void kernel_page_add_thread_locked(struct task *t, u64 flags)
+{
+	if (unlikely(task_current()->vfork_done || t->process->kernel_page))
+		kernel_page_add_thread_slow_locked(t, flags);
+}
+
 /* ---- cred.c ---- */
 struct user_account *user_account_hold(struct user_account *u);

@@ -134,6 +134,8 @@ static int set_group_locked(struct process *p, s32 pgid)
 		list_remove(&p->group_node);
 		process_join_group_locked(p, group);
 		pid_detach_locked(old);
+		if (unlikely(p->kernel_page))
+			kernel_page_tell_place_locked(p);
 	}
 	return 0;
 }
@@ -204,6 +206,8 @@ s32 process_new_session(void)
 		process_join_group_locked(p, p->pid);
 		pid_detach_locked(group);
 		pid_detach_locked(session);
+		if (unlikely(p->kernel_page))
+			kernel_page_tell_place_locked(p);
 		p->is_session_leader = true;
 		tty = p->tty;
 		p->tty = NULL;

@@ -78,6 +78,7 @@ static void enter_uts(struct task *t, struct uts_namespace *new)
 		scoped_spin_irq(&t->lock);
 		t->uts = new;
 	}
+	kernel_page_follow(t);
 	uts_put(old);
 }
 

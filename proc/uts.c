@@ -7,6 +7,7 @@
 struct uts_namespace init_uts = {
 	.refs = { 1 },
 	.lock = SPINLOCK_INIT(RANK_LEAF),
+	.pages = LIST_INIT(init_uts.pages),
 	.id = 0xeffffffe, /* as Linux numbers the first one */
 	.names = {
 		.sysname = "Linux",
@@ -32,7 +33,8 @@ struct uts_namespace *uts_copy(struct uts_namespace *u)
 	ref_init(&new->refs, 1);
 	new->id = namespace_next_id();
 	spin_init(&new->lock, RANK_LEAF);
-	scoped_spin(&u->lock);
+	list_init(&new->pages);
+	scoped_spin_irq(&u->lock);
 	new->names = u->names;
 	return new;
 }
@@ -52,13 +54,15 @@ void uts_put(struct uts_namespace *u)
 /* field: one of u->names; shorter than UTS_LENGTH + 1 or cut. */
 void uts_set_name(struct uts_namespace *u, char *field, const char *name, size_t len)
 {
-	scoped_spin(&u->lock);
+	scoped_spin_irq(&u->lock);
 
 	len = min(len, (size_t)UTS_LENGTH);
+	kernel_pages_forget_names_locked(u);
 	seq_write_begin(&u->sequence);
 	memset(field, 0, UTS_LENGTH + 1);
 	memcpy(field, name, len);
 	seq_write_end(&u->sequence);
+	kernel_pages_tell_names_locked(u);
 }
 
 /* arg: offset of the name in struct new_utsname. */
@@ -68,7 +72,7 @@ static int show_name(struct text_out *out, void *arg)
 	char name[UTS_LENGTH + 1];
 
 	{
-		scoped_spin(&u->lock);
+		scoped_spin_irq(&u->lock);
 		memcpy(name, (char *)&u->names + (size_t)arg, sizeof(name));
 	}
 	text_printf(out, "%s\n", name);

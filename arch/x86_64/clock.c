@@ -28,12 +28,28 @@ u64 clock_tsc_mult __ro_after_init;
 u32 clock_tsc_shift __ro_after_init = 32;
 u64 clock_tsc_khz __ro_after_init;
 
-/* The page that user processes read as [vvar]. */
-static union {
-	struct vdso_data data;
-	u8 bytes[PAGE_SIZE];
-} vdso_page __aligned(4096);
-struct vdso_data *vdso_data = &vdso_page.data;
+/* The pages that user processes read as [vvar]. */
+static struct {
+	union {
+		struct vdso_process unknown;
+		u8 bytes_unknown[PAGE_SIZE];
+	};
+	union {
+		struct vdso_data data;
+		u8 bytes_data[PAGE_SIZE];
+	};
+} vdso_pages __aligned(4096) = {
+	.unknown = {
+		.uid = VDSO_ASK_ID,
+		.euid = VDSO_ASK_ID,
+		.gid = VDSO_ASK_ID,
+		.egid = VDSO_ASK_ID,
+		.names_sequence = 1,
+	},
+};
+static_assert(sizeof(vdso_pages) == VDSO_NR_VARIABLE_PAGES * PAGE_SIZE);
+struct vdso_data *vdso_data = &vdso_pages.data;
+const struct vdso_process *const vdso_process_unknown = &vdso_pages.unknown;
 
 static volatile u64 *hpet;
 

@@ -16,6 +16,7 @@
 #include <nos/types.h>
 
 struct file;
+struct kernel_page;
 
 /* mapping flags; PROT_ and MAP_ values are translated once at the call */
 #define MAPPING_READ (1u << 0)
@@ -90,6 +91,10 @@ struct aspace {
 	u32 membarrier_state;
 	bool huge_disabled; /* PR_SET_THP_DISABLE */
 	struct mutex exe_lock;
+	/* proc/kernel_page.c, under task_list_lock: */
+	struct kernel_page *kernel_page; /* NULL until someone reads it; stays until the end */
+	u32 nr_vforks; /* processes that run here while those that made them wait; atomic */
+	bool is_shared; /* by processes that don't wait for each other */
 	struct rcu_head rcu;
 };
 
@@ -115,6 +120,10 @@ u64 process_data_limit(void); /* RLIMIT_DATA; where it is 0, the hard one, as on
 bool process_has_capability(int cap);
 /* proc: queues SIGSEGV or SIGBUS (si_code, address) to the current thread. */
 void process_fault_signal(int signo, int si_code, u64 address, u64 error_code);
+/* proc: the page that says who the process of `a` is, made if need be; 0: only for that process itself.  May
+ * sleep.  It is let go when no CPU has `a` loaded any more. */
+phys_t kernel_page_map(struct aspace *a);
+void kernel_page_free(struct kernel_page *k);
 /* proc: kills the process that the badness ranking chooses; true if one was (or is being) killed. */
 bool process_kill_for_memory(void);
 

@@ -40,7 +40,8 @@ int cred_set_capabilities(u64 effective, u64 permitted, u64 inheritable);
 #define UTS_LENGTH 64
 struct uts_namespace {
 	struct ref refs;
-	struct spinlock lock; /* writers */
+	struct spinlock lock; /* writers; with interrupts off */
+	struct list pages; /* struct kernel_page that have these names; under `lock` */
 	struct seqlock sequence; /* uname(2) copies `names` without the lock */
 	u32 id;
 	struct new_utsname names;

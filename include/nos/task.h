@@ -19,6 +19,7 @@
 #include <nos/wait.h>
 #include <asm/signal.h>
 
+struct kernel_page;
 struct process;
 struct tty;
 struct uts_namespace;
@@ -201,6 +202,7 @@ struct process {
 	u64 start_time_ns; /* CLOCK_BOOTTIME */
 	s32 oom_adjust; /* −1000…1000 */
 	u32 nr_waiters;
+	struct kernel_page *kernel_page; /* that has its values; NULL: none; under task_list_lock */
 	struct posix_timers *posix_timers; /* NULL until the first timer_create */
 	bool cpu_timers; /* something counts this process's CPU time */
 	u64 missing_calls[8]; /* linux/dispatch.c: absent system calls it has tried */

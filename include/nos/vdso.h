@@ -1,11 +1,14 @@
 /*
- * The page that the kernel writes and every process reads (S5): one seqlock,
- * clock parameters, and facts that never change.  It is mapped read-only as
- * [vvar] just below [vdso].  core/clock.c is the only writer of the clock part.
+ * What the kernel writes and processes read without a call (S5): [vvar], two
+ * pages just below [vdso].  The upper one is the same for all: one seqlock,
+ * clock parameters, and facts that never change; core/clock.c is its only writer.
+ * The lower one is each process's own (proc/kernel_page.c).
  */
 #pragma once
 
 #include <nos/types.h>
+
+#include <linux/utsname.h>
 
 struct vdso_data {
 	u32 sequence; /* odd while being written */
@@ -22,3 +25,18 @@ struct vdso_data {
 	s32 tz_minuteswest, tz_dsttime;
 };
 extern struct vdso_data *vdso_data; /* kernel's writable alias; one page */
+
+/* Each value is one word, read by one load; the names have a sequence. */
+#define VDSO_ASK_PID 0u /* in place of a number: the kernel has to be asked */
+#define VDSO_ASK_ID (~0u) /* in place of an id */
+struct vdso_process {
+	u32 pid, parent, group, session;
+	u32 uid, euid, gid, egid;
+	u32 names_sequence; /* odd: the kernel has to be asked */
+	u32 unused[7];
+	struct new_utsname names;
+};
+static_assert(sizeof(struct vdso_process) <= 4096 && offsetof(struct vdso_process, names) == 64);
+/* The page that answers nothing; the clock's page follows it.  Process pages are mapped in its place. */
+extern const struct vdso_process *const vdso_process_unknown;
+#define VDSO_NR_VARIABLE_PAGES 2

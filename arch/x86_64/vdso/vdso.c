@@ -1,14 +1,19 @@
 /*
- * The vDSO: clock, time and CPU number without entering the kernel.
+ * The vDSO: clock, time, CPU number and who one is, without entering the kernel.
  *
  * A shared object of one text page, mapped by exec; the page of struct vdso_data
- * lies right below it (symbol vvar_page).  Its functions run in user mode on
- * any stack, so they use no global data and no relocations.
+ * lies right below it (symbol vvar_page), and below that the process's own
+ * (vvar_process).  Its functions run in user mode on any stack, so they use no
+ * global data and no relocations.
  *
  * The reader's half of the seqlock: sequence even, load, fence, sequence
  * unchanged.  On x86 loads are not reordered with loads, so compiler barriers
  * are enough; rdtsc is held back by lfence, or it could be read before the
  * parameters that it goes with.
+ *
+ * Version LINUX_2.6 has what Linux's vDSO has, NOS_1.0 what is ours: those
+ * return what the system call would, a negative errno included, and make it where the
+ * page says so, or changed while names were copied.  Nothing waits for the kernel.
  */
 #include <nos/types.h>
 #include <nos/vdso.h>
@@ -19,6 +24,7 @@
 #define COARSE_RESOLUTION_NS 4000000
 
 extern struct vdso_data vvar_page __attribute__((visibility("hidden")));
+extern struct vdso_process vvar_process __attribute__((visibility("hidden")));
 
 struct vdso_timespec {
 	s64 seconds, nanoseconds;
@@ -35,6 +41,16 @@ int __vdso_clock_getres(int clock, struct vdso_timespec *to);
 int __vdso_gettimeofday(struct vdso_timeval *to, struct vdso_timezone *zone);
 s64 __vdso_time(s64 *to);
 long __vdso_getcpu(u32 *cpu, u32 *node, void *unused);
+
+long __vdso_nos_getpid(void);
+long __vdso_nos_getppid(void);
+long __vdso_nos_getpgrp(void);
+long __vdso_nos_getsid(int pid);
+long __vdso_nos_getuid(void);
+long __vdso_nos_geteuid(void);
+long __vdso_nos_getgid(void);
+long __vdso_nos_getegid(void);
+long __vdso_nos_uname(struct new_utsname *to);
 
 static __always_inline long call2(long nr, long a, long b)
 {
@@ -173,6 +189,85 @@ long __vdso_getcpu(u32 *cpu, u32 *node, void *unused)
 		*cpu = limit & 0xfff;
 	if (node)
 		*node = limit >> 12;
+	return 0;
+}
+
+/* ---- NOS_1.0 ---- */
+
+static __always_inline long call1(long nr, long a)
+{
+	long r;
+
+	__asm__ volatile("syscall" : "=a"(r) : "a"(nr), "D"(a) : "rcx", "r11", "memory");
+	return r;
+}
+
+static __always_inline long answer(const u32 *value, u32 ask, long nr, long argument)
+{
+	u32 v = READ_ONCE(*value);
+
+	return likely(v != ask) ? (long)v : call1(nr, argument);
+}
+
+long __vdso_nos_getpid(void)
+{
+	return answer(&vvar_process.pid, VDSO_ASK_PID, __NR_getpid, 0);
+}
+
+long __vdso_nos_getppid(void)
+{
+	return answer(&vvar_process.parent, VDSO_ASK_PID, __NR_getppid, 0);
+}
+
+long __vdso_nos_getpgrp(void)
+{
+	return answer(&vvar_process.group, VDSO_ASK_PID, __NR_getpgrp, 0);
+}
+
+long __vdso_nos_getsid(int pid)
+{
+	if (pid != 0)
+		return call1(__NR_getsid, pid);
+	return answer(&vvar_process.session, VDSO_ASK_PID, __NR_getsid, 0);
+}
+
+long __vdso_nos_getuid(void)
+{
+	return answer(&vvar_process.uid, VDSO_ASK_ID, __NR_getuid, 0);
+}
+
+long __vdso_nos_geteuid(void)
+{
+	return answer(&vvar_process.euid, VDSO_ASK_ID, __NR_geteuid, 0);
+}
+
+long __vdso_nos_getgid(void)
+{
+	return answer(&vvar_process.gid, VDSO_ASK_ID, __NR_getgid, 0);
+}
+
+long __vdso_nos_getegid(void)
+{
+	return answer(&vvar_process.egid, VDSO_ASK_ID, __NR_getegid, 0);
+}
+
+long __vdso_nos_uname(struct new_utsname *to)
+{
+	const struct vdso_process *p = &vvar_process;
+	u32 sequence = READ_ONCE(p->names_sequence);
+	const void *from = &p->names;
+	void *at = to;
+	u64 words = sizeof(*to) / 8;
+
+	if (unlikely(sequence & 1))
+		return call1(__NR_uname, (long)to);
+	static_assert(sizeof(*to) % 8 == 6);
+	__asm__ volatile("rep movsq; movsl; movsw"
+			 : "+D"(at), "+S"(from), "+c"(words)
+			 :
+			 : "memory");
+	if (unlikely(READ_ONCE(p->names_sequence) != sequence))
+		return call1(__NR_uname, (long)to);
 	return 0;
 }
 
