@@ -274,7 +274,7 @@ long sys_getsockopt(int fd, int level, int option, void __user *value, void __us
 	int err = socket_lookup(fd, &r, &s);
 
 	if (!err && get_user(len, user_len))
-		err = -EFAULT;
+		err = socket_has_level(s, level) ? -EFAULT : -EOPNOTSUPP;
 	if (err)
 		return err;
 	err = socket_get_option(s, level, option, arg, &len);

@@ -108,12 +108,12 @@ int socket_set_option(struct socket *s, int level, int option, struct user_arg v
 	s32 v;
 	int err = -ENOPROTOOPT;
 
+	if (!socket_has_level(s, level))
+		return -EOPNOTSUPP;
 	if (s->ops->set_option)
 		err = s->ops->set_option(s, level, option, value, len);
-	if (err != -ENOPROTOOPT)
+	if (err != -ENOPROTOOPT || level != SOL_SOCKET)
 		return err;
-	if (level != SOL_SOCKET)
-		return s->ops->set_option ? -ENOPROTOOPT : -EOPNOTSUPP;
 	if (len < sizeof(v))
 		return -EINVAL;
 	switch (option) {
@@ -205,14 +205,14 @@ int socket_get_option(struct socket *s, int level, int option, struct user_arg v
 	s32 v;
 	int err = -ENOPROTOOPT;
 
+	if (!socket_has_level(s, level))
+		return -EOPNOTSUPP;
 	if ((s32)*len < 0)
 		return -EINVAL;
 	if (s->ops->get_option)
 		err = s->ops->get_option(s, level, option, value, len);
-	if (err != -ENOPROTOOPT)
+	if (err != -ENOPROTOOPT || level != SOL_SOCKET)
 		return err;
-	if (level != SOL_SOCKET)
-		return s->ops->get_option ? -ENOPROTOOPT : -EOPNOTSUPP;
 	switch (option) {
 	case SO_RCVTIMEO_OLD:
 	case SO_RCVTIMEO_NEW:

@@ -29,6 +29,7 @@ struct socket_message {
 };
 
 struct socket_ops {
+	bool has_levels; /* options of other levels than SOL_SOCKET */
 	void (*release)(struct socket *s);
 	int (*bind)(struct socket *s, const void *name, u32 len);
 	int (*connect)(struct socket *s, const void *name, u32 len, u32 file_flags);
@@ -80,6 +81,11 @@ struct socket_family {
 #define REGISTER_SOCKET_FAMILY(var)                                                                \
 	static const struct socket_family *const socket_family_##var __section(                    \
 		"socket_families") = &(var)
+/* Whether it has options of a level: -EOPNOTSUPP otherwise, before anything else is looked at. */
+static inline bool socket_has_level(const struct socket *s, int level)
+{
+	return level == SOL_SOCKET || s->ops->has_levels;
+}
 /* The inner calls of getsockopt and setsockopt. */
 int socket_set_option(struct socket *s, int level, int option, struct user_arg value, u32 len);
 int socket_get_option(struct socket *s, int level, int option, struct user_arg value, u32 *len);

@@ -322,8 +322,6 @@ static int unix_get_option(struct socket *sock, int level, int option, struct us
 	struct unix_socket *s = unix_of(sock);
 	s32 v;
 
-	if (level != SOL_SOCKET)
-		return -EOPNOTSUPP;
 	switch (option) {
 	case SO_PEERCRED:
 		return unix_get_peer_cred(s, value, len);
@@ -345,8 +343,6 @@ static int unix_get_option(struct socket *sock, int level, int option, struct us
 static int unix_set_option(struct socket *sock, int level, int option, struct user_arg value,
 			   u32 len)
 {
-	if (level != SOL_SOCKET)
-		return -EOPNOTSUPP;
 	return option == SO_PEEK_OFF ? unix_set_peek_offset(unix_of(sock), value, len) :
 				       -ENOPROTOOPT;
 }

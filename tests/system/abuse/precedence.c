@@ -1,6 +1,7 @@
 #include "../test.h"
 #include <linux/futex.h>
 #include <linux/ioprio.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -345,6 +346,22 @@ TEST(accepting_without_a_number)
 	CHECK_ERR(accept(server, NULL, NULL), EAGAIN);
 	CHECK_EQ(write(client, "x", 1), 1);
 	CHECK_EQ(read(fd, &name, sizeof(name)), 1);
+}
+
+TEST(options_of_levels_that_are_not_there)
+{
+	int s = UNCONNECTED, value = 1;
+	socklen_t negative = (socklen_t)-1, len = 1;
+
+	CHECK_ERR(getsockopt(s, IPPROTO_TCP, 1, WILD, WILD), EOPNOTSUPP);
+	CHECK_ERR(getsockopt(s, 999, 1, WILD, &negative), EOPNOTSUPP);
+	CHECK_ERR(setsockopt(s, IPPROTO_TCP, 1, WILD, 4), EOPNOTSUPP);
+	CHECK_ERR(setsockopt(s, IPPROTO_TCP, 1, &value, (socklen_t)-1), EINVAL);
+	CHECK_ERR(setsockopt(0, IPPROTO_TCP, 1, &value, 4), ENOTSOCK);
+	CHECK_ERR(getsockopt(s, SOL_SOCKET, SO_TYPE, &value, WILD), EFAULT);
+	CHECK_ERR(getsockopt(s, SOL_SOCKET, 999, &value, &negative), EINVAL);
+	CHECK_ERR(getsockopt(s, SOL_SOCKET, 999, WILD, &len), ENOPROTOOPT);
+	CHECK_ERR(setsockopt(s, SOL_SOCKET, 999, &value, 2), EINVAL);
 }
 
 TEST(no_descriptor_at_all)
