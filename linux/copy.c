@@ -89,6 +89,14 @@ static ssize_t push_copied(struct file *in, u64 *pos, struct pipe *to, size_t le
 	return n;
 }
 
+/* What is not a pipe: no directory, and nothing without a type (eventfd, timerfd and such). */
+static bool can_splice(const struct file *f)
+{
+	u32 type = f->inode->mode & S_IFMT;
+
+	return type && type != S_IFDIR;
+}
+
 static long splice_to_pipe(struct file *in, u64 *pos, struct pipe *to, size_t len, u32 flags)
 {
 	bool cached = (in->inode->mode & S_IFMT) == S_IFREG && in->ops->map && in->inode->cache.ops;
@@ -100,6 +108,8 @@ static long splice_to_pipe(struct file *in, u64 *pos, struct pipe *to, size_t le
 	ASSERT(!cached || at);
 	if (in->ops->splice_read)
 		return in->ops->splice_read(in, at ? at : &own, to, len, flags);
+	if (!cached && !can_splice(in))
+		return -EINVAL;
 	while (done < len) {
 		/* What is there is enough: only the first piece is waited for. */
 		n = cached ? push_cached(in, at, to, len - done, nonblocking || done) :
@@ -122,6 +132,8 @@ static long splice_from_pipe(struct pipe *from, struct file *out, u64 *pos, size
 
 	if (out->ops->splice_write)
 		return out->ops->splice_write(from, out, pos ? pos : &out->position, len, flags);
+	if (!can_splice(out))
+		return -EINVAL;
 	while (done < len) {
 		struct pipe_extent e;
 		struct iobuf b;
@@ -147,14 +159,6 @@ static long splice_from_pipe(struct pipe *from, struct file *out, u64 *pos, size
 	return done ? (long)done : n;
 }
 
-/* What is not a pipe: no directory, and nothing without a type (eventfd, timerfd and such). */
-static bool can_splice(const struct file *f)
-{
-	u32 type = f->inode->mode & S_IFMT;
-
-	return type && type != S_IFDIR;
-}
-
 static long splice_files(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos, size_t len,
 			 u32 flags)
 {
@@ -168,8 +172,6 @@ static long splice_files(struct file *in, u64 *in_pos, struct file *out, u64 *ou
 	    (out_pos && ((out->mode & FILE_STREAM) || (s64)*out_pos < 0)))
 		return -EINVAL;
 	if (!to && (out->flags & O_APPEND))
-		return -EINVAL;
-	if (!can_splice(to ? in : out))
 		return -EINVAL;
 	if (from && (in->flags & O_NONBLOCK))
 		flags |= SPLICE_F_NONBLOCK;
@@ -197,11 +199,11 @@ long sys_sendfile(int out_fd, int in_fd, void __user *offset, size_t count)
 		return -EINVAL;
 	if (!out.file)
 		return -EBADF;
+	n = vfs_sendfile(out.file, in.file, offset ? &pos : NULL, min(count, MAX_RW_BYTES));
 	/* What has no place to go back to must be taken whole: only a pipe holds what comes. */
-	if ((in.file->mode & FILE_STREAM) && !pipe_of_file(in.file) && pipe_of_file(out.file))
-		n = splice_files(in.file, NULL, out.file, NULL, min(count, MAX_RW_BYTES), 0);
-	else
-		n = vfs_sendfile(out.file, in.file, offset ? &pos : NULL, min(count, MAX_RW_BYTES));
+	if (unlikely(n == -EINVAL) && (in.file->mode & FILE_STREAM) && !pipe_of_file(in.file) &&
+	    pipe_of_file(out.file))
+		return sys_splice(in_fd, NULL, out_fd, NULL, count, 0);
 	if (n > 0 && offset && copy_to_user(offset, &pos, sizeof(pos)))
 		return -EFAULT;
 	return n;

@@ -220,6 +220,13 @@ static long fcntl_rare(struct file *f, int fd, unsigned int cmd, unsigned long a
 	}
 }
 
+static __noinline long dup_above(int fd, unsigned long first, u32 flags)
+{
+	if (first > INT32_MAX || first >= process_nofile_limit())
+		return -EINVAL;
+	return fd_dup(fd, (u32)first, flags);
+}
+
 __hot long sys_fcntl(int fd, unsigned int cmd, unsigned long arg)
 {
 	scoped_fd r = fd_lookup_any(fd);
@@ -235,9 +242,7 @@ __hot long sys_fcntl(int fd, unsigned int cmd, unsigned long arg)
 		return fd_set_cloexec(fd, arg & FD_CLOEXEC);
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
-		if (arg > INT32_MAX || arg >= process_nofile_limit())
-			return -EINVAL;
-		return fd_dup(fd, (u32)arg, cmd == F_DUPFD_CLOEXEC ? O_CLOEXEC : 0);
+		return dup_above(fd, arg, cmd == F_DUPFD_CLOEXEC ? O_CLOEXEC : 0);
 	}
 	if (unlikely(r.file->mode & FILE_PATH))
 		return -EBADF;

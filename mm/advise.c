@@ -355,8 +355,10 @@ int aspace_lock_range(struct aspace *a, u64 address, u64 length, bool lock, bool
 	int err = 0;
 
 	/* A length that wraps to nothing is nothing (mlock of Linux). */
-	if (end < start)
-		return -EINVAL;
+	if (end < start) {
+		err = lock ? aspace_may_lock(a, (end - start) >> PAGE_SHIFT) : 0;
+		return err == -EAGAIN ? -ENOMEM : err ?: -EINVAL;
+	}
 	if (start == end)
 		return 0;
 	if (!range_is_user(start, end - start))

@@ -116,6 +116,8 @@ int socket_set_option(struct socket *s, int level, int option, struct user_arg v
 		return err;
 	if (len < sizeof(v))
 		return -EINVAL;
+	if (user_arg_read(value, &v, sizeof(v)))
+		return -EFAULT;
 	switch (option) {
 	case SO_RCVTIMEO_OLD:
 	case SO_RCVTIMEO_NEW:
@@ -128,8 +130,6 @@ int socket_set_option(struct socket *s, int level, int option, struct user_arg v
 	default:
 		break;
 	}
-	if (user_arg_read(value, &v, sizeof(v)))
-		return -EFAULT;
 	if (is_flag_option(option)) {
 		if (v)
 			atomic_or(&s->flags, (u32)bit(option));

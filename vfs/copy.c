@@ -51,12 +51,6 @@ static ssize_t gather(struct file *in, u64 pos, size_t len, struct folio *folios
 	return (ssize_t)total;
 }
 
-/* As Linux, which has no way into files without a type: eventfd, timerfd and such. */
-static ssize_t write_part(struct file *out, struct iobuf *b, u64 *pos)
-{
-	return out->inode->mode & S_IFMT ? file_write(out, b, pos) : -EINVAL;
-}
-
 static ssize_t write_cached(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
 			    size_t len)
 {
@@ -69,7 +63,7 @@ static ssize_t write_cached(struct file *in, u64 *in_pos, struct file *out, u64 
 	if (n > 0) {
 		iobuf_init_segments(&b, IOBUF_KERNEL, segments, nr);
 		b.flags = IOBUF_FOLIOS;
-		n = write_part(out, &b, out_pos);
+		n = file_write(out, &b, out_pos);
 		if (n > 0)
 			*in_pos += (u64)n;
 	}
@@ -90,7 +84,7 @@ static ssize_t write_buffered(struct file *in, u64 *in_pos, struct file *out, u6
 	if (n <= 0)
 		return n;
 	iobuf_init_kernel(&b, buffer, (u64)n);
-	written = write_part(out, &b, out_pos);
+	written = file_write(out, &b, out_pos);
 	if (written > 0)
 		*in_pos += (u64)written;
 	return written;
@@ -131,6 +125,9 @@ ssize_t vfs_sendfile(struct file *out, struct file *in, u64 *in_pos, size_t len)
 		return in_pos ? -ESPIPE : -EINVAL;
 	if ((in->inode->mode & S_IFMT) == S_IFDIR || !in->ops->read || (out->flags & O_APPEND))
 		return -EINVAL;
+	/* As Linux, which has no way into files without a type: eventfd, timerfd and such. */
+	if (unlikely(!(out->inode->mode & S_IFMT)))
+		return len && (in_pos ? *in_pos : in->position) < in->inode->size ? -EINVAL : 0;
 	return transfer(in, in_pos, out, NULL, len);
 }
 

@@ -366,6 +366,8 @@ static long unix_ioctl(struct socket *sock, u32 cmd, struct user_arg arg)
 	struct unix_socket *s = unix_of(sock), *r = NULL;
 	s32 bytes = 0;
 
+	if (cmd == SIOCATMARK && !unix_is_stream(s))
+		return -EOPNOTSUPP;
 	if (cmd == SIOCATMARK) {
 		bytes = unix_is_at_mark(s);
 		return user_arg_write(arg, &bytes, sizeof(bytes));

@@ -153,6 +153,19 @@ void unix_append_locked(struct unix_socket *r, struct unix_buffer *b);
 int unix_wait_room_locked(struct unix_socket *r, struct unix_socket *s, u32 size, u64 deadline_ns)
 	__must_hold(&r->lock);
 
+static inline void unix_put_sender(struct socket_message *m, const struct unix_sender *sender)
+{
+	m->pid = sender->pid;
+	m->uid = sender->uid;
+	m->gid = sender->gid;
+	m->has_credentials = true;
+}
+
+static inline bool unix_same_sender(const struct socket_message *m, const struct unix_sender *s)
+{
+	return m->pid == s->pid && m->uid == s->uid && m->gid == s->gid;
+}
+
 /* ---- unix_folios.c ---- */
 /* Whether the next bytes of an IOBUF_FOLIOS (no files with them) can be sent by reference; the sending:
  * at least some of them, or −errno. */
@@ -181,6 +194,8 @@ int unix_set_peek_offset(struct unix_socket *s, struct user_arg value, u32 len);
 /* Where a look at the queue begins, and how many bytes of that buffer it leaves out; NULL: there is
  * nothing to see. */
 struct unix_buffer *unix_peek_first_locked(const struct unix_socket *s, u32 *skip);
+/* MSG_PEEK of a stream: bytes, or -EFAULT.  There is something to see. */
+ssize_t unix_peek_stream_locked(struct unix_socket *s, struct socket_message *m);
 static inline bool unix_has_data_locked(const struct unix_socket *s, bool peek)
 {
 	u32 skip;

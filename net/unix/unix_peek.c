@@ -39,3 +39,37 @@ struct unix_buffer *unix_peek_first_locked(const struct unix_socket *s, u32 *ski
 	}
 	return NULL;
 }
+
+ssize_t unix_peek_stream_locked(struct unix_socket *s, struct socket_message *m)
+{
+	bool whole = !(s->base.flags & SOCKET_PASS_CREDENTIALS);
+	u32 skip;
+	struct unix_buffer *b = unix_peek_first_locked(s, &skip);
+	ssize_t total = 0;
+
+	for (; &b->node != &s->queue; b = list_entry(b->node.next, struct unix_buffer, node)) {
+		u32 want = (u32)min((u64)(b->len - skip), m->data->remaining);
+		size_t n;
+
+		if (b->urgent && unix_pass_mark_locked(s, b, true, total != 0) != MARK_NONE)
+			break; /* the first was looked for behind marks */
+		if (!whole && m->has_credentials && !unix_same_sender(m, &b->sender))
+			break;
+		n = b->nr_extents ? unix_put_shared(b, skip, m->data, want) :
+				    iobuf_put(m->data, b->data + b->offset + skip, want);
+		total += (ssize_t)n;
+		if (n < want)
+			break;
+		if (!m->has_credentials)
+			unix_put_sender(m, &b->sender);
+		if (b->files) {
+			unix_files_peek(b->files, m);
+			break;
+		}
+		if (!m->data->remaining)
+			break;
+		skip = 0;
+	}
+	unix_peek_forward_locked(s, (u32)total);
+	return total || !m->data->remaining ? total : -EFAULT;
+}

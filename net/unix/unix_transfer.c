@@ -390,19 +390,6 @@ static int unix_wait_buffer_locked(struct unix_socket *s, bool peek, u64 deadlin
 	return 1;
 }
 
-static void unix_put_sender(struct socket_message *m, const struct unix_sender *sender)
-{
-	m->pid = sender->pid;
-	m->uid = sender->uid;
-	m->gid = sender->gid;
-	m->has_credentials = true;
-}
-
-static bool unix_same_sender(const struct socket_message *m, const struct unix_sender *s)
-{
-	return m->pid == s->pid && m->uid == s->uid && m->gid == s->gid;
-}
-
 /*
  * Copies from the queue: bytes, or -EFAULT.  Bytes of different senders are not
  * mixed where credentials are asked for, and a read ends behind a buffer that
@@ -411,18 +398,16 @@ static bool unix_same_sender(const struct socket_message *m, const struct unix_s
 static ssize_t unix_take_stream_locked(struct unix_socket *s, struct socket_message *m,
 				       struct unix_files **files, bool *ended)
 {
-	bool peek = (m->flags & MSG_PEEK) != 0;
-	u32 skip = peek ? (u32)max(s->peek_offset, 0) : 0;
 	struct unix_buffer *b, *next;
 	ssize_t total = 0;
 
 	list_for_each_safe(b, next, &s->queue, node) {
 		bool mixed = m->has_credentials && !unix_same_sender(m, &b->sender);
-		u32 want;
+		u32 want = (u32)min((u64)b->len, m->data->remaining);
 		size_t n;
 
 		if (unlikely(b->urgent)) {
-			enum unix_mark mark = unix_pass_mark_locked(s, b, peek, total != 0);
+			enum unix_mark mark = unix_pass_mark_locked(s, b, false, total != 0);
 
 			if (mark == MARK_SKIP)
 				continue;
@@ -431,39 +416,25 @@ static ssize_t unix_take_stream_locked(struct unix_socket *s, struct socket_mess
 				break;
 			}
 		}
-		if (unlikely(skip && skip >= b->len)) {
-			skip -= b->len;
-			continue;
-		}
 		if (mixed && (s->base.flags & SOCKET_PASS_CREDENTIALS)) {
 			*ended = true;
 			break;
 		}
-		want = (u32)min((u64)(b->len - skip), m->data->remaining);
-		n = likely(!b->nr_extents) ? iobuf_put(m->data, b->data + b->offset + skip, want) :
-					     unix_put_shared(b, skip, m->data, want);
+		n = likely(!b->nr_extents) ? iobuf_put(m->data, b->data + b->offset, want) :
+					     unix_put_shared(b, 0, m->data, want);
 		total += (ssize_t)n;
-		skip = 0;
 		if (n < want)
 			return total ? total : -EFAULT;
 		if (!m->has_credentials)
 			unix_put_sender(m, &b->sender);
 		if (b->files) {
 			*ended = true;
-			if (peek)
-				unix_files_peek(b->files, m);
-			else
-				*files = keep(b->files);
+			*files = keep(b->files);
 		}
-		if (peek) {
-			unix_peek_forward_locked(s, want);
-		} else {
-			unix_peek_back_locked(s, want);
-			b->offset += want;
-			b->len -= want;
-			if (b->len == 0)
-				unix_drop_locked(s, b);
-		}
+		b->offset += want;
+		b->len -= want;
+		if (b->len == 0)
+			unix_drop_locked(s, b);
 		if (m->data->remaining == 0 || *ended)
 			break;
 	}
@@ -485,11 +456,14 @@ static ssize_t unix_receive_stream(struct unix_socket *s, struct socket_message 
 			    unix_wait_buffer_locked(s, peek, deadline);
 		passed = n > 0;
 		if (n > 0)
-			n = unix_take_stream_locked(s, m, &files, &ended);
+			n = likely(!peek) ? unix_take_stream_locked(s, m, &files, &ended) :
+					    unix_peek_stream_locked(s, m);
 		if (n > 0)
 			total += n;
-		if (!peek)
+		if (!peek) {
+			unix_peek_back_locked(s, (u32)max(n, 0l));
 			unix_wake_senders_locked(s);
+		}
 		/* Nothing but an urgent byte that was left out. */
 		passed &= n == 0 && m->data->remaining && !ended;
 	} while (passed || (n > 0 && all && m->data->remaining && !ended));

@@ -1,10 +1,12 @@
 #include "../test.h"
 #include <linux/futex.h>
 #include <linux/ioprio.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -259,6 +261,7 @@ TEST(counts_and_ranges)
 	CHECK_OK(syscall(SYS_mlock2, p + 8192, 4096, MLOCK_ONFAULT));
 	test_make_file("f", "text");
 	file = CHECK_OK(open("f", O_RDWR));
+	CHECK_ERR(syscall(SYS_munlock, -4096ul, INT64_MAX), EINVAL);
 	CHECK_EQ(lseek(file, 2, SEEK_SET), 2);
 	CHECK_ERR(lseek(file, INT64_MAX, SEEK_CUR), EINVAL);
 	CHECK_ERR(lseek(file, INT64_MAX, SEEK_END), EINVAL);
@@ -362,6 +365,9 @@ TEST(options_of_levels_that_are_not_there)
 	CHECK_ERR(getsockopt(s, SOL_SOCKET, 999, &value, &negative), EINVAL);
 	CHECK_ERR(getsockopt(s, SOL_SOCKET, 999, WILD, &len), ENOPROTOOPT);
 	CHECK_ERR(setsockopt(s, SOL_SOCKET, 999, &value, 2), EINVAL);
+	CHECK_ERR(setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, WILD, 8), EFAULT);
+	CHECK_ERR(setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &value, 4), EINVAL);
+	CHECK_ERR(ioctl(CHECK_OK(socket(AF_UNIX, SOCK_DGRAM, 0)), SIOCATMARK, WILD), EOPNOTSUPP);
 }
 
 TEST(no_descriptor_at_all)
