@@ -297,31 +297,23 @@ END \name
 	USER_STORE user_store_u32 %esi
 	USER_STORE user_store_u64 %rsi
 
-/* int user_store_pair(void *to, u64 first, u64 second): 0 or −EFAULT */
-FUNCTION user_store_pair
+/* int \name(void *to, \first …, u64 second): 0 or −EFAULT; the second is \offset bytes behind the first */
+.macro STORE_TWO name, first, offset
+FUNCTION \name
 	MASK %rdi, %rax
 	USER_OPEN
-1:	mov %rsi, (%rdi)
-2:	mov %rdx, 8(%rdi)
+1:	mov \first, (%rdi)
+2:	mov %rdx, \offset(%rdi)
 	USER_CLOSE
 	xor %eax, %eax
 	ret
 	FAULT 1b, user_fault
 	FAULT 2b, user_fault
-END user_store_pair
+END \name
+.endm
 
-/* int user_store_u32_u64(void *to, u32 first, u64 second): 0 or −EFAULT */
-FUNCTION user_store_u32_u64
-	MASK %rdi, %rax
-	USER_OPEN
-1:	mov %esi, (%rdi)
-2:	mov %rdx, 4(%rdi)
-	USER_CLOSE
-	xor %eax, %eax
-	ret
-	FAULT 1b, user_fault
-	FAULT 2b, user_fault
-END user_store_u32_u64
+	STORE_TWO user_store_pair, %rsi, 8
+	STORE_TWO user_store_u32_u64, %esi, 4
 
 FUNCTION user_fault
 	USER_CLOSE

@@ -23,6 +23,12 @@ static size_t number_at(const char *p, size_t page)
 	return *(const volatile size_t *)(const void *)(p + page * PAGE);
 }
 
+static void check_numbers(const char *p, size_t pages)
+{
+	for (size_t i = 0; i < pages; i++)
+		CHECK_EQ(number_at(p, i), i + 1);
+}
+
 /* Forward, from a place that is no multiple of anything, twice. */
 TEST(scanning_a_file)
 {
@@ -65,8 +71,7 @@ TEST(scanning_to_the_end)
 	char *p = CHECK_OK(mmap(NULL, 200 * PAGE, PROT_READ, MAP_SHARED, fd, 0));
 	pid_t pid;
 
-	for (size_t i = 0; i < 100; i++)
-		CHECK_EQ(number_at(p, i), i + 1);
+	check_numbers(p, 100);
 	CHILD(pid) {
 		number_at(p, 100);
 	}
@@ -86,8 +91,7 @@ TEST(storing_after_a_scan)
 	char *p = CHECK_OK(mmap(NULL, 300 * PAGE, RW, MAP_SHARED, fd, 0));
 	size_t seen;
 
-	for (size_t i = 0; i < 300; i++)
-		CHECK_EQ(number_at(p, i), i + 1);
+	check_numbers(p, 300);
 	for (size_t i = 0; i < 300; i += 11) {
 		*(volatile size_t *)(void *)(p + i * PAGE) = i + 1000;
 		CHECK_EQ(pread(fd, &seen, sizeof(seen), (off_t)(i * PAGE)), 8);

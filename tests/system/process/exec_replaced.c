@@ -123,21 +123,27 @@ static void change_file(const char *name, unsigned way, const void *data, size_t
 	}
 }
 
+static int status_of(pid_t pid)
+{
+	int status;
+
+	CHECK_OK(pid);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
 /* ---- programs ---- */
 
 static int run_program(const char *name)
 {
 	char *argv[] = { (char *)name, NULL };
-	int status;
 	pid_t pid = vfork();
 
 	if (pid == 0) {
 		execv(name, argv);
 		_exit(254);
 	}
-	CHECK_OK(pid);
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	return status;
+	return status_of(pid);
 }
 
 /* How often what the last start touched was mapped at once; -1: never at this boot. */
@@ -248,13 +254,10 @@ HELPER(call_library)
 static int run_library(void)
 {
 	pid_t pid = vfork();
-	int status;
 
 	if (pid == 0)
 		test_exec("call_library", NULL);
-	CHECK_OK(pid);
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	return status;
+	return status_of(pid);
 }
 
 TEST_TIMED(each_version_of_a_library_runs, 240)
