@@ -120,7 +120,7 @@ static bool secondary_start(unsigned cpu, u32 apic_id)
 	if (wait_answer(cpu, 10000))
 		return true;
 	apic_send_ipi(apic_id, ICR_STARTUP | TRAMPOLINE_PHYS >> PAGE_SHIFT);
-	return wait_answer(cpu, 500000);
+	return wait_answer(cpu, 10000000); /* a virtual one may wait for its turn on a busy host */
 }
 
 /* INIT again, so that it does not come late under the number of another. */
