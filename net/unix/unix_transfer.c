@@ -493,6 +493,7 @@ static ssize_t unix_receive_message(struct unix_socket *s, struct socket_message
 	}
 	b = peek ? unix_peek_first_locked(s, &skip) :
 		   list_first(&s->queue, struct unix_buffer, node);
+	ASSERT(b); /* it was waited for */
 	left = b->len - skip;
 	want = (size_t)min((u64)left, m->data->remaining);
 	done = iobuf_put(m->data, b->data + skip, want);
