@@ -292,12 +292,12 @@ void leaf_free(struct folio *tf, u32 first);
 /* The first occupied entry from p on, or `end`; of a whole table, or of the low part of one. */
 static inline pte_t *entry_next(pte_t *p, pte_t *end)
 {
-	while (p < end && *p == 0) {
+	if (p < end && *p)
+		return p;
+	while (p + 4 <= end && (p[0] | p[1] | p[2] | p[3]) == 0)
+		p += 4;
+	while (p < end && *p == 0)
 		p++;
-		while (p + 4 <= end && (u64)p % (4 * sizeof(*p)) == 0 &&
-		       (p[0] | p[1] | p[2] | p[3]) == 0)
-			p += 4;
-	}
 	return p;
 }
 /* Everything, at the end of the address space; no CPU uses it. */
