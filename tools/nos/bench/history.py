@@ -126,7 +126,7 @@ def tree_runs():
     """[(time, label, {name: value})] of what was in the tree, by commit."""
     found = []
     for path, parse in (("docs/performance.md", parse_page), ("bench/records.txt", parse_records)):
-        for line in git("log", "-40", "--format=%ct %h %cs", "--", path).splitlines():
+        for line in git("log", "-40", "--abbrev=9", "--format=%ct %h %cs", "--", path).splitlines():
             time, short, date = line.split()
             values = parse(git("show", f"{short}:{path}"))
             if values:

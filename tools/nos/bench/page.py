@@ -129,8 +129,9 @@ def suite_block(meter, suite, rows, tracks, with_key):
     lines = "".join(row_line(row, at, tracks.get((meter, row.name), []))
                     for at, row in enumerate(rows))
     others = [name for name in names if name not in ("nos", reference)]
-    key = (f'<span><i style="background:var(--nos)"></i>NOS</span>'
-           f'<span><i style="background:var(--linux)"></i>{text(title)}</span>')
+    key = '<span><i style="background:var(--nos)"></i>NOS</span>'
+    if title:
+        key += f'<span><i style="background:var(--linux)"></i>{text(title)}</span>'
     key += "".join(f'<span><i style="background:var(--other)"></i>{text(name)}</span>'
                    for name in others)
     if any(row.budget is not None for row in rows):
