@@ -325,11 +325,13 @@ void table_free_all(struct aspace *a)
 	/* a fault that came too late may have left an empty leaf table anywhere */
 	if (a->page_table_bytes != upper_bytes + PAGE_SIZE)
 		tables_free(a, 0, USER_ADDRESS_END);
+	/* All before one is free: two faults may have put a table on the list before the one it hangs in. */
+	for (struct folio *f = a->upper_tables; f; f = f->table_next)
+		*f->table_entry = 0;
 	while (a->upper_tables) {
 		struct folio *f = a->upper_tables;
 
 		a->upper_tables = f->table_next;
-		*f->table_entry = 0;
 		table_free(a, f);
 	}
 	table_free_top(phys_to_frame(a->table_phys));
