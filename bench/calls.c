@@ -103,9 +103,11 @@ static void with_page(const char *name, void *by_call, unsigned n, void (*body)(
 	NEED(child);
 	if (child == 0) {
 		repeat(call, 1);
+		MARK(MARK_START);
 		elapsed = ticks();
 		body(call, n);
 		elapsed = ticks() - elapsed;
+		MARK(MARK_STOP);
 		_exit(write(ends[1], &elapsed, sizeof(elapsed)) < 0);
 	}
 	NEED(read(ends[0], &elapsed, sizeof(elapsed)));
