@@ -61,7 +61,8 @@ static long poll_until(struct pollfd __user *fds, u32 nr, u64 deadline_ns)
 		return 0;
 	/* Interrupted: nothing is ready, and that is written too. */
 	for (u32 i = 0; i < nr && (count >= 0 || count == -ERESTARTNOHAND); i++)
-		if ((items[i].got || before >> 48) && put_user(items[i].got, &fds[i].revents))
+		if ((items[i].got || before >> 48) &&
+		    put_user(items[i].got, user_field(&fds[i], revents)))
 			return -EFAULT;
 	return count;
 }

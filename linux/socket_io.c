@@ -81,8 +81,9 @@ long sys_sendmsg(int fd, const void __user *msg, int flags)
 /* Writes back what a receive changes of the header. */
 static int header_to_user(struct user_msghdr __user *to, const struct user_msghdr *h)
 {
-	if (put_user(h->name_len, &to->name_len) || put_user(h->control_len, &to->control_len) ||
-	    put_user(h->flags, &to->flags))
+	if (put_user(h->name_len, user_field(to, name_len)) ||
+	    put_user(h->control_len, user_field(to, control_len)) ||
+	    put_user(h->flags, user_field(to, flags)))
 		return -EFAULT;
 	return 0;
 }
@@ -114,11 +115,11 @@ long sys_sendmmsg(int fd, void __user *msgs, unsigned int nr, unsigned int flags
 
 	for (; !err && done < min(nr, MESSAGES_MAX); done++) {
 		struct user_msghdr h;
-		long n = get_user(h, &to[done].header) ?
+		long n = get_user(h, user_field(&to[done], header)) ?
 				 -EFAULT :
 				 socket_send_header(s, r.file->flags, &h, flags);
 
-		if (n >= 0 && put_user((u32)n, &to[done].len))
+		if (n >= 0 && put_user((u32)n, user_field(&to[done], len)))
 			n = -EFAULT;
 		if (n < 0) {
 			err = n;
@@ -133,12 +134,14 @@ static long receive_one(struct socket *s, u32 file_flags, struct user_mmsghdr __
 	struct user_msghdr h;
 	long n;
 
-	if (get_user(h, &to->header))
+	if (get_user(h, user_field(to, header)))
 		return -EFAULT;
 	n = socket_receive_header(s, file_flags, &h, flags & ~MSG_WAITFORONE);
 	if (n < 0)
 		return n;
-	return header_to_user(&to->header, &h) || put_user((u32)n, &to->len) ? -EFAULT : 0;
+	return header_to_user(user_field(to, header), &h) || put_user((u32)n, user_field(to, len)) ?
+		       -EFAULT :
+		       0;
 }
 
 long sys_recvmmsg(int fd, void __user *msgs, unsigned int nr, unsigned int flags,

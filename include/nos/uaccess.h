@@ -87,6 +87,8 @@ static __always_inline int user_put_object(void __user *to, const void *from, si
 	return copy_to_user(to, from, n) ? -EFAULT : 0;
 }
 #define get_user(object, from) user_get_object(&(object), (from), sizeof(object))
+/* The address of a field of a user's struct, which may lie at any address. */
+#define user_field(p, field) ((typeof(&(p)->field))((uintptr_t)(p) + offsetof(typeof(*(p)), field)))
 #define put_user(object, to)                                                                       \
 	({                                                                                         \
 		__auto_type _put_value = (object);                                                 \

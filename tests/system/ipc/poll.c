@@ -232,3 +232,23 @@ TEST(kinds_beside_each_other)
 	CHECK_EQ(p[6].revents, POLLHUP);
 	CHECK_EQ(p[7].revents, POLLHUP);
 }
+
+/* The array may lie at any address. */
+TEST(at_odd_addresses)
+{
+	char bytes[4 * sizeof(struct pollfd) + 8];
+	int ends[2];
+
+	CHECK_OK(pipe(ends));
+	CHECK_EQ(write(ends[1], "x", 1), 1);
+	for (size_t at = 1; at < 8; at++) {
+		struct pollfd fds[3] = { { -1, POLLIN, 5 },
+					 { ends[0], POLLIN, 5 },
+					 { ends[1], POLLIN, 5 } };
+
+		memcpy(bytes + at, fds, sizeof(fds));
+		CHECK_EQ(syscall(SYS_poll, bytes + at, 3, 0), 1);
+		memcpy(fds, bytes + at, sizeof(fds));
+		CHECK(fds[0].revents == 0 && fds[1].revents == POLLIN && fds[2].revents == 0);
+	}
+}

@@ -283,3 +283,26 @@ TEST(several_messages)
 	CHECK(!memcmp(text[2], "ccc", 3));
 	CHECK_ERR(recvmmsg(sv[1], m, 3, MSG_DONTWAIT, NULL), EAGAIN);
 }
+
+/* Headers of messages may lie at any address. */
+TEST(headers_at_odd_addresses)
+{
+	char bytes[2 * sizeof(struct mmsghdr) + 8], text[2][4] = { "one", "two" };
+	int s[2];
+
+	CHECK_OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, s));
+	for (size_t at = 1; at < 8; at += 3) {
+		struct iovec v[2] = { { text[0], 4 }, { text[1], 4 } };
+		struct mmsghdr m[2] = { { .msg_hdr = { .msg_iov = &v[0], .msg_iovlen = 1 } },
+					{ .msg_hdr = { .msg_iov = &v[1], .msg_iovlen = 1 } } };
+
+		memcpy(bytes + at, m, sizeof(m));
+		CHECK_EQ(syscall(SYS_sendmmsg, s[0], bytes + at, 2, 0), 2);
+		memcpy(m, bytes + at, sizeof(m));
+		CHECK(m[0].msg_len == 4 && m[1].msg_len == 4);
+		CHECK_EQ(syscall(SYS_recvmmsg, s[1], bytes + at, 1, 0, NULL), 1);
+		CHECK_EQ(syscall(SYS_recvmsg, s[1], bytes + at, 0), 4);
+		CHECK_STR(text[0], "two");
+		strcpy(text[0], "one");
+	}
+}
