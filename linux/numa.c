@@ -1,5 +1,6 @@
 /* The calls of memory policies: set_mempolicy(2), mbind(2), move_pages(2) and their kin. */
 #include "syscalls.h"
+#include "user_path.h"
 
 #include <nos/aspace.h>
 #include <nos/memory_policy.h>
@@ -34,6 +35,8 @@ static int mask_read(struct node_mask *m, const void __user *from, unsigned long
 		return 0;
 	if (nr > PAGE_SIZE * 8)
 		return -EINVAL;
+	if (!user_range_ok((u64)from, div_round_up(nr, 64ul) * 8))
+		return -EFAULT;
 	for (u64 i = div_round_up(nr, 64ul); i-- > 0;) {
 		int err = mask_read_word(words + i, min(nr - i * 64, 64ul), &word);
 
@@ -54,7 +57,8 @@ static int mask_write(void __user *to, unsigned long max, const struct node_mask
 	if (bytes > known) {
 		if (bytes > PAGE_SIZE)
 			return -EINVAL;
-		if (clear_user((char __user *)to + known, bytes - known))
+		if (!user_range_ok((u64)to, bytes) ||
+		    clear_user((char __user *)to + known, bytes - known))
 			return -EFAULT;
 		bytes = known;
 	}

@@ -109,6 +109,7 @@ TEST(faults_of_set)
 	CHECK_ERR(set(MPOL_BIND | MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES, 1), EINVAL);
 	CHECK_ERR(set(MPOL_BIND, 1ul << 62), EINVAL);
 	CHECK_ERR(syscall(SYS_set_mempolicy, MPOL_BIND, WILD, 64ul), EFAULT);
+	CHECK_ERR(syscall(SYS_set_mempolicy, MPOL_BIND, -8ul, 1024ul), EFAULT);
 	CHECK_ERR(syscall(SYS_set_mempolicy, MPOL_BIND, m, 1ul), EINVAL);
 	CHECK_ERR(syscall(SYS_set_mempolicy, MPOL_BIND, m, 0ul), EINVAL);
 	CHECK_ERR(syscall(SYS_set_mempolicy, MPOL_BIND, m, PAGE * 8 + 2), EINVAL);
@@ -128,6 +129,7 @@ TEST(faults_of_get)
 	CHECK_ERR(syscall(SYS_get_mempolicy, NULL, m, 0ul, NULL, 0ul), EINVAL);
 	CHECK_ERR(syscall(SYS_get_mempolicy, WILD, NULL, 0ul, NULL, 0ul), EFAULT);
 	CHECK_ERR(syscall(SYS_get_mempolicy, NULL, WILD, 64ul, NULL, 0ul), EFAULT);
+	CHECK_ERR(syscall(SYS_get_mempolicy, NULL, -8ul, 1024ul, NULL, 0ul), EFAULT);
 }
 
 TEST(a_child_inherits)
