@@ -171,16 +171,16 @@ def test_bench_wrong_arguments():
 
 def test_bench_measures():
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        words = ["--kernel", KERNEL, "--json", folder + "/json", "--html", folder + "/html", "getpid"]
+        words = ["--kernel", KERNEL, "--json", folder + "/json", "--html", folder + "/html", "getcwd"]
         status, out, err = bench(*words)
-        equal((status, "\ngetpid  " in out), (0, True))
+        equal((status, "\ngetcwd  " in out), (0, True))
         with open(folder + "/json", encoding="utf-8") as file:
             rows = json.load(file)["meters"]["m1"]
-        equal([(row["name"], row["suite"], row["budget"]) for row in rows], [("getpid", "calls", 70)])
+        equal([(row["name"], row["suite"], row["budget"]) for row in rows], [("getcwd", "calls", 250)])
         equal(20 < rows[0]["figures"][KERNEL]["value"] < 2000, True)
         with open(folder + "/html", encoding="utf-8") as file:
             page = file.read()
-        equal(("getpid" in page, "src=" in page, "href=" in page), (True, False, False))
+        equal(("getcwd" in page, "src=" in page, "href=" in page), (True, False, False))
 
 
 def test_bench_gate():

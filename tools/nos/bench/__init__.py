@@ -188,14 +188,17 @@ def measure(arguments, meter, suites):
         if suite not in module.SUITES:
             raise usage(f"--meter {meter} measures {', '.join(module.SUITES)}, not {suite}")
     request = request_of(arguments, suites)
+    absent = usage(f"no row of {', '.join(suites)} has a name with \"{arguments.name}\"")
     if meter != "m4":
+        if not module.names(request):
+            raise absent
         boot.ensure(request)
     try:
         rows = module.measure(request)
     finally:
         request.progress.clear()
     if not rows:
-        raise usage(f"no row of {', '.join(suites)} has a name with \"{arguments.name}\"")
+        raise absent
     for line in table.lines(module.TITLE, rows):
         print(line)
     runs = history.load()

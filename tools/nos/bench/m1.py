@@ -73,10 +73,13 @@ def measure_kernel(column, request, archive, chosen, done, flags=(), processors=
     return figures
 
 
+def names(request):
+    """The rows that are asked for: nothing is fetched or booted for none."""
+    return programs.wanted(request)
+
+
 def measure(request, flags=(), processors=1):
-    chosen = programs.wanted(request)
-    if not chosen:
-        return []
+    chosen = names(request)
     archive = programs.make_archive()
     limits = budgets()
     rows = [Row(name, suite, {}, "instructions", limits.get(name)) for name, suite in chosen]

@@ -103,6 +103,11 @@ def measure_caches(request):
                                              for column in request.kernels})]
 
 
+def names(request):
+    """The rows that are asked for, those of the conflict suites as a whole."""
+    return programs.wanted(request) + [suite for suite in request.suites if suite in conflict.SUITES]
+
+
 def measure(request):
     rows = []
     caches = [suite for suite in request.suites if suite not in conflict.SUITES]

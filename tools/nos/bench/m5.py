@@ -9,6 +9,7 @@ from bench.model import Figure, Row
 
 TITLE = "counted events per operation"
 SUITES = m1.SUITES
+names = m1.names
 
 # What both count: a title, Linux's counters and those of NOS that sum up to it.
 SAME = {
