@@ -158,20 +158,21 @@ static double batch(const struct bench *b)
 static double empty_loop(void)
 {
 	enum { LOOPS = 1000, TRIES = 5 };
-	double fewest = 0;
+	uint64_t fewest = UINT64_MAX;
 
+	bench_start();
 	for (unsigned try = 0; try < TRIES; try++) {
-		bench_start();
+		uint64_t start = ticks();
+
 		for (unsigned i = 0; i < LOOPS; i++)
 			__asm__ volatile("" ::: "memory");
-		bench_stop();
-		mark_batch(LOOPS, true);
-		double each = (double)(stopped_at - started_at) / LOOPS;
+		uint64_t elapsed = ticks() - start;
 
-		if (try == 0 || each < fewest)
-			fewest = each;
+		fewest = elapsed < fewest ? elapsed : fewest;
 	}
-	return fewest;
+	bench_stop();
+	mark_batch((uint64_t)LOOPS * TRIES, true);
+	return (double)fewest / LOOPS;
 }
 
 static void run(const struct bench *b, double overhead)
