@@ -1,65 +1,28 @@
 /* Tests of level-2 entries that map 2 MiB. */
-#include "aspace_internal.h"
 #include "page_internal.h"
+#include "test_space.h"
 
 #include <nos/errno.h>
 #include <nos/huge.h>
 #include <nos/string.h>
-#include <nos/test.h>
-
-#include <asm/mman.h>
-#include <linux/mman.h>
 
 #ifdef NOS_HOST /* needs address spaces without a process */
 
-#define BASE 0x10000000ul /* a multiple of 2 MiB */
-#define PAGES(n) ((u64)(n)*PAGE_SIZE)
-#define RW (PROT_READ | PROT_WRITE)
 #define NR_PAGES 1536u
 
-static s64 map_at(struct aspace *a, u64 page, u64 nr)
-{
-	struct map_request r = {
-		.address = BASE + PAGES(page),
-		.length = PAGES(nr),
-		.prot = RW,
-		.map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-	};
-
-	return aspace_map(a, &r);
-}
-
 /* Three blocks that want to be huge. */
-static struct aspace *space_create(void)
+static struct aspace *huge_space_create(void)
 {
-	struct aspace *a = aspace_create();
+	struct aspace *a = space_create();
 
 	if (!a)
 		return NULL;
-	a->mmap_base = 0x7f0000000000ul;
-	if (map_at(a, 0, NR_PAGES) < 0 || aspace_advise(a, BASE, PAGES(NR_PAGES), MADV_HUGEPAGE)) {
+	if (map_at(a, 0, NR_PAGES, RW) < 0 ||
+	    aspace_advise(a, BASE, PAGES(NR_PAGES), MADV_HUGEPAGE)) {
 		aspace_put(a);
 		return NULL;
 	}
 	return a;
-}
-
-static u64 read_at(struct aspace *a, u64 page)
-{
-	u64 value = ~0ull;
-
-	return aspace_access(a, BASE + PAGES(page), &value, 8, false, false) == 8 ? value : ~0ull;
-}
-
-static bool write_at(struct aspace *a, u64 page, u64 value)
-{
-	return aspace_access(a, BASE + PAGES(page), &value, 8, true, false) == 8;
-}
-
-static void fill(struct aspace *a, u64 first, u64 nr, u64 value)
-{
-	for (u64 page = first; page < first + nr; page++)
-		EXPECT(write_at(a, page, value + page));
 }
 
 static bool holds(struct aspace *a, u64 first, u64 nr, u64 value)
@@ -103,7 +66,7 @@ static u64 mapped(void)
 TEST(a_fault_brings_all_pages_at_once)
 {
 	u64 before = mapped();
-	struct aspace *a = space_create();
+	struct aspace *a = huge_space_create();
 
 	EXPECT(write_at(a, 700, 5));
 	EXPECT(is_huge(a, 512) && is_sound(a, 512));
@@ -121,7 +84,7 @@ TEST(a_fault_brings_all_pages_at_once)
 
 TEST(parts_that_change_split_it)
 {
-	struct aspace *a = space_create();
+	struct aspace *a = huge_space_create();
 	u64 free_before = page_nr_free();
 
 	fill(a, 0, NR_PAGES, 100);
@@ -150,7 +113,7 @@ TEST(parts_that_change_split_it)
 
 TEST(what_is_given_back_comes_huge_again)
 {
-	struct aspace *a = space_create();
+	struct aspace *a = huge_space_create();
 
 	fill(a, 0, 512, 100);
 	EXPECT_EQ(aspace_advise(a, BASE, PAGES(512), MADV_DONTNEED), 0);
@@ -166,7 +129,7 @@ TEST(what_is_given_back_comes_huge_again)
 
 TEST(a_fork_shares_the_table)
 {
-	struct aspace *a = space_create(), *b;
+	struct aspace *a = huge_space_create(), *b;
 
 	fill(a, 0, 1024, 100);
 	/* the first is small before, the second becomes so */
@@ -188,7 +151,7 @@ TEST(a_fork_shares_the_table)
 
 TEST(moved_pages_are_what_they_were)
 {
-	struct aspace *a = space_create();
+	struct aspace *a = huge_space_create();
 	u64 to = BASE + PAGES(4096);
 
 	fill(a, 0, 1024, 100);
@@ -203,7 +166,7 @@ TEST(moved_pages_are_what_they_were)
 
 TEST(where_it_may_not_be_huge)
 {
-	struct aspace *a = space_create();
+	struct aspace *a = huge_space_create();
 
 	a->huge_disabled = true;
 	EXPECT(write_at(a, 0, 1) && !is_huge(a, 0));
@@ -212,7 +175,7 @@ TEST(where_it_may_not_be_huge)
 	EXPECT_EQ(huge_mode_set(HUGE_NEVER), 0);
 	EXPECT(write_at(a, 512, 1) && !is_huge(a, 512));
 	EXPECT_EQ(huge_mode_set(HUGE_ALWAYS), 0);
-	EXPECT(map_at(a, 2048, 1024) > 0);
+	EXPECT(map_at(a, 2048, 1024, RW) > 0);
 	EXPECT(write_at(a, 2048, 1) && is_huge(a, 2048));
 	EXPECT_EQ(huge_mode_set(HUGE_MADVISE), 0);
 	EXPECT(write_at(a, 2560, 1) && !is_huge(a, 2560));
@@ -224,7 +187,7 @@ TEST(where_it_may_not_be_huge)
 /* A process, its child, stores on both sides; false: for want of memory. */
 static bool fork_and_store(void)
 {
-	struct aspace *a = space_create();
+	struct aspace *a = huge_space_create();
 
 	if (!a)
 		return false;

@@ -3,39 +3,10 @@
 /* needs: mm/huge.c mm/tlb.c mm/zap.c mm/fault.c mm/zeroed.c mm/access.c mm/rmap.c mm/page_cache.c mm/read_ahead.c mm/lru.c */
 /* needs: mm/folio_lock.c mm/memory.c mm/memory_policy.c mm/page_alloc.c mm/slab.c mm/kmalloc.c mm/slab_debug.c */
 /* needs: mm/fault_injection_test.c */
-#include "aspace_internal.h"
+#include "test_space.h"
 
 #include <nos/errno.h>
 #include <nos/string.h>
-#include <nos/test.h>
-
-#include <asm/mman.h>
-#include <linux/mman.h>
-
-#define BASE 0x10000000ul
-#define PAGES(n) ((u64)(n)*PAGE_SIZE)
-
-static struct aspace *space_create(void)
-{
-	struct aspace *a = aspace_create();
-
-	EXPECT(a);
-	if (a)
-		a->mmap_base = 0x7f0000000000ul;
-	return a;
-}
-
-static s64 map_at(struct aspace *a, u64 page, u64 nr, u32 prot)
-{
-	struct map_request r = {
-		.address = BASE + PAGES(page),
-		.length = PAGES(nr),
-		.prot = prot,
-		.map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-	};
-
-	return aspace_map(a, &r);
-}
 
 /* Tree, list and count agree. */
 static bool is_sound(struct aspace *a)
@@ -78,8 +49,6 @@ static const char *layout(struct aspace *a)
 		if (strcmp(_got, expected) != 0)                                                   \
 			unit_test_fail(__FILE__, __LINE__, "\"%s\", not \"%s\"", _got, expected);  \
 	} while (0)
-
-#define RW (PROT_READ | PROT_WRITE)
 
 TEST(mapping_neighbours_join)
 {

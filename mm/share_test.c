@@ -1,60 +1,14 @@
 /* Tests of leaf tables that a fork has left to several address spaces. */
-#include "aspace_internal.h"
+#include "test_space.h"
 
 #include <nos/errno.h>
 #include <nos/huge.h>
 #include <nos/string.h>
-#include <nos/test.h>
-
-#include <asm/mman.h>
-#include <linux/mman.h>
 
 #ifdef NOS_HOST /* needs address spaces without a process */
 
-#define BASE 0x10000000ul
-#define PAGES(n) ((u64)(n)*PAGE_SIZE)
-#define RW (PROT_READ | PROT_WRITE)
 #define NR_PAGES 1536u /* three leaf tables */
 #define NR_SPACES 5u
-
-static struct aspace *space_create(void)
-{
-	struct aspace *a = aspace_create();
-
-	if (a)
-		a->mmap_base = 0x7f0000000000ul;
-	return a;
-}
-
-static s64 map_at(struct aspace *a, u64 page, u64 nr)
-{
-	struct map_request r = {
-		.address = BASE + PAGES(page),
-		.length = PAGES(nr),
-		.prot = RW,
-		.map_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-	};
-
-	return aspace_map(a, &r);
-}
-
-static u64 read_at(struct aspace *a, u64 page)
-{
-	u64 value = ~0ull;
-
-	return aspace_access(a, BASE + PAGES(page), &value, 8, false, false) == 8 ? value : ~0ull;
-}
-
-static bool write_at(struct aspace *a, u64 page, u64 value)
-{
-	return aspace_access(a, BASE + PAGES(page), &value, 8, true, false) == 8;
-}
-
-static void fill(struct aspace *a, u64 first, u64 nr, u64 value)
-{
-	for (u64 page = first; page < first + nr; page++)
-		EXPECT(write_at(a, page, value + page));
-}
 
 static bool is_shared(struct aspace *a, u64 page)
 {
@@ -67,7 +21,7 @@ TEST(full_tables_are_shared_and_copied_by_a_store)
 {
 	struct aspace *a = space_create(), *b, *c;
 
-	(void)map_at(a, 0, 1024);
+	(void)map_at(a, 0, 1024, RW);
 	fill(a, 0, 512, 1000);
 	fill(a, 600, 10, 1000); /* few pages: copied */
 	b = aspace_fork(a);
@@ -101,7 +55,7 @@ TEST(shared_tables_in_calls_that_change_ranges)
 	struct aspace *a = space_create(), *b;
 	struct mapping_usage u;
 
-	(void)map_at(a, 0, 1024);
+	(void)map_at(a, 0, 1024, RW);
 	fill(a, 0, 1024, 1);
 	b = aspace_fork(a);
 	mapping_usage_locked(mapping_find(b, BASE), &u);
@@ -135,7 +89,7 @@ TEST(tables_beside_other_mappings_are_not_shared)
 {
 	struct aspace *a = space_create(), *b;
 
-	(void)map_at(a, 0, 512);
+	(void)map_at(a, 0, 512, RW);
 	fill(a, 0, 512, 1);
 	EXPECT_EQ(aspace_advise(a, BASE + PAGES(500), PAGES(1), MADV_DONTFORK), 0);
 	b = aspace_fork(a);
@@ -249,7 +203,7 @@ static void model_step(void)
 		break;
 	case 4:
 	case 5:
-		EXPECT_EQ(map_at(m->a, first, nr), (s64)at);
+		EXPECT_EQ(map_at(m->a, first, nr, RW), (s64)at);
 		memset(&m->rights[first], RW, nr);
 		memset(&m->value[first], 0, nr * sizeof(m->value[0]));
 		break;
@@ -344,7 +298,7 @@ static void fork_and_change(void)
 
 	if (!a)
 		return;
-	(void)map_at(a, 0, 1024);
+	(void)map_at(a, 0, 1024, RW);
 	(void)aspace_populate(a, BASE, PAGES(1024), true);
 	b = aspace_fork(a);
 	if (!is_err(b)) {

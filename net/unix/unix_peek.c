@@ -8,6 +8,7 @@
  */
 #include "unix.h"
 
+#include <nos/assert.h>
 #include <nos/errno.h>
 
 int unix_set_peek_offset(struct unix_socket *s, struct user_arg value, u32 len)
@@ -47,6 +48,7 @@ ssize_t unix_peek_stream_locked(struct unix_socket *s, struct socket_message *m)
 	struct unix_buffer *b = unix_peek_first_locked(s, &skip);
 	ssize_t total = 0;
 
+	ASSERT(b); /* it was waited for */
 	for (; &b->node != &s->queue; b = list_entry(b->node.next, struct unix_buffer, node)) {
 		u32 want = (u32)min((u64)(b->len - skip), m->data->remaining);
 		size_t n;
