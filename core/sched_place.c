@@ -174,12 +174,17 @@ static bool move_one(struct run_queue *from, struct run_queue *to, u64 now_ns)
 	return t != NULL;
 }
 
-/* From the most loaded CPU out of `map` with at least `least` threads; there may be none that can move. */
+/* From the most loaded CPU out of `map`, with at least `least` threads, that has one which may move. */
 static bool pull_from(u64 map, struct run_queue *to, u32 least, u64 now_ns)
 {
-	int cpu = find_busiest(map, to->cpu, least);
+	int cpu;
 
-	return cpu >= 0 && move_one(run_queue_of((unsigned)cpu), to, now_ns);
+	while ((cpu = find_busiest(map, to->cpu, least)) >= 0) {
+		if (move_one(run_queue_of((unsigned)cpu), to, now_ns))
+			return true;
+		map &= ~bit((unsigned)cpu);
+	}
+	return false;
 }
 
 bool sched_pull(struct run_queue *rq, u64 now_ns)
@@ -193,16 +198,19 @@ bool sched_pull(struct run_queue *rq, u64 now_ns)
 /* A CPU that halts looks for threads no more until it is told of one (rq is locked). */
 void sched_offer(struct run_queue *rq)
 {
-	u64 idle = READ_ONCE(sched_idle_map) & ~bit(rq->cpu), near = idle & rq->node_map;
-	unsigned cpu;
+	u64 idle = READ_ONCE(sched_idle_map) & ~bit(rq->cpu);
 
-	if (!idle)
-		return;
-	cpu = (unsigned)__builtin_ctzll(near ? near : idle);
-	if (!find_movable(rq, cpu))
-		return;
-	atomic_or(&run_queue_of(cpu)->idle->work, WORK_RESCHEDULE);
-	cpu_send_reschedule(cpu);
+	while (idle) {
+		u64 near = idle & READ_ONCE(rq->node_map);
+		unsigned cpu = (unsigned)__builtin_ctzll(near ? near : idle);
+
+		if (find_movable(rq, cpu)) {
+			atomic_or(&run_queue_of(cpu)->idle->work, WORK_RESCHEDULE);
+			cpu_send_reschedule(cpu);
+			return;
+		}
+		idle &= ~bit(cpu);
+	}
 }
 
 void sched_balance(struct run_queue *rq, u64 now_ns)

@@ -220,11 +220,11 @@ static long fcntl_rare(struct file *f, int fd, unsigned int cmd, unsigned long a
 	}
 }
 
-static __noinline long dup_above(int fd, unsigned long first, u32 flags)
+static __noinline long dup_above(int fd, u32 first, u32 flags)
 {
-	if (first > INT32_MAX || first >= process_nofile_limit())
+	if (first >= process_nofile_limit())
 		return -EINVAL;
-	return fd_dup(fd, (u32)first, flags);
+	return fd_dup(fd, first, flags);
 }
 
 __hot long sys_fcntl(int fd, unsigned int cmd, unsigned long arg)
@@ -242,7 +242,7 @@ __hot long sys_fcntl(int fd, unsigned int cmd, unsigned long arg)
 		return fd_set_cloexec(fd, arg & FD_CLOEXEC);
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
-		return dup_above(fd, arg, cmd == F_DUPFD_CLOEXEC ? O_CLOEXEC : 0);
+		return dup_above(fd, (u32)arg, cmd == F_DUPFD_CLOEXEC ? O_CLOEXEC : 0);
 	}
 	if (unlikely(r.file->mode & FILE_PATH))
 		return -EBADF;

@@ -192,11 +192,13 @@ static bool check_limit(struct process *p)
 static bool check_realtime_limit(struct task *t)
 {
 	struct rlimit_pair *l = &t->process->limits[RLIMIT_RTTIME];
-	u64 now, used_us, slept = t->thread.nr_switches_voluntary;
+	u64 now, used_us, slept = t->thread.nr_switches_voluntary + 1;
 	int policy = t->thread.params.policy;
 
-	if (l->current == RLIM_INFINITY)
+	if (l->current == RLIM_INFINITY) {
+		t->awake_switches = 0; /* what is used without a limit does not count */
 		return false;
+	}
 	now = thread_cpu_time_ns(&t->thread);
 	if ((policy != SCHED_FIFO && policy != SCHED_RR) || slept != t->awake_switches) {
 		t->awake_switches = slept;

@@ -276,6 +276,7 @@ static struct kernel_page *kernel_page_create(struct aspace *a)
 
 		if (!a->kernel_page) {
 			atomic_store(&a->kernel_page, k);
+			memory_fence(); /* kernel_page_unshare: it sees the page, or its count is seen here */
 			own_locked(k, a);
 			counter_inc(made);
 			return k;

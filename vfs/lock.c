@@ -10,15 +10,14 @@
  *       merged.
  *   (2) an owner that sleeps for a POSIX record is in `sleepers` with the owner
  *       it waits for; following these never leads back to it, else EDEADLK.
- *
  *   (3) a file's list is there from its first lock on until a close finds it
  *       without locks and without calls under way: files that stay (devices,
  *       the anonymous inode) keep none.
  *
  * Locking.  lists_lock guards the list of all files that have locks, for
  * /proc/locks; list->lock (rank INODE_SPIN), inside it, one file's locks;
- * inode->spin, alone, guards inode->locks and the count of its users;
- * sleepers_lock is taken inside that.  What a change may need is allocated
+ * sleepers_lock is taken inside that.  inode->spin, alone, guards inode->locks
+ * and the count of its users.  What a change may need is allocated
  * before.  Sleepers look again, in the order in which they came, whenever a
  * lock of the file goes.
  */

@@ -75,10 +75,11 @@ static u64 choose_ino(const struct dentry *upper, struct dentry *const *lower, u
 void overlay_refresh(struct inode *i)
 {
 	const struct inode *real = overlay_real(overlay_inode(i))->inode;
-	struct inode_access to = { real->mode, real->uid, real->gid };
 	bool begun;
 
 	scoped_spin(&i->spin);
+	/* Inside: the last to write has seen the newest. */
+	const struct inode_access to = { real->mode, real->uid, real->gid };
 	/* Walks look at this inode: what they remember from before it follows the real one ends here. */
 	begun = inode_access_change_begin(i, to);
 	WRITE_ONCE(i->mode, to.mode);
