@@ -294,12 +294,13 @@ bool huge_fault(struct aspace *a, u64 address)
 	rwlock_read(&a->lock);
 	bool done = block_map(a, align_down(address, HUGE_SIZE), block);
 
+	if (done)
+		atomic_add(&a->resident_anon, HUGE_PAGES);
 	rwlock_read_unlock(&a->lock);
 	if (!done) {
 		block_put(block);
 		return false;
 	}
-	atomic_add(&a->resident_anon, HUGE_PAGES);
 	this_cpu_add(huge_faults, 1);
 	return true;
 }

@@ -34,7 +34,6 @@
  *
  * When memory is short, the slow path drops clean page-cache folios, then has a
  * process killed (ALLOC_USER), and in the end returns NULL.  It never panics.
- *
  * Nodes.  A tree belongs to the node that most of its memory is of; each node
  * has its own count of free frames, its part of the reserve, and a list of all
  * nodes by distance.  A CPU reserves trees of its own node only, and its arrays
@@ -45,10 +44,8 @@
  * Rejected: a buddy system (its merge walk needs a lock and touches neighbours'
  * records); lists linked through the frames (a cache miss for each).
  *
- * Model: tests/models/page_alloc.pml.
- *
- * Reference: Wrenger et al., "LLFree: Scalable and Optionally-Persistent
- * Page-Frame Allocation", USENIX ATC 2023.
+ * Model: tests/models/page_alloc.pml.  Reference: Wrenger et al., "LLFree: Scalable
+ * and Optionally-Persistent Page-Frame Allocation", USENIX ATC 2023.
  */
 #include "page_internal.h"
 
@@ -361,18 +358,20 @@ static struct folio *tree_search(struct page_node *node, u32 mobility, unsigned 
 	static const struct {
 		u8 fit, limit; /* 0: no limit */
 		bool reserved; /* by other CPUs too */
-	} passes[] = { { FIT_SAME, 64, false }, { FIT_FREE, 0, false },  { FIT_FREE, 0, true },
-		       { FIT_SAME, 0, true },   { FIT_OTHER, 0, false }, { FIT_OTHER, 0, true } };
+	} passes[] = { { FIT_SAME, 64, false }, { FIT_FREE, 0, false },  { FIT_SAME, 0, true },
+		       { FIT_FREE, 0, true },   { FIT_OTHER, 0, false }, { FIT_OTHER, 0, true } };
 	u32 need = 1u << order, nr = node->end_tree - node->first_tree;
 	u32 own = a ? a->tree - 1 : NO_TREE;
 	u32 begin = own != NO_TREE ? own - node->first_tree : READ_ONCE(node->hint);
-	u32 pass = atomic_load_relaxed(&node->free) > (s64)(node->total / 2);
+	/* without an array nobody has tried the last chunk */
+	u32 pass = a && atomic_load_relaxed(&node->free) > (s64)(node->total / 2);
 
 	for (; pass < ARRAY_SIZE(passes); pass++) {
-		u32 limit = order && passes[pass].limit ? 4 : passes[pass].limit;
+		u32 most = passes[pass].limit ? min(nr, order ? 4u : passes[pass].limit) : nr;
 		enum fit fit = passes[pass].fit;
 
-		for (u32 i = 0; i < (limit ? min(nr, limit) : nr); i++) {
+		most = need == CHUNK_FRAMES && fit != FIT_FREE ? 0 : most;
+		for (u32 i = 0; i < most; i++) {
 			u32 t = node->first_tree + (begin + i) % nr;
 			u32 word = atomic_load_relaxed(&pool.tree[t]), start = 0;
 			bool is_others = (word & TREE_RESERVED) && t != own;
@@ -452,12 +451,13 @@ static __noinline struct folio *frame_take_in_irq(unsigned order)
 	for (enum fit fit = FIT_SAME; fit < FIT_NONE; fit++)
 		for (u32 i = 0; i < pool.nr_chunks; i++) {
 			u32 chunk = (begin + i) % pool.nr_chunks;
-			struct folio *f = NULL;
+			bool fits = chunk_fit(chunk, 0, 1u << order) == fit;
+			struct folio *f = fits ? chunk_take_run(chunk, order) : NULL;
 
-			if (chunk_fit(chunk, 0, 1u << order) == fit)
-				f = chunk_take_run(chunk, order);
-			if (f)
-				return f;
+			if (!f)
+				continue;
+			WRITE_ONCE(pool.chunk_mobility[chunk], 0);
+			return f;
 		}
 	return NULL;
 }
