@@ -200,10 +200,13 @@ long sys_sendfile(int out_fd, int in_fd, void __user *offset, size_t count)
 	if (!out.file)
 		return -EBADF;
 	n = vfs_sendfile(out.file, in.file, offset ? &pos : NULL, min(count, MAX_RW_BYTES));
-	/* What has no place to go back to must be taken whole: only a pipe holds what comes. */
+	/*
+	 * What has no place to go back to must be taken whole: only a pipe holds what comes.  It is as if splice
+	 * was called: it looks at both descriptors itself.
+	 */
 	if (unlikely(n == -EINVAL) && (in.file->mode & FILE_STREAM) && !pipe_of_file(in.file) &&
 	    pipe_of_file(out.file))
-		return splice_files(in.file, NULL, out.file, NULL, min(count, MAX_RW_BYTES), 0);
+		return sys_splice(in_fd, NULL, out_fd, NULL, count, 0);
 	if (n > 0 && offset && copy_to_user(offset, &pos, sizeof(pos)))
 		return -EFAULT;
 	return n;
