@@ -6,6 +6,11 @@
  * (cred_commit).  Threads have their own; glibc sets all threads of a process
  * by a signal of its own.
  *
+ * Open files keep those they were opened by.  Each open and close would write
+ * their one count, so files have a count of their own (opens), which each CPU
+ * keeps for itself once a fork has shared the credentials.  Its owner is all
+ * tasks together.
+ *
  * An *account* holds what all processes of a real uid are charged with for
  * RLIMIT_NPROC and RLIMIT_SIGPENDING.
  *
@@ -189,7 +194,7 @@ void cred_get(const struct cred *c)
 /* Readers under RCU follow `groups` and `user` too. */
 static void cred_free(struct rcu_head *head)
 {
-	struct cred *c = container_of(head, struct cred, rcu);
+	struct cred *c = container_of(head, struct cred, opens.rcu);
 
 	group_list_put(c->groups);
 	user_account_put(c->user);
@@ -200,9 +205,23 @@ void cred_put(const struct cred *c)
 {
 	struct cred *mine = (struct cred *)c;
 
-	if (!c || c == &init_cred || !ref_put(&mine->refs))
-		return;
-	rcu_call(&mine->rcu, cred_free);
+	if (c && c != &init_cred && ref_put(&mine->refs))
+		percpu_ref_kill(&mine->opens);
+}
+
+static void opens_gone(struct percpu_ref *opens)
+{
+	rcu_call(&opens->rcu, cred_free);
+}
+
+const struct cred *cred_share(void)
+{
+	const struct cred *c = cred_current();
+
+	cred_get(c);
+	if (c != &init_cred && !READ_ONCE(c->opens.slot))
+		percpu_ref_spread((struct percpu_ref *)&c->opens);
+	return c;
 }
 
 struct cred *cred_prepare(void)
@@ -215,6 +234,7 @@ struct cred *cred_prepare(void)
 	*new = *old;
 	new->id = atomic_fetch_add(&next_id, 1ul);
 	ref_init(&new->refs, 1);
+	percpu_ref_init(&new->opens, opens_gone);
 	group_list_get(new->groups);
 	user_account_hold(new->user);
 	return new;

@@ -263,8 +263,7 @@ static int make_parts(struct task *t, const struct clone_request *r)
 {
 	int err;
 
-	cred_get(cred_current());
-	t->cred = cred_current();
+	t->cred = cred_share();
 	err = charge_user(t->cred);
 	if (!err)
 		err = r->flags & CLONE_THREAD ? join_process(t) : make_process(t, r->flags);

@@ -200,4 +200,7 @@ static inline void kernel_page_add_thread_locked(struct task *t, u64 flags)
 }
 
 /* ---- cred.c ---- */
+
+/* The current thread's, referenced for another task: its open files are counted by each CPU from now on. */
+const struct cred *cred_share(void);
 struct user_account *user_account_hold(struct user_account *u);

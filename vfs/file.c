@@ -58,7 +58,7 @@ static struct file *file_alloc(u32 flags)
 	f->owner = NULL;
 	f->owner_type = 0;
 	f->cred = cred_current();
-	cred_get(f->cred);
+	cred_get_open(f->cred);
 	spread_add(nr_files, 1);
 	return f;
 }
@@ -66,7 +66,7 @@ static struct file *file_alloc(u32 flags)
 /* Back to the cache: nothing but the count may be looked at from now on. */
 static void file_free(struct file *f)
 {
-	cred_put(f->cred);
+	cred_put_open(f->cred);
 	path_put(&f->path);
 	spread_add(nr_files, -1);
 	slab_free(file_cache, f);
@@ -206,16 +206,18 @@ void file_replace_ops(struct file *f, const struct file_ops *ops)
 	set_ops(f, ops);
 }
 
-struct file *file_open_path(const struct path *p, u32 flags, const struct cred *cred)
+/* file_open_path that consumes the reference on the path. */
+static struct file *open_taking(struct path *p, u32 flags)
 {
 	struct inode *i = p->dentry->inode;
 	struct file *f = file_alloc(flags & ~(u32)(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC));
 	int err = 0;
 
-	if (is_err(f))
+	if (is_err(f)) {
+		path_put(p);
 		return f;
+	}
 	f->path = *p;
-	path_get(&f->path);
 	f->inode = i;
 	if (flags & O_PATH) {
 		f->mode = FILE_PATH;
@@ -259,6 +261,14 @@ struct file *file_open_path(const struct path *p, u32 flags, const struct cred *
 	}
 	f->flags &= ~(u32)O_NOCTTY; /* until here: for a terminal's open */
 	return f;
+}
+
+struct file *file_open_path(const struct path *p, u32 flags, const struct cred *cred)
+{
+	struct path mine = *p;
+
+	path_get(&mine);
+	return open_taking(&mine, flags);
 }
 
 int file_become(struct file *f, struct inode *real)
@@ -349,11 +359,12 @@ static int truncate_at_open(const struct path *p)
 	return err;
 }
 
-static struct file *open_existing(const struct path *p, u32 flags, bool created)
+/* Consumes the reference on the path. */
+static struct file *open_existing(struct path *p, u32 flags, bool created)
 {
 	struct inode *i = p->dentry->inode;
 	struct file *f;
-	int err;
+	int err = 0;
 
 	if (!(flags & O_PATH) && !created) {
 		err = may_open(p, flags);
@@ -361,14 +372,16 @@ static struct file *open_existing(const struct path *p, u32 flags, bool created)
 			err = -ENOTDIR;
 		if (!err && (flags & O_TRUNC) && (i->mode & S_IFMT) == S_IFREG)
 			err = truncate_at_open(p);
-		if (err)
-			return err_ptr(err);
 	} else if ((flags & O_DIRECTORY) && (i->mode & S_IFMT) != S_IFDIR) {
-		return err_ptr(-ENOTDIR);
+		err = -ENOTDIR;
 	}
-	f = file_open_path(p, flags, cred_current());
+	if (err) {
+		path_put(p);
+		return err_ptr(err);
+	}
+	f = open_taking(p, flags);
 	if (!is_err(f) && unlikely(notify_active) && !(flags & O_PATH))
-		notify_path(p->dentry, IN_OPEN);
+		notify_path(f->path.dentry, IN_OPEN);
 	return f;
 }
 
@@ -463,7 +476,6 @@ static int refuse_slash(int dirfd, const char *name)
 static struct file *open_or_create(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup)
 {
 	struct path p;
-	struct file *f;
 	bool created = false;
 	int err = refuse_slash(dirfd, name);
 
@@ -487,17 +499,18 @@ static struct file *open_or_create(int dirfd, const char *name, u32 flags, u32 m
 		struct inode *dir = READ_ONCE(p.dentry->parent)->inode;
 
 		err = may_create_over(dir, p.dentry->inode);
+		if (err) {
+			path_put(&p);
+			return err_ptr(err);
+		}
 	}
-	f = err ? err_ptr(err) : open_existing(&p, flags, created);
-	path_put(&p);
-	return f;
+	return open_existing(&p, flags, created);
 }
 
 struct file *file_open_at(int dirfd, const char *name, u32 flags, u32 mode, u32 lookup_flags)
 {
 	u32 lookup = lookup_flags;
 	struct path p;
-	struct file *f;
 	int err;
 
 	if (!(flags & O_NOFOLLOW))
@@ -516,22 +529,22 @@ struct file *file_open_at(int dirfd, const char *name, u32 flags, u32 mode, u32 
 	err = path_lookup(dirfd, name, lookup, &p);
 	if (err)
 		return err_ptr(err);
-	f = open_existing(&p, flags, false);
-	path_put(&p);
-	return f;
+	return open_existing(&p, flags, false);
 }
 
 /* ---- files without a name ---- */
 
+/* Consumes the reference on d. */
 static struct file *file_on_dentry(struct dentry *d, struct mount *m, const struct file_ops *ops,
 				   void *private, u32 flags)
 {
 	struct file *f = file_alloc(flags & ~(u32)O_CLOEXEC);
 
-	if (is_err(f))
+	if (is_err(f)) {
+		dentry_put(d);
 		return f;
+	}
 	mount_get(m);
-	dentry_get(d);
 	f->path = (struct path){ m, d };
 	f->inode = d->inode;
 	f->mode = mode_of_flags(flags);
@@ -568,15 +581,12 @@ struct file *file_create_anonymous(const char *name, const struct file_ops *ops,
 				   u32 flags)
 {
 	struct dentry *d;
-	struct file *f;
 
 	inode_get(anonymous_inode);
 	d = dentry_create_disconnected(anonymous_inode, name);
 	if (!d)
 		return err_ptr(-ENOMEM);
-	f = file_on_dentry(d, anonymous_mount, ops, private, flags);
-	dentry_put(d);
-	return f;
+	return file_on_dentry(d, anonymous_mount, ops, private, flags);
 }
 
 struct file *file_create_pseudo(u32 inode_mode, const struct file_ops *ops, void *private,
@@ -586,7 +596,6 @@ struct file *file_create_pseudo(u32 inode_mode, const struct file_ops *ops, void
 	struct mount *m = is_pipe ? pipe_mount : socket_mount;
 	struct inode *i = inode_create(m->sb, 0, inode_mode);
 	struct dentry *d;
-	struct file *f;
 
 	if (!i)
 		return err_ptr(-ENOMEM);
@@ -597,14 +606,13 @@ struct file *file_create_pseudo(u32 inode_mode, const struct file_ops *ops, void
 	if (!d)
 		return err_ptr(-ENOMEM);
 	d->flags |= DENTRY_NUMBERED;
-	f = file_on_dentry(d, m, ops, private, flags);
-	dentry_put(d);
-	return f;
+	return file_on_dentry(d, m, ops, private, flags);
 }
 
 struct file *file_create_sibling(struct file *f, const struct file_ops *ops, void *private,
 				 u32 flags)
 {
+	dentry_get(f->path.dentry);
 	return file_on_dentry(f->path.dentry, f->path.mount, ops, private, flags);
 }
 

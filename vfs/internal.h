@@ -4,6 +4,7 @@
 #include <nos/assert.h>
 #include <nos/errno.h>
 #include <nos/file.h>
+#include <nos/percpu_ref.h>
 #include <nos/slab.h>
 #include <nos/string.h>
 #include <nos/timer.h>
@@ -86,8 +87,8 @@ struct mount {
 	struct super_block *sb;
 	u32 flags; /* MS_RDONLY, NOSUID, NODEV, NOEXEC, *ATIME */
 	u32 id;
-	struct ref refs; /* one is the tree's; children and users hold the rest */
-	s32 writers; /* atomic */
+	struct percpu_ref refs; /* one is the tree's; children and users hold the rest */
+	struct percpu_ref writers; /* one is the tree's; dead where MS_RDONLY is set */
 	struct list children, sibling; /* under mount_lock */
 	struct mount_namespace *ns; /* NULL: detached or the kernel's own */
 	struct list ns_node;
@@ -104,7 +105,6 @@ struct mount {
 	struct list visit_node, tree_node; /* of walks under way */
 	struct mount *copy_here; /* of what is being mounted, for this one */
 	struct mount *dead_parent; /* detached: whose reference is still to be dropped */
-	struct rcu_head rcu;
 };
 
 extern struct mutex mount_lock; /* every change of a mount tree */
@@ -118,12 +118,18 @@ void path_follow_mounts(struct path *p);
 bool path_follow_up(struct path *p);
 /* A mount that no namespace shows (pipes, sockets, memory files); never fails after boot. */
 struct mount *mount_create_internal(struct super_block *sb, u32 flags);
-void mount_get(struct mount *m);
-void mount_put(struct mount *m);
+static inline void mount_get(struct mount *m)
+{
+	percpu_ref_get(&m->refs);
+}
+static inline void mount_put(struct mount *m)
+{
+	percpu_ref_put(&m->refs);
+}
 int mount_want_write(struct mount *m) __must_check;
 static inline void mount_end_write(struct mount *m)
 {
-	atomic_sub(&m->writers, 1);
+	percpu_ref_put(&m->writers);
 }
 
 /* ---- walking (walk.c) ---- */

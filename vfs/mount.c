@@ -7,13 +7,17 @@
  * ask only at dentries whose nr_mounts is not zero.
  *
  * References.  The tree holds one reference on each mount, each child one on
- * its parent, and users (paths) the rest.  umount takes a mount whose count
- * shows no user; MNT_DETACH takes it out at once and lets its users finish.
+ * its parent, and users (paths) the rest.  The tree is the owner of a count that
+ * each CPU keeps for itself (percpu_ref.h) while the mount is in a namespace, or
+ * belongs to the kernel for ever: it
+ * gathers the count before it lets go, and where umount asks for users.  umount
+ * takes a mount that has none; MNT_DETACH takes it out at once and lets its
+ * users finish.
  *
  * Propagation between mounts: propagate.c.
  *
- * Locking.  mount_lock serialises every change of every tree.  Readers walk
- * under RCU and check mount_sequence.
+ * Locking.  mount_lock serialises every change of every tree, and who gathers
+ * and spreads counts.  Readers walk under RCU and check mount_sequence.
  */
 #include "internal.h"
 
@@ -52,19 +56,15 @@ struct mount *mount_find_rcu(const struct mount *parent, const struct dentry *pl
 	return m;
 }
 
-void mount_get(struct mount *m)
-{
-	ref_get(&m->refs);
-}
-
 static void mount_free_rcu(struct rcu_head *head)
 {
-	kfree(container_of(head, struct mount, rcu));
+	kfree(container_of(head, struct mount, refs.rcu));
 }
 
 /* The last user of a detached mount is gone. */
-static void mount_free(struct mount *m)
+static void mount_free(struct percpu_ref *refs)
 {
+	struct mount *m = container_of(refs, struct mount, refs);
 	struct super_block *sb = m->sb;
 
 	path_change_begin(PATH_CHANGE_MOUNT); /* its address may become another mount's */
@@ -72,20 +72,20 @@ static void mount_free(struct mount *m)
 	dentry_put(m->root);
 	super_put(sb);
 	kfree(m->source);
-	rcu_call(&m->rcu, mount_free_rcu);
-}
-
-void mount_put(struct mount *m)
-{
-	if (ref_put(&m->refs))
-		mount_free(m);
+	rcu_call(&m->refs.rcu, mount_free_rcu);
 }
 
 int mount_want_write(struct mount *m)
 {
-	atomic_add(&m->writers, 1);
-	if (unlikely((READ_ONCE(m->flags) | READ_ONCE(m->sb->flags)) & MS_RDONLY)) {
-		atomic_sub(&m->writers, 1);
+	bool may;
+
+	rcu_read_lock();
+	may = percpu_ref_try_get_live(&m->writers);
+	rcu_read_unlock();
+	if (unlikely(!may))
+		return -EROFS;
+	if (unlikely(READ_ONCE(m->sb->flags) & MS_RDONLY)) {
+		mount_end_write(m);
 		return -EROFS;
 	}
 	return 0;
@@ -110,7 +110,9 @@ static struct mount *mount_alloc(struct super_block *sb, struct dentry *root, co
 	m->flags = flags;
 	m->source = copy;
 	m->id = atomic_fetch_add(&next_id, 1);
-	ref_init(&m->refs, 1);
+	percpu_ref_init(&m->refs, mount_free);
+	percpu_ref_init(&m->writers, NULL);
+	m->writers.dead = flags & MS_RDONLY;
 	list_init(&m->children);
 	list_init(&m->sibling);
 	list_init(&m->ns_node);
@@ -118,11 +120,23 @@ static struct mount *mount_alloc(struct super_block *sb, struct dentry *root, co
 	return m;
 }
 
+static void counts_spread(struct mount *m)
+{
+	percpu_ref_spread(&m->refs);
+	if (!(m->flags & MS_RDONLY))
+		percpu_ref_spread(&m->writers);
+}
+
 struct mount *mount_create_internal(struct super_block *sb, u32 flags)
 {
+	struct mount *m;
+
 	ref_get(&sb->refs);
 	dentry_get(sb->root);
-	return mount_alloc(sb, sb->root, sb->type->name, flags);
+	m = mount_alloc(sb, sb->root, sb->type->name, flags);
+	if (m)
+		counts_spread(m); /* its maker keeps it for ever */
+	return m;
 }
 
 int path_of_internal_mount(struct super_block *sb, u32 flags, struct path *out)
@@ -138,15 +152,19 @@ int path_of_internal_mount(struct super_block *sb, u32 flags, struct path *out)
 
 /* ---- tree changes: mount_lock held; hash and links change inside the sequence ---- */
 
+static u32 nr_changes; /* that begun and did not end: they nest */
+
 static void sequence_begin(void)
 {
 	path_change_begin(PATH_CHANGE_MOUNT); /* and no preemption, for readers spin */
-	seq_write_begin(&mount_sequence);
+	if (!nr_changes++)
+		seq_write_begin(&mount_sequence);
 }
 
 static void sequence_end(void)
 {
-	seq_write_end(&mount_sequence);
+	if (!--nr_changes)
+		seq_write_end(&mount_sequence);
 	path_change_end();
 }
 
@@ -196,8 +214,10 @@ void mount_detach(struct mount *m, struct path *was)
 static void namespace_add(struct mount_namespace *ns, struct mount *m)
 {
 	m->ns = ns;
-	if (ns)
-		list_push_back(&ns->mounts, &m->ns_node);
+	if (!ns)
+		return;
+	list_push_back(&ns->mounts, &m->ns_node);
+	counts_spread(m);
 }
 
 void mount_namespace_changed(struct mount_namespace *ns)
@@ -218,7 +238,7 @@ void path_follow_mounts(struct path *p)
 		do {
 			seq = seq_read_begin(&mount_sequence);
 			m = mount_find_rcu(p->mount, p->dentry);
-			if (m && !ref_get_unless_zero(&m->refs))
+			if (m && !percpu_ref_try_get(&m->refs))
 				m = NULL;
 			if (m && seq_read_retry(&mount_sequence, seq)) {
 				rcu_read_unlock();
@@ -253,7 +273,7 @@ bool path_follow_up(struct path *p)
 			rcu_read_unlock();
 			return false;
 		}
-		good = ref_get_unless_zero(&up.mount->refs);
+		good = percpu_ref_try_get(&up.mount->refs);
 		if (good && !ref_get_unless_zero(&up.dentry->refs)) {
 			rcu_read_unlock();
 			mount_put(up.mount);
@@ -300,6 +320,8 @@ void mount_dissolve(struct mount *m, struct list *dead)
 		mount_set_propagation(leaf, MS_PRIVATE);
 		list_remove(&leaf->ns_node);
 		leaf->ns = NULL;
+		(void)percpu_ref_gather_begin(&leaf->refs);
+		(void)percpu_ref_gather_begin(&leaf->writers);
 		list_push_back(dead, &leaf->ns_node);
 		/* The place's references go with the mount; both end outside the lock. */
 		leaf->mountpoint = was.dentry;
@@ -317,7 +339,9 @@ void mounts_bury(struct list *dead)
 		struct mount *m = list_entry(n, struct mount, ns_node);
 		struct path was = { m->dead_parent, m->mountpoint };
 
-		rcu_synchronize(); /* quick walks may still go up through it */
+		rcu_synchronize(); /* quick walks may still go up through it, and count its users */
+		percpu_ref_gather_end(&m->refs);
+		percpu_ref_gather_end(&m->writers);
 		m->mountpoint = NULL;
 		if (was.mount)
 			path_put(&was);
@@ -529,13 +553,12 @@ static int mount_remount(const struct path *target, u64 flags, const char *optio
 	if (target->dentry != m->root)
 		return -EINVAL;
 	scoped_mutex(&mount_lock);
+	if (!is_in_current_namespace(m))
+		return -EINVAL;
 	if ((flags & MS_RDONLY) && !(m->flags & MS_RDONLY)) {
-		u32 old = m->flags;
-
-		atomic_or(&m->flags, MS_RDONLY);
-		memory_fence();
-		if (READ_ONCE(m->writers) > 0) {
-			atomic_and(&m->flags, old | ~(u32)MS_RDONLY);
+		percpu_ref_gather(&m->writers, true);
+		if (percpu_ref_read(&m->writers) > 1) {
+			counts_spread(m);
 			return -EBUSY;
 		}
 	}
@@ -543,8 +566,10 @@ static int mount_remount(const struct path *target, u64 flags, const char *optio
 		sb_flags = (sb_flags & ~(u32)MS_RDONLY) | (flags & MS_RDONLY);
 		if (m->sb->ops->remount)
 			err = m->sb->ops->remount(m->sb, &sb_flags, options ? options : "");
-		if (err)
+		if (err) {
+			counts_spread(m);
 			return err;
+		}
 		m->sb->flags = sb_flags;
 	}
 	if (!(flags & (MS_NOATIME | MS_STRICTATIME | MS_RELATIME)))
@@ -552,6 +577,7 @@ static int mount_remount(const struct path *target, u64 flags, const char *optio
 	sequence_begin(); /* what walks remember rests on MS_NOSYMFOLLOW */
 	m->flags = mount_flags_of(flags);
 	sequence_end();
+	counts_spread(m);
 	mount_namespace_changed(m->ns);
 	return 0;
 }
@@ -594,15 +620,65 @@ int vfs_mount(const char *source, const struct path *target, const char *type, u
 	return mount_new(source, target, type, flags, options);
 }
 
-/* Has users beside the tree (one) and its children. */
-static bool is_busy(const struct mount *m, u32 ours)
+static bool gather_begin(struct mount *m)
 {
-	u32 children = 0;
-	const struct list *n;
+	return percpu_ref_gather_begin(&m->refs);
+}
 
-	for (n = m->children.next; n != &m->children; n = n->next)
-		children++;
-	return ref_read(&m->refs) > 1 + children + ours || children;
+static bool gather_end(struct mount *m)
+{
+	percpu_ref_gather_end(&m->refs);
+	return false;
+}
+
+static bool spread_again(struct mount *m)
+{
+	percpu_ref_spread(&m->refs);
+	return false;
+}
+
+/* Has users beside the tree. */
+static bool has_users(struct mount *m)
+{
+	return percpu_ref_read(&m->refs) > 1;
+}
+
+/*
+ * Takes m and its copies elsewhere out, unless one of them has users (of m, beside the caller).  Their counts
+ * are gathered first.  Then walks find mounts at rest, take references, and look at the sequence again: whoever
+ * took one before the sequence was odd is seen here, and whoever did later gives it back.
+ */
+static int umount_unless_busy(struct mount *m, int flags, struct list *dead)
+	__must_hold(&mount_lock)
+{
+	bool wait;
+	int err = 0;
+
+	if (!list_is_empty(&m->children))
+		return -EBUSY;
+	wait = gather_begin(m);
+	if (propagate_any_copy(m, gather_begin) || wait)
+		rcu_synchronize();
+	gather_end(m);
+	propagate_any_copy(m, gather_end);
+
+	sequence_begin();
+	memory_fence();
+	if (percpu_ref_read(&m->refs) > 2 || propagate_any_copy(m, has_users)) {
+		err = -EBUSY;
+	} else if ((flags & MNT_EXPIRE) && !m->expire_mark) {
+		m->expire_mark = true;
+		err = -EAGAIN;
+	} else {
+		propagate_umount(m, dead);
+		mount_dissolve(m, dead);
+	}
+	sequence_end();
+	if (err) {
+		spread_again(m);
+		propagate_any_copy(m, spread_again);
+	}
+	return err;
 }
 
 /* The caller's path holds one reference on the mount. */
@@ -623,15 +699,14 @@ int vfs_umount(const struct path *p, int flags)
 	ns = m->ns;
 	if (!is_in_current_namespace(m) || !m->parent) {
 		err = -EINVAL;
-	} else if (!(flags & MNT_DETACH) && (is_busy(m, 1) || propagate_is_busy(m))) {
-		err = -EBUSY;
-	} else if ((flags & MNT_EXPIRE) && !m->expire_mark) {
-		m->expire_mark = true;
-		err = -EAGAIN;
-	} else {
-		notify_unmount(m->sb);
+	} else if (flags & MNT_DETACH) {
 		propagate_umount(m, &dead);
 		mount_dissolve(m, &dead);
+	} else {
+		err = umount_unless_busy(m, flags, &dead);
+	}
+	if (!err) {
+		notify_unmount(m->sb);
 		mount_namespace_changed(ns);
 	}
 	mutex_unlock(&mount_lock);

@@ -54,8 +54,9 @@ bool mount_tree_has_unbindable(struct mount *top);
  */
 int propagate_attach_prepare(const struct path *at, struct mount *top, struct list *receivers);
 void propagate_attach_commit(const struct path *at, struct list *receivers);
-/* m is about to be taken from its place: would its copies elsewhere keep it? */
-bool propagate_is_busy(struct mount *m);
+/* fn for each mount that would go with m, which has no children: the copies elsewhere that have none either.
+ * Whether one said yes. */
+bool propagate_any_copy(struct mount *m, bool (*fn)(struct mount *copy));
 /* The copies elsewhere of what the tree at m holds go to `dead`, but for those with mounts of their own. */
 void propagate_umount(struct mount *m, struct list *dead);
 /* The group that m's master belongs to as ns sees it, other than the master's own; 0. */

@@ -261,11 +261,11 @@ static bool is_leaf(const struct mount *m)
 	return list_is_empty(&m->children);
 }
 
-bool propagate_is_busy(struct mount *m)
+bool propagate_any_copy(struct mount *m, bool (*fn)(struct mount *copy))
 {
 	struct list order = LIST_INIT(order);
 	struct mount *at;
-	bool busy = false;
+	bool any = false;
 
 	if (!m->parent->group_id)
 		return false;
@@ -273,11 +273,11 @@ bool propagate_is_busy(struct mount *m)
 	list_for_each(at, &order, visit_node) {
 		struct mount *copy = mount_find_rcu(at, m->mountpoint);
 
-		if (copy && copy != m && is_leaf(copy) && ref_read(&copy->refs) > 1)
-			busy = true;
+		if (copy && copy != m && is_leaf(copy) && fn(copy))
+			any = true;
 	}
 	receivers_forget(&order);
-	return busy;
+	return any;
 }
 
 /* The copies of one mount; m's own tree, `top`, is the caller's. */

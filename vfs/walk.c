@@ -776,7 +776,7 @@ static inline __always_inline int walk_quick_run(struct walk *w, const char *nam
 /* Turns the quick walk's place into a referenced path; -ECHILD if it changed meanwhile. */
 static int quick_take(struct walk *w, struct path *out)
 {
-	if (!ref_get_unless_zero(&w->path.mount->refs))
+	if (!percpu_ref_try_get(&w->path.mount->refs))
 		return -ECHILD;
 	if (!ref_get_unless_zero(&w->path.dentry->refs)) {
 		rcu_read_unlock();

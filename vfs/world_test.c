@@ -2,7 +2,7 @@
  * The world of vfs's unit tests.  On the host it also stands in for what vfs uses of mm and proc: a
  * page cache without pages, one process with root's credentials and one table of descriptors.
  */
-/* needs: core/wait.c core/iobuf.c vfs/dentry.c vfs/inode.c vfs/super.c vfs/walk.c vfs/walk_link.c vfs/path_cache.c vfs/path.c
+/* needs: core/percpu_ref.c core/wait.c core/iobuf.c vfs/dentry.c vfs/inode.c vfs/super.c vfs/walk.c vfs/walk_link.c vfs/path_cache.c vfs/path.c
  vfs/mount.c vfs/mount_show.c vfs/propagate.c vfs/name.c vfs/attr.c vfs/file.c vfs/fd_table.c
  vfs/rw.c vfs/lock.c vfs/notify.c vfs/text.c vfs/char_device.c vfs/copy.c fs/tmpfs/tmpfs.c
  fs/tmpfs/file.c fs/tmpfs/xattr.c fs/tmpfs/shmem.c */

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <nos/lock.h>
+#include <nos/percpu_ref.h>
 #include <nos/rcu.h>
 #include <nos/thread.h>
 #include <nos/types.h>
@@ -17,7 +18,8 @@ struct group_list {
 };
 
 struct cred {
-	struct ref refs;
+	struct ref refs; /* of tasks and others who act by it; the last one ends the owner's of `opens` */
+	struct percpu_ref opens; /* of open files; spread once a second task has it; its rcu frees */
 	u32 uid, euid, suid, fsuid;
 	u32 gid, egid, sgid, fsgid;
 	u64 cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
@@ -26,7 +28,6 @@ struct cred {
 	struct group_list *groups; /* never NULL */
 	struct user_account *user; /* proc: what uid is charged with; NULL in host tests */
 	u64 id; /* of this value: no other cred ever has it; not 0 */
-	struct rcu_head rcu;
 };
 
 /* The current thread's; kernel threads have root's.  Where it lies in struct task is a link-time constant
@@ -47,6 +48,39 @@ static inline const struct cred *cred_current(void)
 #endif
 void cred_get(const struct cred *c);
 void cred_put(const struct cred *c);
+#ifdef NOS_HOST
+static inline void cred_get_open(const struct cred *c)
+{
+}
+static inline void cred_put_open(const struct cred *c)
+{
+}
+#else
+/* The same for an open file.  A thread takes it of its own.  A task alone with them is as usual as several
+ * are: it does not ask RCU. */
+static inline void cred_get_open(const struct cred *c)
+{
+	struct percpu_ref *r = (struct percpu_ref *)&c->opens;
+
+	if (c == &init_cred)
+		return;
+	if (atomic_load(&r->slot))
+		percpu_ref_get(r);
+	else
+		percpu_ref_get_shared(r);
+}
+static inline void cred_put_open(const struct cred *c)
+{
+	struct percpu_ref *r = (struct percpu_ref *)&c->opens;
+
+	if (c == &init_cred)
+		return;
+	if (atomic_load(&r->slot))
+		percpu_ref_put(r);
+	else
+		percpu_ref_put_shared(r);
+}
+#endif
 bool cred_in_group(const struct cred *c, u32 gid); /* fsgid or supplementary */
 static inline bool cred_has(const struct cred *c, int cap)
 {
