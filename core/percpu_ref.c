@@ -173,7 +173,7 @@ void percpu_ref_gather_end(struct percpu_ref *r)
 
 	if (!slot)
 		return;
-	for_each_cpu(cpu) {
+	for (unsigned cpu = 0; cpu < nr_cpus; cpu++) {
 		sum += atomic_load_relaxed(count_on(cpu, slot));
 		atomic_store_relaxed(count_on(cpu, slot), 0ull);
 	}

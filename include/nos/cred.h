@@ -18,8 +18,8 @@ struct group_list {
 };
 
 struct cred {
-	struct ref refs; /* of tasks and others who act by it; the last one ends the owner's of `opens` */
-	struct percpu_ref opens; /* of open files; spread once a second task has it; its rcu frees */
+	struct ref refs; /* of tasks, and others who act by it: together they own `opens` */
+	struct percpu_ref opens; /* of open files; spread once a second task has it */
 	u32 uid, euid, suid, fsuid;
 	u32 gid, egid, sgid, fsgid;
 	u64 cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
