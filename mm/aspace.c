@@ -63,6 +63,7 @@ struct aspace *aspace_create(void)
 		return NULL;
 	}
 	a->table_phys = virt_to_phys(a->table);
+	tlb_init_aspace(a);
 	a->page_table_bytes = PAGE_SIZE;
 	ref_init(&a->users, 1);
 	rwlock_init(&a->lock, RANK_ASPACE);

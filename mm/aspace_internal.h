@@ -5,6 +5,7 @@
 #include <nos/assert.h>
 #include <nos/memory_policy.h>
 #include <nos/rcu.h>
+#include <nos/static_key.h>
 #include <nos/vdso.h>
 
 #include "page_cache_internal.h"
@@ -474,6 +475,14 @@ static inline void tlb_batch_finish(struct tlb_batch *b)
 {
 	if (b->end) /* nothing is in the batch without a range */
 		tlb_batch_finish_slow(b);
+}
+extern struct static_key pcid_key; /* CPUs keep entries of what they have not loaded */
+void tlb_name_aspace(struct aspace *a);
+/* Of a fresh one: what tells it from all others. */
+static inline void tlb_init_aspace(struct aspace *a)
+{
+	if (static_key_is_on(&pcid_key))
+		tlb_name_aspace(a);
 }
 void aspace_flush(struct aspace *a, u64 start, u64 end);
 /* No CPU has the address space loaded afterwards. */

@@ -187,7 +187,7 @@ static inline pte_t own_page_entry(const struct site *s, const struct folio *f)
 static inline void flush_entry(struct aspace *a, u64 address)
 {
 	memory_fence();
-	if (likely(READ_ONCE(a->cpus) == bit(cpu_id())))
+	if (!static_key_is_on(&pcid_key) && likely(READ_ONCE(a->cpus) == bit(cpu_id())))
 		tlb_flush_page(address);
 	else
 		aspace_flush(a, address, address + PAGE_SIZE);

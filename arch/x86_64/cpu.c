@@ -4,13 +4,16 @@
  * (XSAVE: OSXSAVE is on; kvmclock: the hypervisor's signature matches).
  */
 #include <nos/arch.h>
+#include <nos/assert.h>
 #include <nos/cpu.h>
+#include <nos/pte.h>
 #include <nos/string.h>
 
 #include "x86.h"
 
 u64 cpu_feature_map __ro_after_init;
 static u32 hwcap __ro_after_init, hwcap2 __ro_after_init;
+static bool pcid_is_on __ro_after_init;
 
 struct feature_bit {
 	u8 feature, reg, bit; /* reg: 0 eax … 3 edx */
@@ -97,8 +100,37 @@ void cpu_init_control_registers(void)
 	cr4 |= cpu_has(CPU_XSAVE) ? CR4_OSXSAVE : 0;
 	cr4 |= cpu_has(CPU_SMEP) ? CR4_SMEP : 0;
 	cr4 |= cpu_has(CPU_SMAP) ? CR4_SMAP : 0;
+	cr4 |= pcid_is_on ? CR4_PCIDE : 0;
 	cr4_write(cr4);
 	cr0_write(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE);
+}
+
+/*
+ * Where PCIDs are on, INVLPG may leave global entries of the page (Intel's errata ADL063, RPL042):
+ * Alder Lake, Raptor Lake, and Gracemont alone.
+ */
+static bool invlpg_spares_global(void)
+{
+	static const u32 signatures[] = { 0x90670, 0x906a0, 0xb0670, 0xb06a0, 0xb06e0, 0xb06f0 };
+	u32 signature = cpuid(1, 0).eax & 0x0fff0ff0; /* family and model */
+
+	if (cpuid(0, 0).ebx != 0x756e6547) /* "Genu", of Intel */
+		return false;
+	for (unsigned i = 0; i < ARRAY_SIZE(signatures); i++)
+		if (signature == signatures[i])
+			return true;
+	return false;
+}
+
+bool arch_pcid_enable(void)
+{
+	if (!cpu_has(CPU_PCID) || !cpu_has(CPU_PGE) || invlpg_spares_global())
+		return false;
+	pcid_is_on = true;
+	/* #GP unless the low bits of CR3 are 0 (SDM vol. 3, 4.10.1): it holds the kernel's table. */
+	VERIFY((cr3_read() & (PAGE_SIZE - 1)) == 0);
+	cr4_write(cr4_read() | CR4_PCIDE);
+	return true;
 }
 
 u64 cpu_hwcap(void)

@@ -19,7 +19,7 @@
  *       hole: write-back speculation into device registers is not harmless.
  *   (3) kernel entries are global, and never differ between address spaces.
  *
- * Intel SDM vol. 3, chapter 4; section 4.10.2 for what a TLB may keep.
+ * Intel SDM vol. 3, chapter 4; section 4.10 for what a TLB may keep, and PCIDs.
  */
 #include <nos/arch.h>
 #include <nos/assert.h>
@@ -325,6 +325,12 @@ void page_table_load(phys_t top)
 	cr3_write(top);
 }
 
+void page_table_load_tagged(phys_t top, u32 pcid, bool keep)
+{
+	cr3_write(top | pcid | (keep ? CR3_KEEP : 0));
+}
+
+/* CR3_KEEP reads as 0. */
 void tlb_flush_all(void)
 {
 	cr3_write(cr3_read());
@@ -332,9 +338,12 @@ void tlb_flush_all(void)
 
 void tlb_flush_global(void)
 {
+	static const u64 everything[2];
 	u64 cr4 = cr4_read();
 
-	if (cr4 & CR4_PGE) {
+	if (cpu_has(CPU_INVPCID)) {
+		__asm__ volatile("invpcid %0, %1" ::"m"(everything), "r"(2ul) : "memory");
+	} else if (cr4 & CR4_PGE) { /* a change of it flushes all PCIDs (SDM vol. 3, 4.10.4.1) */
 		cr4_write(cr4 & ~CR4_PGE);
 		cr4_write(cr4);
 	} else {

@@ -15,6 +15,7 @@
 #define CR0_NE (1ul << 5)
 #define CR0_WP (1ul << 16)
 #define CR0_PG (1ul << 31)
+#define CR3_KEEP (1ul << 63) /* written only: the PCID's entries stay */
 #define CR4_PAE (1ul << 5)
 #define CR4_MCE (1ul << 6)
 #define CR4_PGE (1ul << 7)
@@ -22,6 +23,7 @@
 #define CR4_OSXMMEXCPT (1ul << 10)
 #define CR4_UMIP (1ul << 11)
 #define CR4_FSGSBASE (1ul << 16)
+#define CR4_PCIDE (1ul << 17)
 #define CR4_OSXSAVE (1ul << 18)
 #define CR4_SMEP (1ul << 20)
 #define CR4_SMAP (1ul << 21)

@@ -67,7 +67,8 @@ struct aspace {
 	struct rwlock lock; /* tree: readers may sleep; rank ASPACE */
 	struct seqlock tree_sequence; /* lets faults read the tree without `lock` */
 	u32 nr_mappings;
-	u64 cpus; /* that may have it in their TLB */
+	u64 cpus; /* that have it loaded */
+	u64 tlb_id, flush_generation; /* with PCIDs: never used again; the number of flushes */
 	u64 mmap_base; /* top of the top-down area */
 	u64 gap_from, gap_skipped; /* no gap above gap_from is larger than gap_skipped */
 	u64 brk_start, brk_end, brk_limit;

@@ -45,8 +45,12 @@ static __always_inline void pte_toggle(pte_t *e, pte_t bits)
 
 /* The table that every address space shares in its upper half. */
 extern pte_t *kernel_page_table;
-/* Physical address of a top-level table into CR3 of this CPU. */
+/* Physical address of a top-level table into CR3 of this CPU, under PCID 0, which is flushed. */
 void page_table_load(phys_t top);
+/* Process-context identifiers on this CPU and on those that start later; false: there are none to be relied on. */
+bool arch_pcid_enable(void);
+/* The same under another PCID; `keep`: not flushed, for what the TLB holds under it is right. */
+void page_table_load_tagged(phys_t top, u32 pcid, bool keep);
 
 /* This CPU's TLB; other CPUs are mm's work, by cpu_call_mask. */
 #ifdef NOS_HOST
@@ -57,8 +61,8 @@ static __always_inline void tlb_flush_page(u64 va)
 	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
 }
 #endif
-void tlb_flush_all(void); /* not global entries */
-void tlb_flush_global(void); /* everything */
+void tlb_flush_all(void); /* of the PCID that is loaded; not global entries */
+void tlb_flush_global(void); /* everything, of all PCIDs */
 
 /*
  * Kernel mappings in KERNEL_VMAP: takes frames for tables through hook below; flags are PTE_

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Other ways to start and other machines than `./nos run` uses: GRUB (multiboot2) with a serial
 console and an initramfs, several NUMA nodes, and Bochs, a machine that forgives less than QEMU's
-emulation and has what that lacks (x2APIC, the TSC's deadline timer, AVX-512).
+emulation and has what that lacks (x2APIC, the TSC's deadline timer, AVX-512, PCIDs).
 Usage: machines.py nos|linux [NAME...]"""
 import hashlib
 import os
@@ -24,6 +24,7 @@ cd /tmp
 for t in /tests/*; do
 	[ -x $t ] && echo "$t: $($t 2>&1 </dev/null | /bin/busybox tail -n 1)"
 done
+echo "tlb $(/bin/busybox grep tlb.switches /proc/nos/counters | /bin/busybox xargs)"
 /bin/busybox sleep 1
 /bin/busybox poweroff -f
 """
@@ -49,7 +50,8 @@ display_library: term
 clock: sync=none
 """
 BUSYBOX = shutil.which("busybox", path="/bin:/usr/bin")
-TESTS = ("signals/context", "process/threads", "process/fork", "memory/protect")
+TESTS = ("signals/context", "process/threads", "process/fork", "memory/protect",
+         "memory/switches")
 
 
 def write(path, text, mode=0o644):
@@ -143,7 +145,9 @@ def test_bochs(folder):
     text = boot_bochs(image, folder)
     expect(text, "cpus 2", "has avx512f x2apic",
            *(f"/tests/{os.path.basename(name)}: " for name in TESTS))
-    if text.count(" passed, 0 failed") != len(TESTS):
+    switches = re.search(r"tlb.switches_behind (\d+) tlb.switches_kept (\d+)", text)
+    if text.count(" passed, 0 failed") != len(TESTS) or not switches or \
+            min(int(switches[1]), int(switches[2])) < 50:  # PCIDs are in use
         raise AssertionError(text)
 
 

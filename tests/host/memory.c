@@ -97,7 +97,7 @@ __weak int file_punch_for_mapping(struct file *f, u64 offset, u64 len)
 	return -EOPNOTSUPP;
 }
 
-void page_table_load(phys_t top)
+__weak void page_table_load(phys_t top)
 {
 }
 

@@ -3,7 +3,8 @@
  *
  * Two CPUs switch between an address space A, another one B and kernel threads, which
  * keep what is loaded; a third unmaps a page of A, has the others forget it, and gives
- * it away.  Follows aspace_switch, flush_here, load_kernel_table, aspace_flush.
+ * it away.  Follows aspace_switch, flush_here, load_kernel_table, aspace_flush,
+ * without process-context identifiers; with them: pcid.pml.
  * Interrupts are off in a switch; a CPU that has A loaded may fill its TLB at any time.
  *
  * Checked: no CPU uses a translation of the page after it was given away, also not by
