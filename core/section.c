@@ -16,7 +16,7 @@
  * debug kernel executes several for one of the release kernel; suite `rt` of
  * ./nos bench has the release kernel's longest.
  *
- * Locking.  `longest` and its chain change under longest_lock, which is only
+ * Locking.  `longest` changes under longest_lock, which is only
  * tried for: a second record at the same moment is lost.
  */
 #include "lock.h"
@@ -31,18 +31,17 @@
 
 #ifdef DEBUG
 
-#define NR_FRAMES 16u
-
 bool sections_measured;
 static DEFINE_PERCPU(u64, section_start);
+static DEFINE_PERCPU(u64, section_begun_at);
 DEFINE_HISTOGRAM(section_lengths, "core.section_ticks");
 
 static struct spinlock longest_lock = SPINLOCK_INIT(RANK_NONE);
-static u64 longest, longest_chain[NR_FRAMES];
-static unsigned longest_depth;
+static struct section longest;
 
-static void section_begin(void)
+static void section_begin(const void *at)
 {
+	this_cpu_write(section_begun_at, (u64)at);
 	this_cpu_write(section_start, cpu_cycles());
 }
 
@@ -54,9 +53,10 @@ static void section_end(void)
 	if (!start)
 		return;
 	histogram_add(section_lengths, now - start);
-	if (now - start > READ_ONCE(longest) && raw_spin_try_lock(&longest_lock)) {
-		longest = now - start;
-		longest_depth = arch_stack_trace_here(longest_chain, NR_FRAMES);
+	if (now - start > READ_ONCE(longest.ticks) && raw_spin_try_lock(&longest_lock)) {
+		longest.ticks = now - start;
+		longest.begun_at = this_cpu_read(section_begun_at);
+		longest.depth = arch_stack_trace_here(longest.chain, SECTION_FRAMES);
 		raw_spin_unlock(&longest_lock);
 	}
 	this_cpu_write(section_start, 0ul);
@@ -65,19 +65,19 @@ static void section_end(void)
 void section_interrupts_off(void)
 {
 	if (preempt_count() == 0)
-		section_begin();
+		section_begin(__builtin_return_address(0));
 }
 
 void section_preemption_off(void)
 {
 	if (preempt_count() == 1 && irq_is_enabled())
-		section_begin();
+		section_begin(__builtin_return_address(0));
 }
 
 void section_trapped(void)
 {
 	if (preempt_count() == 0 || current_thread->is_idle)
-		section_begin();
+		section_begin(__builtin_return_address(0));
 }
 
 void section_interrupts_on(void)
@@ -114,22 +114,20 @@ void section_measure(bool on)
 		return;
 	for_each_cpu(cpu) WRITE_ONCE(*per_cpu_ptr(section_start, cpu), 0);
 	histogram_clear(&histogram_info_section_lengths);
-	WRITE_ONCE(longest, 0);
-	WRITE_ONCE(longest_depth, 0);
+	WRITE_ONCE(longest.ticks, 0);
 	WRITE_ONCE(sections_measured, true);
 }
 
-u64 section_longest(u64 *chain, unsigned max, unsigned *depth)
+void section_longest(struct section *s)
 {
-	u64 flags = irq_save(), ticks;
+	u64 flags = irq_save();
 
 	raw_spin_lock(&longest_lock);
-	ticks = longest;
-	*depth = min(longest_depth, max);
-	memcpy(chain, longest_chain, *depth * sizeof(*chain));
+	*s = longest;
 	raw_spin_unlock(&longest_lock);
 	irq_restore(flags);
-	return ticks;
+	if (!s->ticks)
+		s->depth = 0;
 }
 
 #endif

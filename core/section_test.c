@@ -25,23 +25,24 @@ static void spin_ticks(u64 ticks)
 #define FUNCTION_BYTES 256
 #endif
 
-/* The longest of what fn does, and whether it ended in fn. */
-static u64 measured(void (*fn)(void), bool *ended_there)
+/* The longest of what fn does, and whether it began and ended in fn. */
+static u64 measured(void (*fn)(void), bool *was_there)
 {
-	u64 chain[16], ticks, before, after;
-	unsigned depth;
+	struct section longest;
+	u64 before, after;
+	bool ended_there = false;
 
 	section_measure(true);
 	before = cpu_cycles();
 	fn();
 	after = cpu_cycles();
-	ticks = section_longest(chain, 16, &depth);
+	section_longest(&longest);
 	section_measure(false);
-	*ended_there = false;
-	for (unsigned i = 0; i < depth; i++)
-		*ended_there |= chain[i] - (u64)fn < FUNCTION_BYTES;
-	EXPECT(ticks <= after - before);
-	return ticks;
+	for (unsigned i = 0; i < longest.depth; i++)
+		ended_there |= longest.chain[i] - (u64)fn < FUNCTION_BYTES;
+	*was_there = ended_there && longest.begun_at - (u64)fn < FUNCTION_BYTES;
+	EXPECT(longest.ticks <= after - before);
+	return longest.ticks;
 }
 
 static u64 spun;

@@ -127,16 +127,16 @@ PSEUDO_FILE(locks_file, .path = "proc/nos/locks", .mode = 0600, .show = show_loc
 
 #ifdef DEBUG
 
-#define NR_CHAIN 16u
-
 static int show_sections(struct text_out *out, void *arg)
 {
-	u64 chain[NR_CHAIN];
-	unsigned depth;
+	struct section s;
 
-	text_printf(out, "longest %llu\n", (ull)section_longest(chain, NR_CHAIN, &depth));
-	for (unsigned i = 0; i < depth; i++)
-		text_printf(out, "  %016llx\n", (ull)chain[i]);
+	section_longest(&s);
+	text_printf(out, "longest %llu\n", (ull)s.ticks);
+	if (s.ticks)
+		text_printf(out, "began %016llx\nended\n", (ull)s.begun_at);
+	for (unsigned i = 0; i < s.depth; i++)
+		text_printf(out, "  %016llx\n", (ull)s.chain[i]);
 	return 0;
 }
 

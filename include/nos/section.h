@@ -3,7 +3,7 @@
  *
  * While it is on, each stretch in which a CPU would run no other thread, for
  * interrupts or preemption are off, counts in a histogram, and the longest is
- * kept with the call chain in which it ended.  Shown in /proc/nos/sections.
+ * kept with where it began and the call chain in which it ended.  Shown in /proc/nos/sections.
  */
 #pragma once
 
@@ -26,8 +26,18 @@ void section_idles(void);
 
 /* Starts from zero, or stops. */
 void section_measure(bool on);
-/* The longest so far in ticks, and the return addresses of where it ended. */
-u64 section_longest(u64 *chain, unsigned max, unsigned *depth);
+
+#define SECTION_FRAMES 16u
+
+struct section {
+	u64 ticks;
+	u64 begun_at; /* the address after what turned interrupts or preemption off */
+	u64 chain[SECTION_FRAMES]; /* return addresses of where it ended, innermost first */
+	unsigned depth;
+};
+
+/* The longest so far; ticks are 0 if there was none. */
+void section_longest(struct section *s);
 #else
 #define sections_measured false
 static inline void section_interrupts_off(void)
