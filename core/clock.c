@@ -19,7 +19,9 @@
 #include <nos/vdso.h>
 #include <nos/wait.h>
 
-static u64 cycles_per_ns __ro_after_init; /* 32 bits of fraction */
+static u64 cycles_per_ns
+	__ro_after_init; /* 2^shift / mult, with cycles_fraction bits of fraction */
+static u32 cycles_fraction __ro_after_init;
 static s64 realtime_offset;
 static u64 coarse_monotonic;
 static u64 set_count;
@@ -27,21 +29,42 @@ static struct seqlock clock_sequence;
 static struct spinlock clock_lock = SPINLOCK_INIT(RANK_NONE);
 static struct wait_queue set_queue = WAIT_QUEUE_INIT(set_queue);
 
-/* The shift is below 64, which the compiler can't know. */
-u64 clock_cycles_to_ns(u64 cycles)
+/* The low 64 bits of product >> shift, for a shift below 64, which the compiler can't know. */
+static inline u64 shift_down(unsigned __int128 product, u32 shift)
 {
-	unsigned __int128 product =
-		(unsigned __int128)(cycles - boot_info.first_cycles) * clock_tsc_mult;
 	u64 low = (u64)product, high = (u64)(product >> 64);
 
-	__asm__("shrd %%cl, %1, %0" : "+r"(low) : "r"(high), "c"(clock_tsc_shift) : "cc");
+	__asm__("shrd %%cl, %1, %0" : "+r"(low) : "r"(high), "c"(shift) : "cc");
 	return low;
 }
 
+u64 clock_cycles_to_ns(u64 cycles)
+{
+	return shift_down((unsigned __int128)(cycles - boot_info.first_cycles) * clock_tsc_mult,
+			  clock_tsc_shift);
+}
+
+/*
+ * Never before the moment, nor more than two cycles behind it, however long the machine has run: an
+ * interrupt that comes before its deadline finds nothing to do, and is armed again and again.
+ */
 u64 clock_ns_to_cycles(u64 monotonic_ns)
 {
-	return boot_info.first_cycles + 1 +
-	       (u64)(((unsigned __int128)monotonic_ns * cycles_per_ns) >> 32);
+	unsigned __int128 product = (unsigned __int128)monotonic_ns * cycles_per_ns;
+
+	if (unlikely((u64)(product >> 64) >> (cycles_fraction - 1)))
+		return U64_MAX; /* centuries */
+	return boot_info.first_cycles + 2 + shift_down(product, cycles_fraction);
+}
+
+/* The inverse of what gives the nanoseconds, and of no other figure for the same frequency. */
+static void __init cycles_init(void)
+{
+	cycles_fraction = 63;
+	while (((unsigned __int128)1 << (clock_tsc_shift + cycles_fraction)) / clock_tsc_mult >> 64)
+		cycles_fraction--;
+	cycles_per_ns = (u64)(((unsigned __int128)1 << (clock_tsc_shift + cycles_fraction)) /
+			      clock_tsc_mult);
 }
 
 u64 clock_monotonic_ns(void)
@@ -148,7 +171,7 @@ void __init clock_init(void)
 {
 	u64 flags = irq_save();
 
-	cycles_per_ns = (clock_tsc_khz << 32) / 1000000;
+	cycles_init();
 	realtime_offset = (s64)(arch_wall_clock_ns() - clock_monotonic_ns());
 	if (vdso_data) {
 		vdso_data->cycles_base = boot_info.first_cycles;

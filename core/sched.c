@@ -745,7 +745,7 @@ void sched_idle_loop(void)
 	for (;;) {
 		if (idle_work)
 			while (!(READ_ONCE(me->work) & WORK_RESCHEDULE) && idle_work())
-				;
+				section_idles(); /* it was looked whether another is to run */
 		irq_disable();
 		if (!(READ_ONCE(me->work) & WORK_RESCHEDULE)) {
 			/* A waker that chose this CPU cleared the bit, and may have been late. */
