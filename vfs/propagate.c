@@ -54,31 +54,25 @@ static void set_master(struct mount *m, struct mount *master)
 		list_push_back(&master->slaves, &m->slave_node);
 }
 
-/* The peer that takes m's place as a master, best one that shows the same; NULL: m is alone. */
+/* The peer that takes m's place as a master, best one that shows the same; m is not alone. */
 static struct mount *successor(const struct mount *m)
 {
-	struct mount *first = next_peer(m);
-
-	for (struct mount *p = first; p != m; p = next_peer(p))
+	for (struct mount *p = next_peer(m); p != m; p = next_peer(p))
 		if (p->root == m->root)
 			return p;
-	return first == m ? NULL : first;
+	return next_peer(m);
 }
 
 /* m leaves its group and follows it from now on; alone in it, it follows what the group followed. */
 static void leave_group(struct mount *m)
 {
-	struct mount *heir = successor(m);
-	struct list *n, *next;
+	struct mount *heir = list_is_linked(&m->peers) ? successor(m) : m->master;
+	struct list *n;
 
 	if (!m->group_id)
 		return;
-	if (!heir)
-		heir = m->master;
-	for (n = m->slaves.next; n != &m->slaves; n = next) {
-		next = n->next;
+	while ((n = list_pop_front(&m->slaves)))
 		set_master(list_entry(n, struct mount, slave_node), heir);
-	}
 	list_remove(&m->peers);
 	m->group_id = 0;
 	set_master(m, heir);
