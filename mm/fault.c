@@ -29,7 +29,7 @@
  * the cache, are mapped with the one asked for; a scan gets 64 and then the rest of
  * the leaf table (opt.fault_around).
  */
-#include "aspace_internal.h"
+#include "fault_internal.h"
 #include "page_internal.h"
 
 #include <nos/counter.h>
@@ -52,7 +52,6 @@ DEFINE_COUNTER(copy, "fault.copied");
 DEFINE_COUNTER(reuse, "fault.reused");
 DEFINE_COUNTER(file, "fault.file");
 DEFINE_COUNTER(around, "fault.mapped_around");
-DEFINE_COUNTER(slow, "fault.slow");
 DEFINE_COUNTER(spurious, "fault.spurious");
 
 #define AROUND_ORDER 4u
@@ -69,22 +68,6 @@ static bool anon_cluster __ro_after_init = true;
 static DEFINE_PERCPU(u32, cluster_pause);
 static DEFINE_PERCPU(u64, faults_all);
 static DEFINE_PERCPU(u64, faults_major);
-
-/* Results of a try, beyond enum fault_result. */
-#define TRY_AGAIN 64
-#define TRY_SLOW 65
-#define TRY_MEMORY 66
-#define TRY_COPY 67 /* within fault_copy */
-#define TRY_HUGE 68
-
-/* What an earlier try or the slow path has made ready. */
-struct supply {
-	struct folio *anon; /* a page of our own */
-	bool anon_is_zero;
-	bool is_major;
-	bool no_huge; /* there were no 2 MiB */
-	struct folio *file; /* keeps what was read from going away */
-};
 
 /* One try: the place and what was true when it was looked at. */
 struct site {
@@ -108,20 +91,6 @@ void fault_init(void)
 {
 	fault_around = boot_opt_enabled("fault_around");
 	anon_cluster = boot_opt_enabled("anon_cluster");
-}
-
-static inline bool access_is_allowed(u32 flags, u32 access)
-{
-	if (access & ACCESS_FORCE) /* MAY_ bits stand for the rights */
-		return access & ACCESS_WRITE ?
-			       (flags & MAPPING_MAY_WRITE) &&
-				       !((flags & MAPPING_SHARED) && !(flags & MAPPING_WRITE)) :
-			       (flags & MAPPING_MAY_READ) != 0;
-	u32 enough = access & ACCESS_WRITE ? MAPPING_WRITE :
-		     access & ACCESS_EXEC  ? MAPPING_EXEC :
-					     MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC;
-
-	return flags & enough;
 }
 
 static inline struct spinlock *site_lock_of(const struct site *s)
@@ -384,11 +353,6 @@ static __noinline int fault_copy(struct site *s)
 }
 
 /* ---- file pages ---- */
-
-static inline bool cache_tracks_stores(const struct page_cache *c)
-{
-	return !page_cache_is_memory(c) && c->ops->write_folio;
-}
 
 static inline bool site_is_private(const struct site *s)
 {
@@ -743,140 +707,6 @@ static __always_inline int fault_try(struct aspace *a, u64 address, u32 access,
 	if (s.cache)
 		return fault_file(&s, m);
 	return access & ACCESS_WRITE ? fault_anon_write(&s, m) : fault_zero_page(&s);
-}
-
-/* ---- what may sleep ---- */
-
-static phys_t special_page(struct aspace *a, const struct mapping *m, u64 index)
-{
-	if (m->file)
-		return file_map_special(m->file, index);
-	return index == kernel_page_index() ? kernel_page_map(a) : index << PAGE_SHIFT;
-}
-
-/* A page of a device or of the vDSO; the lock is held for reading. */
-static int fault_special(struct aspace *a, struct mapping *m, u64 address)
-{
-	phys_t p = special_page(a, m, mapping_page_index(m, address));
-	pte_t *table;
-
-	if (!p)
-		return FAULT_BUS;
-	table = table_get(a, address, 0);
-	if (!table)
-		return FAULT_NO_MEMORY;
-	scoped_spin(&table_folio(table)->table_lock);
-	pte_t *entry = &table[PTE_INDEX(address, 1)];
-
-	if (*entry == 0) {
-		table_folio(table)->nr_present++;
-		table_folio(table)->nr_special++;
-	}
-	WRITE_ONCE(*entry, p | mapping_pte_bits(m->flags) | PTE_SOFT_SPECIAL |
-				   (m->flags & MAPPING_WRITE ? PTE_WRITE | PTE_DIRTY : 0));
-	return FAULT_DONE;
-}
-
-/*
- * Brings page `index` into the cache, for a store to a shared mapping makes it dirty.  file NULL: its
- * neighbours are not of interest.
- */
-static int file_page_prepare(struct page_cache *c, struct file *file, u64 index, bool shared_write,
-			     struct supply *s)
-{
-	if (!page_cache_wait_truncated(c))
-		return FAULT_KILLED;
-	if (index >= div_round_up(READ_ONCE(*c->size), PAGE_SIZE))
-		return FAULT_BUS;
-	struct folio *f = page_cache_find(c, index);
-
-	if (!f || !folio_has_flag(f, FOLIO_UPTODATE)) {
-		if (f)
-			folio_put(f);
-		s->is_major |= !page_cache_is_memory(c);
-		f = page_cache_get(c, index, file);
-		if (is_err(f))
-			return ptr_err(f) == -ENOMEM      ? FAULT_NO_MEMORY :
-			       ptr_err(f) == -ERESTARTSYS ? FAULT_KILLED :
-							    FAULT_BUS;
-	}
-	if (shared_write && cache_tracks_stores(c)) {
-		folio_lock(f);
-		if (f->cache == c)
-			page_cache_mark_dirty(f);
-		folio_unlock(f);
-	}
-	if (s->file)
-		folio_put(s->file);
-	s->file = f;
-	return TRY_AGAIN;
-}
-
-static int fault_slow(struct aspace *a, u64 address, u32 access, struct supply *s)
-{
-	counter_inc(slow);
-	rwlock_read(&a->lock);
-	struct mapping *m = mapping_find(a, address);
-
-	if (!m || m->start > address) {
-		bool may_grow = m && (m->flags & MAPPING_GROWS_DOWN);
-
-		rwlock_read_unlock(&a->lock);
-		if (!may_grow)
-			return FAULT_SEGV_MAPERR;
-		int err = aspace_grow_stack(a, address);
-
-		return !err ? TRY_AGAIN : err == -EINTR ? FAULT_KILLED : FAULT_SEGV_MAPERR;
-	}
-	int result = TRY_AGAIN;
-	struct page_cache *c = m->cache;
-
-	if (!access_is_allowed(m->flags, access))
-		result = FAULT_SEGV_ACCERR;
-	else if (m->flags & MAPPING_SPECIAL)
-		result = fault_special(a, m, address);
-	if (result != TRY_AGAIN || !c) {
-		rwlock_read_unlock(&a->lock);
-		return result;
-	}
-	struct mapping held = { .file = m->file, .cache = c, .policy = m->policy };
-	bool is_random = m->flags & MAPPING_RANDOM;
-	u64 index = mapping_page_index(m, address);
-	bool shared_write = (access & ACCESS_WRITE) && (m->flags & MAPPING_SHARED);
-
-	mapping_hold_object(&held);
-	rwlock_read_unlock(&a->lock);
-	struct thread *t = current_thread;
-	const struct memory_policy *own = t->memory_policy;
-
-	if (held.policy && page_cache_is_memory(c))
-		t->memory_policy = held.policy;
-	result = file_page_prepare(c, is_random ? NULL : held.file, index, shared_write, s);
-	t->memory_policy = own;
-	memory_policy_put(held.policy);
-	if (held.file)
-		file_put_for_mapping(held.file);
-	else
-		shared_memory_put(c);
-	return result;
-}
-
-/* Waits for memory, as far as it is sensible. */
-static int fault_wait_memory(struct aspace *a, u64 address, struct supply *s)
-{
-	if (!s->anon) {
-		bool bound;
-
-		s->anon = folio_alloc_waiting(a, address, &bound);
-		s->anon_is_zero = false;
-		if (!s->anon)
-			return bound ? FAULT_BUS : FAULT_NO_MEMORY;
-	}
-	rwlock_read(&a->lock); /* tables are made only for mappings that exist */
-	bool ok = table_get(a, address, ALLOC_USER) != NULL;
-
-	rwlock_read_unlock(&a->lock);
-	return ok ? TRY_AGAIN : FAULT_NO_MEMORY;
 }
 
 /* What the first try, with `result`, has left to do. */
