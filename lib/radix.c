@@ -220,14 +220,13 @@ static struct radix_node *leaf_of(const struct radix_tree *t, u64 index)
 	return n;
 }
 
-int radix_insert(struct radix_tree *t, u64 index, void *item)
+/* The leaf node for index, with the way to it made; NULL: no memory, and nothing is left. */
+static inline struct radix_node *leaf_make(struct radix_tree *t, u64 index)
 {
-	int err = grow(t, index);
-
-	if (err) {
+	if (grow(t, index)) {
 		if (t->root)
 			prune(t, t->root);
-		return err;
+		return NULL;
 	}
 
 	struct radix_node *n = t->root;
@@ -240,13 +239,22 @@ int radix_insert(struct radix_tree *t, u64 index, void *item)
 			child = node_create(n->shift - RADIX_BITS, n, s);
 			if (!child) {
 				prune(t, n);
-				return -ENOMEM;
+				return NULL;
 			}
 			n->count++;
 			atomic_store(&n->slots[s], child);
 		}
 		n = child;
 	}
+	return n;
+}
+
+int radix_insert(struct radix_tree *t, u64 index, void *item)
+{
+	struct radix_node *n = leaf_make(t, index);
+
+	if (!n)
+		return -ENOMEM;
 
 	unsigned s = slot_of(n, index);
 
@@ -255,6 +263,25 @@ int radix_insert(struct radix_tree *t, u64 index, void *item)
 	n->count++;
 	t->count++;
 	atomic_store(&n->slots[s], item);
+	return 0;
+}
+
+int radix_insert_run(struct radix_tree *t, u64 index, unsigned nr, void *item)
+{
+	struct radix_node *n = leaf_make(t, index);
+
+	if (!n)
+		return -ENOMEM;
+
+	void **first = &n->slots[slot_of(n, index)];
+
+	for (unsigned i = 0; i < nr; i++)
+		if (first[i]) /* then the node is not empty either */
+			return -EEXIST;
+	n->count = (u8)(n->count + nr);
+	t->count += nr;
+	for (unsigned i = 0; i < nr; i++)
+		atomic_store(&first[i], item);
 	return 0;
 }
 

@@ -32,6 +32,33 @@ TEST(radix_insert_find_remove_far_apart)
 	EXPECT_EQ(t.height, 0);
 }
 
+TEST(radix_insert_of_a_run)
+{
+	struct radix_tree t = { 0 };
+	int err;
+
+	EXPECT_EQ(radix_insert(&t, 77, &items[1]), 0);
+	EXPECT_EQ(radix_insert_run(&t, 64, 16, &items[2]), -EEXIST);
+	EXPECT(radix_find(&t, 64) == NULL && radix_find(&t, 76) == NULL);
+	EXPECT_EQ(t.count, 1);
+	EXPECT_EQ(radix_insert_run(&t, 80, 16, &items[2]), 0);
+	TEST_EACH_ALLOCATION_FAILING({
+		err = radix_insert_run(&t, 1ull << 40, 64, &items[3]);
+		EXPECT(err == 0 || err == -ENOMEM);
+		EXPECT_EQ(t.count, err ? 17 : 81);
+		for (unsigned i = 0; i < 64; i++) {
+			EXPECT(radix_find(&t, (1ull << 40) + i) == (err ? NULL : &items[3]));
+			radix_remove(&t, (1ull << 40) + i);
+		}
+	});
+	for (unsigned i = 80; i < 96; i++)
+		EXPECT(radix_find(&t, i) == &items[2]);
+	EXPECT(radix_find(&t, 96) == NULL);
+	for (unsigned i = 77; i < 96; i++)
+		radix_remove(&t, i);
+	EXPECT(t.root == NULL);
+}
+
 TEST(radix_find_next_in_order)
 {
 	struct radix_tree t = { 0 };

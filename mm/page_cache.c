@@ -122,10 +122,10 @@ static inline void hint_set(struct folio **hint, struct folio *f)
 static int tree_insert_locked(struct page_cache *c, struct folio *f, u64 index)
 	__must_hold(&c->lock)
 {
-	u64 nr = folio_nr_pages(f);
+	u64 nr = folio_nr_pages(f), run = min(nr, (u64)RADIX_SLOTS);
 
-	for (u64 i = 0; i < nr; i++) {
-		int err = radix_insert(&c->tree, index + i, f);
+	for (u64 i = 0; i < nr; i += run) {
+		int err = radix_insert_run(&c->tree, index + i, (unsigned)run, f);
 
 		if (err) {
 			while (i-- > 0)

@@ -37,6 +37,8 @@ void *const *radix_find_slots(const struct radix_tree *t, u64 index, unsigned *n
 void *radix_find_next(const struct radix_tree *t, u64 *index);
 void *radix_find_marked(const struct radix_tree *t, u64 *index, unsigned mark);
 int radix_insert(struct radix_tree *t, u64 index, void *item) __must_check; /* -EEXIST, -ENOMEM */
+/* The same item at `nr` indices from `index` on, at none of them or all; none but the first is a multiple of 64. */
+int radix_insert_run(struct radix_tree *t, u64 index, unsigned nr, void *item) __must_check;
 void *radix_replace(struct radix_tree *t, u64 index, void *item); /* must exist; returns the old */
 void *radix_remove(struct radix_tree *t, u64 index);
 void radix_mark(struct radix_tree *t, u64 index, unsigned mark);
