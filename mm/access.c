@@ -309,7 +309,7 @@ void mapping_usage_locked(struct mapping *m, struct mapping_usage *u)
 			const pte_t *table = folio_address(f);
 
 			if (link_is_huge(READ_ONCE(*entry)))
-				u->anonymous_huge += stop - va;
+				*(m->cache ? &u->shmem_huge : &u->anonymous_huge) += stop - va;
 			for (; va < stop; va += PAGE_SIZE)
 				if (table[PTE_INDEX(va, 1)])
 					usage_add(u, table[PTE_INDEX(va, 1)], f->table_refs);

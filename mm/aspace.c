@@ -25,13 +25,13 @@
  * lock, mappings_lock, leaf lock.  The thread that faults must not hold any.
  *
  * Parts.  mapping.c the tree; map.c mmap, munmap, brk; protect.c mprotect; remap.c mremap;
- * advise.c madvise, mlock, msync, mincore; fault.c; cursor.c page tables; zap.c
+ * advise.c madvise, mlock, msync, mincore; fault.c, fault_slow.c; cursor.c page tables; zap.c
  * removal; start.c what a start of a program touches; share.c leaf tables shared after a fork; huge.c entries that
  * map 2 MiB at once, with their leaf table behind them; rmap.c from a cache to its
  * entries; tlb.c flushing; access.c other processes' memory; aspace.c life and
  * fork.
  *
- * Simple for now: pages of files are mapped by 4 KiB; no swap.
+ * Simple for now: pages of files on a disk are mapped by 4 KiB; no swap.
  *
  * References: CortenMM (SOSP 2025) for the page table as the truth; Clements et
  * al., RadixVM (EuroSys 2013) and "Scalable address spaces using RCU balanced

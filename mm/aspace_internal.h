@@ -405,15 +405,18 @@ void table_leave(struct aspace *a, struct folio *table);
 
 /* ---- huge.c: entries that map 2 MiB ---- */
 
-#define HUGE_PAGES (HUGE_SIZE / PAGE_SIZE)
-
 void huge_init(void);
 /* Whether a fault at `address` of m, with these flags and this cache, may bring 2 MiB.  Under RCU. */
 bool huge_is_wanted(struct aspace *a, const struct mapping *m, u64 address, u32 flags);
 /* Brings them; false: it can't, one page will do.  May sleep. */
 bool huge_fault(struct aspace *a, u64 address);
-/* A fault that met a huge entry: true if the entry gives the access (ACCESS_), else it is split, or was. */
-bool huge_settle(struct aspace *a, pte_t *entry, u64 address, u32 access);
+/* Whether a fault at `address` of m may map 2 MiB of a file, if it has them, by one entry.  Under RCU. */
+bool huge_file_fits(const struct aspace *a, const struct mapping *m, u64 address);
+/* Does it; false: it can't, or they are not whole any more. */
+bool huge_file_map(struct aspace *a, u64 address);
+/* A fault that met a huge entry: true if it gives the access (ACCESS_) now, else it is split, or was.
+ * `flags` are the mapping's, in this state of the tree. */
+bool huge_settle(struct aspace *a, pte_t *entry, u64 address, u32 access, u32 flags, u32 sequence);
 /* The entry points to its table again, which is locked and may then be changed. */
 void huge_split_locked(struct aspace *a, pte_t *entry, struct folio *table, u64 va);
 /* The same if it is huge, for who has found the table full. */
@@ -437,10 +440,11 @@ static inline pte_t huge_page_entry(pte_t e, u64 va)
 /* Before entries of [start, end) get other rights: splits what is not wholly in it; true: still huge. */
 bool huge_protect_locked(struct aspace *a, pte_t *entry, struct folio *table, u64 start, u64 end,
 			 u32 flags);
-/* Takes out the pages of a huge entry: true; or splits it, if [start, end) is not all that it maps. */
-__cold bool huge_zap(struct aspace *a, u64 start, u64 end);
-/* At the end of the address space: the table, which the entry no longer has. */
-struct folio *huge_detach(pte_t *entry);
+/* Takes out the pages of a huge entry: true; or splits it, if [start, end) is not all that it maps.  With a
+ * cache, pages of that one only. */
+__cold bool huge_zap(struct aspace *a, u64 start, u64 end, const struct page_cache *only_cache);
+/* At the end of the address space: the table, which the entry, with this value, no longer has. */
+struct folio *huge_detach(pte_t *entry, pte_t was);
 
 /* ---- tlb.c ---- */
 

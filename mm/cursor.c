@@ -282,7 +282,7 @@ static __noinline struct folio *table_release(struct aspace *a, pte_t *entry)
 	pte_t e = *entry;
 
 	if (link_is_huge(e))
-		return huge_detach(entry);
+		return huge_detach(entry, e);
 	*entry = 0;
 	table_leave(a, phys_to_frame(pte_phys(e)));
 	return NULL;

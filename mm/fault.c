@@ -226,7 +226,7 @@ static __noinline int fault_cluster(struct site *s, const struct mapping *m)
 		this_cpu_add(cluster_pause, -1);
 		return TRY_MEMORY;
 	}
-	struct folio *f = folio_alloc_cluster(CLUSTER_ORDER, FOLIO_ANON);
+	struct folio *f = folio_alloc_cluster(CLUSTER_ORDER, 0, FOLIO_ANON);
 
 	if (!f) {
 		this_cpu_write(cluster_pause, CLUSTER_PAUSE);
@@ -291,12 +291,26 @@ static __noinline int fault_zero_page(struct site *s)
 	return FAULT_DONE;
 }
 
+/*
+ * The same for an entry that was not empty.  The table may have been emptied, and filled
+ * behind an entry of 2 MiB with what was seen: such a one is no longer to be changed.
+ */
+static inline bool site_lock_seen(const struct site *s) __try_acquires(true, site_lock_of(s))
+{
+	if (!site_lock(s))
+		return false;
+	if (likely(s->table->nr_present != HUGE_PAGES || !huge_is_mapped(s->a, s->address)))
+		return true;
+	spin_unlock(site_lock_of(s));
+	return false;
+}
+
 /* A private page that may be the only entry's: 0, or what became of the try. */
 static inline int fault_reuse(struct site *s, struct folio *old)
 {
 	bool exclusive;
 
-	if (!site_lock(s))
+	if (!site_lock_seen(s))
 		return TRY_AGAIN;
 	exclusive = ref_read(&old->refs) == 1; /* only this entry */
 	if (exclusive)
@@ -329,7 +343,7 @@ static __noinline int fault_copy(struct site *s)
 	/* The old page may go away meanwhile; then the entry has changed and this copy is not used. */
 	if (!zero_page)
 		page_copy(folio_address(f), phys_to_virt(pte_phys(s->seen)));
-	if (!site_lock(s))
+	if (!site_lock_seen(s))
 		return page_keep(s->supply, f, zero_page);
 	f->map_count = 1;
 	entry_replace(s, own_page_entry(s, f));
@@ -563,6 +577,12 @@ static inline struct folio *folio_find_ready(struct page_cache *c, u64 index)
 	}
 }
 
+static __noinline bool site_takes_block(const struct site *s, const struct mapping *m)
+{
+	return !s->table->nr_present && !(s->supply && s->supply->no_huge) &&
+	       huge_file_fits(s->a, m, s->address);
+}
+
 /* No entry yet, and the mapping is of a cache. */
 static __noinline int fault_file(struct site *s, const struct mapping *m)
 {
@@ -587,6 +607,10 @@ static __noinline int fault_file(struct site *s, const struct mapping *m)
 		return TRY_SLOW;
 	if (write && site_is_private(s))
 		return fault_file_copy(s, f, invalidate);
+	if (unlikely(folio_has_flag(f, FOLIO_BLOCK)) && site_takes_block(s, m)) {
+		folio_put(f);
+		return TRY_BLOCK;
+	}
 	if (!site_lock(s)) {
 		folio_put(f);
 		return TRY_AGAIN;
@@ -615,7 +639,7 @@ static __noinline int fault_present(struct site *s)
 
 	if (write && !(s->seen & PTE_WRITE) && site_is_private(s))
 		return fault_copy(s);
-	if (!site_lock(s))
+	if (!site_lock_seen(s))
 		return TRY_AGAIN;
 	pte_t new = (s->seen &
 		     (PTE_ADDRESS | PTE_DIRTY | PTE_WRITE | PTE_SOFT_COW | PTE_SOFT_SPECIAL)) |
@@ -653,7 +677,9 @@ static __noinline int fault_no_table(const struct site *s, pte_t **table)
 	pte_t link = up ? READ_ONCE(*up) : 0;
 
 	if (link_is_huge(link))
-		return huge_settle(s->a, up, s->address, s->access) ? FAULT_DONE : TRY_AGAIN;
+		return huge_settle(s->a, up, s->address, s->access, s->flags, s->sequence) ?
+			       FAULT_DONE :
+			       TRY_AGAIN;
 	if (!link && site_wants_huge(s))
 		return TRY_HUGE;
 	*table = table_get(s->a, s->address, ALLOC_NOWAIT);
@@ -722,6 +748,8 @@ static __noinline enum fault_result fault_resolve_slow(struct aspace *a, u64 add
 			result = fault_wait_memory(a, address, &s);
 		else if (result == TRY_HUGE)
 			result = (s.no_huge = !huge_fault(a, address)) ? TRY_AGAIN : FAULT_DONE;
+		else if (result == TRY_BLOCK)
+			result = (s.no_huge = !huge_file_map(a, address)) ? TRY_AGAIN : FAULT_DONE;
 		if (result != TRY_AGAIN)
 			break;
 		if (unlikely(fatal_signal_is_pending())) {

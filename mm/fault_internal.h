@@ -8,14 +8,15 @@
 #define TRY_SLOW 65
 #define TRY_MEMORY 66
 #define TRY_COPY 67 /* within fault_copy */
-#define TRY_HUGE 68
+#define TRY_HUGE 68 /* anonymous memory by 2 MiB */
+#define TRY_BLOCK 69 /* 2 MiB of a file are there, to be mapped by one entry */
 
 /* What an earlier try or the slow path has made ready. */
 struct supply {
 	struct folio *anon; /* a page of our own */
 	bool anon_is_zero;
 	bool is_major;
-	bool no_huge; /* there were no 2 MiB */
+	bool no_huge; /* 2 MiB could not be had */
 	struct folio *file; /* keeps what was read from going away */
 };
 

@@ -39,11 +39,10 @@ static int fault_special(struct aspace *a, struct mapping *m, u64 address)
 }
 
 /*
- * Brings page `index` into the cache, for a store to a shared mapping makes it dirty.  file NULL: its
- * neighbours are not of interest.
+ * Brings page `index` into the cache, for a store to a shared mapping makes it dirty.  `flags` are the mapping's.
  */
-static int file_page_prepare(struct page_cache *c, struct file *file, u64 index, bool shared_write,
-			     struct supply *s)
+static int file_page_prepare(struct page_cache *c, struct file *file, u64 index, u32 flags,
+			     bool shared_write, struct supply *s)
 {
 	if (!page_cache_wait_truncated(c))
 		return FAULT_KILLED;
@@ -54,8 +53,11 @@ static int file_page_prepare(struct page_cache *c, struct file *file, u64 index,
 	if (!f || !folio_has_flag(f, FOLIO_UPTODATE)) {
 		if (f)
 			folio_put(f);
+		else
+			(void)huge_file_bring(c, index, 1, flags);
 		s->is_major |= !page_cache_is_memory(c);
-		f = page_cache_get(c, index, file);
+		/* at random, a page's neighbours are not of interest */
+		f = page_cache_get(c, index, flags & MAPPING_RANDOM ? NULL : file);
 		if (is_err(f))
 			return ptr_err(f) == -ENOMEM      ? FAULT_NO_MEMORY :
 			       ptr_err(f) == -ERESTARTSYS ? FAULT_KILLED :
@@ -101,9 +103,9 @@ int fault_slow(struct aspace *a, u64 address, u32 access, struct supply *s)
 		return result;
 	}
 	struct mapping held = { .file = m->file, .cache = c, .policy = m->policy };
-	bool is_random = m->flags & MAPPING_RANDOM;
+	u32 flags = m->flags | (READ_ONCE(a->huge_disabled) ? MAPPING_NOHUGE : 0);
 	u64 index = mapping_page_index(m, address);
-	bool shared_write = (access & ACCESS_WRITE) && (m->flags & MAPPING_SHARED);
+	bool shared_write = (access & ACCESS_WRITE) && (flags & MAPPING_SHARED);
 
 	mapping_hold_object(&held);
 	rwlock_read_unlock(&a->lock);
@@ -112,7 +114,7 @@ int fault_slow(struct aspace *a, u64 address, u32 access, struct supply *s)
 
 	if (held.policy && page_cache_is_memory(c))
 		t->memory_policy = held.policy;
-	result = file_page_prepare(c, is_random ? NULL : held.file, index, shared_write, s);
+	result = file_page_prepare(c, held.file, index, flags, shared_write, s);
 	t->memory_policy = own;
 	memory_policy_put(held.policy);
 	if (held.file)

@@ -1,8 +1,8 @@
 /*
- * Private anonymous memory that one entry maps by 2 MiB.
+ * Memory that one entry maps by 2 MiB: private anonymous memory, and blocks of files (huge_file.c).
  *
- * Concepts.  A huge level-2 entry maps 512 neighbouring frames.  Each of them is a
- * folio of its own with one reference, and the leaf table that would map them
+ * Concepts.  A huge level-2 entry maps 512 neighbouring frames.  They are folios of
+ * their own, each with its references, and the leaf table that would map them
  * stays, filled in: `huge_links` of the level-2 table leads to a page that says
  * where it is.  The table is what the kernel reads; the huge entry is a shorter
  * way for the processor to the same.  So references, copy-on-write, pins and
@@ -14,12 +14,11 @@
  *       entry i is the huge one, without PTE_HUGE, plus i pages;
  *   (2) nobody changes such a table but under its lock, and first splits the entry,
  *       or changes all 512 and then the entry the same way;
- *   (3) all entries have ACCESSED and DIRTY, so what the processor notes in the
- *       huge one is not missed in the table;
- *   (4) an entry becomes huge only from an empty table, in memory that may be
- *       written, and is split before a fork shares the table: a fault that has
- *       seen an entry of the table, and finds it again under the lock, has none of
- *       a huge one before it, or one that it leaves as it is;
+ *   (3) all entries have ACCESSED, and DIRTY if they may be written, so what the
+ *       processor notes in the huge one is not missed in the table;
+ *   (4) an entry becomes huge only from an empty table, and is split before a fork
+ *       shares the table.  A fault that has seen an entry of the table, and finds
+ *       it again under the lock, looks whether a huge one stands before it;
  *   (5) the processor never sees two sizes for one address: between them the
  *       entry is not present (PTE_HUGE alone), and all CPUs flush.
  *
@@ -32,7 +31,9 @@
  * Policy.  A fault brings 2 MiB if the mapping holds all of them, nothing is there
  * yet, and the mode says so: with MADV_HUGEPAGE, or always.  The default is the
  * former.  They are zeroed before any lock is taken.  No memory is moved or dropped to
- * get a block.  Boot switch: opt.huge_pages.
+ * get a block.  Of a file it maps the block that is there, if the mapping holds all of
+ * it and so does the file: read-only in a private mapping, whose first store splits it
+ * and copies a page.  Boot switch: opt.huge_pages.
  *
  * Rejected.  One folio of 512 frames (docs/decisions/huge-pages.md); a bit in the
  * frame's record for the table (a reader without a lock may meet another owner's).
@@ -54,6 +55,8 @@
 #include <nos/thread.h>
 
 static DEFINE_PERCPU(s64, huge_mapped);
+static DEFINE_PERCPU(s64, huge_file_mapped);
+static DEFINE_PERCPU(u64, huge_file_maps);
 static DEFINE_PERCPU(u64, huge_faults);
 static DEFINE_PERCPU(u64, huge_fallbacks);
 static DEFINE_PERCPU(u64, huge_splits);
@@ -66,6 +69,7 @@ void huge_init(void)
 	huge_enabled = boot_opt_enabled("huge_pages");
 	if (!huge_enabled)
 		huge_mode = HUGE_NEVER;
+	huge_file_init();
 }
 
 enum huge_mode huge_mode_get(void)
@@ -83,17 +87,21 @@ int huge_mode_set(enum huge_mode mode)
 
 void huge_stats_read(struct huge_stats *s)
 {
-	s64 mapped = 0;
+	s64 mapped = 0, file_mapped = 0;
 
 	*s = (struct huge_stats){ 0 };
 	for_each_cpu(cpu)
 	{
 		mapped += *per_cpu_ptr(huge_mapped, cpu);
+		file_mapped += *per_cpu_ptr(huge_file_mapped, cpu);
+		s->file_maps += *per_cpu_ptr(huge_file_maps, cpu);
 		s->faults += *per_cpu_ptr(huge_faults, cpu);
 		s->fallbacks += *per_cpu_ptr(huge_fallbacks, cpu);
 		s->splits += *per_cpu_ptr(huge_splits, cpu);
 	}
 	s->mapped = (u64)max(mapped, (s64)0);
+	s->file_mapped = (u64)max(file_mapped, (s64)0);
+	huge_file_stats_read(s);
 }
 
 /* ---- where the tables are ---- */
@@ -149,13 +157,27 @@ static u64 *link_get(struct aspace *a, const pte_t *entry)
 	return link_of(entry);
 }
 
-struct folio *huge_detach(pte_t *entry)
+/* Is it a file's block?  Who asks keeps the pages from going. */
+static inline bool entry_is_file(pte_t e)
+{
+	return phys_to_frame(pte_phys(e))->kind == FOLIO_FILE;
+}
+
+static void count_mapped(pte_t e, s64 nr)
+{
+	if (entry_is_file(e))
+		this_cpu_add(huge_file_mapped, nr);
+	else
+		this_cpu_add(huge_mapped, nr);
+}
+
+struct folio *huge_detach(pte_t *entry, pte_t was)
 {
 	u64 *link = link_of(entry);
 	struct folio *table = phys_to_frame(*link);
 
 	*link = 0;
-	this_cpu_add(huge_mapped, -1);
+	count_mapped(was, -1);
 	return table;
 }
 
@@ -176,6 +198,19 @@ static __noinline __cold void block_put_parts(struct folio *block, const u64 *go
 			frame_revive(block + i, 0);
 			folio_put(block + i);
 		}
+	}
+}
+
+/* The entries' references on a file's block. */
+static void file_block_put(struct folio *block)
+{
+	u32 nr;
+
+	for (struct folio *f = block; f < block + HUGE_PAGES; f += nr) {
+		nr = (u32)folio_nr_pages(f);
+		folio_add_mapped(f, 1 - (s32)nr);
+		atomic_sub(&f->map_count, 1);
+		folio_put(f);
 	}
 }
 
@@ -221,8 +256,13 @@ static bool mode_allows(const struct aspace *a, u32 flags)
 
 bool mapping_may_be_huge(const struct mapping *m)
 {
+	u64 base = align_up(m->start, HUGE_SIZE), index = mapping_page_index(m, base);
+
+	if (m->cache && page_cache_is_memory(m->cache))
+		return base + HUGE_SIZE <= m->end && index % HUGE_PAGES == 0 &&
+		       !m->aspace->huge_disabled && huge_file_allows(m->cache, index, m->flags);
 	return mode_allows(m->aspace, m->flags) && !m->cache && !m->file &&
-	       align_up(m->start, HUGE_SIZE) + HUGE_SIZE <= m->end;
+	       base + HUGE_SIZE <= m->end;
 }
 
 /* The bounds may be of two states of the mapping: the sequence is looked at before it matters. */
@@ -241,51 +281,70 @@ bool huge_is_wanted(struct aspace *a, const struct mapping *m, u64 address, u32 
 	return !e || (table_link_is_own(e) && !READ_ONCE(phys_to_frame(pte_phys(e))->nr_present));
 }
 
-/* From an empty table, locked, to an entry for the block. */
-static void entry_make_huge(struct aspace *a, pte_t *entry, u64 *link, struct folio *table,
-			    struct folio *block, u64 base, u32 flags)
-{
-	pte_t *to = folio_address(table);
-	pte_t e = folio_to_phys(block) | mapping_pte_bits(flags) | PTE_DIRTY | PTE_WRITE;
+/* A leaf table, empty and locked, and its place, which are to get an entry of 2 MiB. */
+struct huge_site {
+	pte_t *entry;
+	u64 *link;
+	struct folio *table;
+};
 
-	for (u32 i = 0; i < HUGE_PAGES; i++) {
-		block[i].map_count = 1;
+/* The pages from `e` on, whose references the table gets, by one entry. */
+static void entry_make_huge(struct aspace *a, const struct huge_site *s, pte_t e, u64 base)
+{
+	pte_t *to = folio_address(s->table), *entry = s->entry;
+
+	for (u32 i = 0; i < HUGE_PAGES; i++)
 		WRITE_ONCE(to[i], e + i * PAGE_SIZE);
-	}
-	table->nr_present = HUGE_PAGES;
-	WRITE_ONCE(*link, folio_to_phys(table));
+	s->table->nr_present = HUGE_PAGES;
+	WRITE_ONCE(*s->link, folio_to_phys(s->table));
 	WRITE_ONCE(*entry, (e | PTE_HUGE) & ~PTE_PRESENT);
 	/* nothing below the table is cached, but the way to it may be: any page's flush drops that */
 	aspace_flush(a, base, base + PAGE_SIZE);
 	WRITE_ONCE(*entry, e | PTE_HUGE);
-	this_cpu_add(huge_mapped, 1);
+	count_mapped(e, 1);
+}
+
+/* Makes the place ready; false: no memory.  The lock is held for reading. */
+static bool huge_site_get(struct aspace *a, u64 base, struct huge_site *s)
+{
+	pte_t *table = table_get(a, base, ALLOC_NOWAIT);
+
+	s->entry = leaf_entry(a, base);
+	s->link = table ? link_get(a, s->entry) : NULL;
+	s->table = s->link ? table_folio(table) : NULL;
+	return s->link != NULL;
+}
+
+static inline bool huge_site_is_empty(const struct huge_site *s)
+{
+	return !s->table->nr_present &&
+	       READ_ONCE(*s->entry) == (folio_to_phys(s->table) | TABLE_LINK);
 }
 
 /* Puts the block in, if what huge_is_wanted saw still holds.  The lock is held for reading. */
 static bool block_map(struct aspace *a, u64 base, struct folio *block)
 {
 	const struct mapping *m = mapping_find(a, base);
+	struct huge_site s;
 
-	if (!m || !huge_is_wanted(a, m, base, m->flags))
+	if (!m || !huge_is_wanted(a, m, base, m->flags) || !huge_site_get(a, base, &s))
 		return false;
-	pte_t *table = table_get(a, base, ALLOC_NOWAIT), *entry = leaf_entry(a, base);
-	u64 *link = table ? link_get(a, entry) : NULL;
-
-	if (!link)
+	scoped_spin(&s.table->table_lock);
+	if (!huge_site_is_empty(&s))
 		return false;
-	struct folio *f = table_folio(table);
-
-	scoped_spin(&f->table_lock);
-	if (f->nr_present || READ_ONCE(*entry) != (folio_to_phys(f) | TABLE_LINK))
-		return false;
-	entry_make_huge(a, entry, link, f, block, base, m->flags);
+	for (u32 i = 0; i < HUGE_PAGES; i++)
+		block[i].map_count = 1;
+	entry_make_huge(a, &s,
+			folio_to_phys(block) | mapping_pte_bits(m->flags) | PTE_DIRTY | PTE_WRITE,
+			base);
 	return true;
 }
 
 bool huge_fault(struct aspace *a, u64 address)
 {
-	struct folio *block =
-		fail_now(FAIL_ALLOC, "huge") ? NULL : folio_alloc_cluster(CHUNK_SHIFT, FOLIO_ANON);
+	struct folio *block = fail_now(FAIL_ALLOC, "huge") ?
+				      NULL :
+				      folio_alloc_cluster(CHUNK_SHIFT, 0, FOLIO_ANON);
 
 	if (!block) {
 		this_cpu_add(huge_fallbacks, 1);
@@ -305,13 +364,106 @@ bool huge_fault(struct aspace *a, u64 address)
 	return true;
 }
 
-bool huge_settle(struct aspace *a, pte_t *entry, u64 address, u32 access)
+/* ---- blocks of files ---- */
+
+bool huge_file_fits(const struct aspace *a, const struct mapping *m, u64 address)
 {
+	u64 base = align_down(address, HUGE_SIZE), start = READ_ONCE(m->start);
+	u64 index = READ_ONCE(m->page_offset) + ((base - start) >> PAGE_SHIFT);
+	const struct page_cache *c = READ_ONCE(m->cache);
+
+	return start <= base && base + HUGE_SIZE <= READ_ONCE(m->end) && index % HUGE_PAGES == 0 &&
+	       c && index + HUGE_PAGES <= div_round_up(READ_ONCE(*c->size), PAGE_SIZE) &&
+	       !(READ_ONCE(m->flags) & MAPPING_NOHUGE) && !READ_ONCE(a->huge_disabled);
+}
+
+static inline pte_t file_entry_bits(u32 flags)
+{
+	if (!(flags & MAPPING_SHARED))
+		return mapping_pte_bits(flags) | PTE_SOFT_COW;
+	return mapping_pte_bits(flags) | (flags & MAPPING_WRITE ? PTE_WRITE | PTE_DIRTY : 0);
+}
+
+/* The block at page `index`, with references for entries of all its pages; NULL: it is not whole.
+ * A leaf lock is held, under which nothing was being truncated. */
+static struct folio *file_block_get(struct page_cache *c, u64 index)
+{
+	u32 nr;
+
+	scoped_rcu();
+	struct folio *block = radix_find(&c->tree, index);
+
+	if (!block || !folio_has_flag(block, FOLIO_BLOCK))
+		return NULL;
+	for (struct folio *f = block; f < block + HUGE_PAGES; f += nr) {
+		ASSERT(f->cache == c && f->index == index + (u64)(f - block));
+		nr = (u32)folio_nr_pages(f);
+		folio_add_mapped(f, (s32)nr);
+	}
+	return block;
+}
+
+/* The lock is held for reading. */
+static bool file_block_map(struct aspace *a, u64 base)
+{
+	const struct mapping *m = mapping_find(a, base);
+	struct huge_site s;
+
+	if (!m || m->start > base || !m->cache)
+		return false;
+	u32 invalidate = atomic_load(&m->cache->invalidate_sequence);
+
+	if ((invalidate & 1) || !huge_file_fits(a, m, base) || !(m->flags & MAPPING_RIGHTS) ||
+	    !huge_site_get(a, base, &s))
+		return false;
+	scoped_spin(&s.table->table_lock);
+	if (!huge_site_is_empty(&s) || atomic_load(&m->cache->invalidate_sequence) != invalidate)
+		return false;
+	struct folio *block = file_block_get(m->cache, mapping_page_index(m, base));
+
+	if (!block)
+		return false;
+	entry_make_huge(a, &s, folio_to_phys(block) | file_entry_bits(m->flags), base);
+	return true;
+}
+
+bool huge_file_map(struct aspace *a, u64 address)
+{
+	rwlock_read(&a->lock);
+	bool done = file_block_map(a, align_down(address, HUGE_SIZE));
+
+	if (done)
+		atomic_add(&a->resident_shmem, HUGE_PAGES);
+	rwlock_read_unlock(&a->lock);
+	if (done)
+		this_cpu_add(huge_file_maps, 1);
+	return done;
+}
+
+/* ---- faults at a huge entry ---- */
+
+/* A store to a shared mapping that has been read-only: all of it may be written again. */
+static void entry_add_write(pte_t *entry, struct folio *table)
+{
+	pte_t *to = folio_address(table);
+
+	for (u32 i = 0; i < HUGE_PAGES; i++)
+		WRITE_ONCE(to[i], to[i] | PTE_WRITE | PTE_DIRTY);
+	WRITE_ONCE(*entry, *entry | PTE_WRITE | PTE_DIRTY);
+}
+
+bool huge_settle(struct aspace *a, pte_t *entry, u64 address, u32 access, u32 flags, u32 sequence)
+{
+	const u32 shared_store = MAPPING_SHARED | MAPPING_WRITE;
 	struct folio *table = table_lock(entry);
 	bool done = false;
 
 	if (!table)
 		return false;
+	if (link_is_huge(READ_ONCE(*entry)) && (access & ACCESS_WRITE) &&
+	    (flags & shared_store) == shared_store && !(*entry & PTE_WRITE) &&
+	    READ_ONCE(a->tree_sequence.sequence) == sequence)
+		entry_add_write(entry, table);
 	pte_t e = READ_ONCE(*entry);
 
 	if (link_is_huge(e)) {
@@ -345,8 +497,10 @@ static void entry_flush(struct aspace *a, pte_t *entry, u64 base)
 /* The entry, which is not present, points to the table. */
 static void entry_link(pte_t *entry, struct folio *table)
 {
+	pte_t was = *entry;
+
 	WRITE_ONCE(*entry, folio_to_phys(table) | TABLE_LINK);
-	(void)huge_detach(entry);
+	(void)huge_detach(entry, was);
 }
 
 void huge_split_locked(struct aspace *a, pte_t *entry, struct folio *table, u64 va)
@@ -408,7 +562,7 @@ bool huge_protect_locked(struct aspace *a, pte_t *entry, struct folio *table, u6
 	return false;
 }
 
-bool huge_zap(struct aspace *a, u64 start, u64 end)
+bool huge_zap(struct aspace *a, u64 start, u64 end, const struct page_cache *only_cache)
 {
 	pte_t *entry = leaf_entry(a, start);
 	struct folio *table = table_lock(entry);
@@ -416,8 +570,13 @@ bool huge_zap(struct aspace *a, u64 start, u64 end)
 	if (!table)
 		return false;
 	pte_t e = *entry;
-	bool whole = link_is_huge(e) && end - start == HUGE_SIZE;
+	bool huge = link_is_huge(e), whole = huge && end - start == HUGE_SIZE;
+	struct folio *block = phys_to_frame(pte_phys(e));
 
+	if (huge && only_cache && (!entry_is_file(e) || block->cache != only_cache)) {
+		table_unlock(table);
+		return true;
+	}
 	if (whole) {
 		entry_flush(a, entry, start);
 		memset(folio_address(table), 0, PAGE_SIZE);
@@ -427,9 +586,12 @@ bool huge_zap(struct aspace *a, u64 start, u64 end)
 		huge_split_full_locked(a, entry, table, start);
 	}
 	table_unlock(table);
-	if (whole) {
-		atomic_sub(&a->resident_anon, HUGE_PAGES);
-		block_put(phys_to_frame(pte_phys(e)));
-	}
-	return whole;
+	if (!whole)
+		return false;
+	aspace_count_resident(a, block, -(s64)HUGE_PAGES);
+	if (block->kind == FOLIO_FILE)
+		file_block_put(block);
+	else
+		block_put(block);
+	return true;
 }

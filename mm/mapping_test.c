@@ -1,6 +1,6 @@
 /* Tests of the tree of mappings: cutting, joining, gaps, limits. */
 /* needs: tests/host/memory.c mm/map.c mm/protect.c mm/aspace.c mm/remap.c mm/advise.c mm/cursor.c */
-/* needs: mm/huge.c mm/tlb.c mm/zap.c mm/fault.c mm/fault_slow.c mm/zeroed.c mm/access.c mm/rmap.c mm/page_cache.c mm/read_ahead.c mm/lru.c */
+/* needs: mm/huge.c mm/tlb.c mm/zap.c mm/fault.c mm/fault_slow.c mm/zeroed.c mm/access.c mm/rmap.c mm/page_cache.c mm/huge_file.c mm/read_ahead.c mm/lru.c */
 /* needs: mm/folio_lock.c mm/memory.c mm/memory_policy.c mm/page_alloc.c mm/slab.c mm/kmalloc.c mm/slab_debug.c */
 /* needs: mm/fault_injection_test.c */
 #include "test_space.h"

@@ -564,7 +564,7 @@ static __noinline __cold struct folio *frame_take_slow(unsigned order, enum foli
 
 /* ---- folios ---- */
 
-static void folio_set_tails(struct folio *f, unsigned order)
+static __always_inline void folio_set_tails(struct folio *f, unsigned order)
 {
 	for (u32 i = 1; i < 1u << order; i++) {
 		f[i].head = f;
@@ -641,23 +641,23 @@ static inline struct frame_array *array_for(const struct folio *f, enum folio_ki
 	return a;
 }
 
-struct folio *folio_alloc_cluster(unsigned order, enum folio_kind kind)
+struct folio *folio_alloc_cluster(unsigned order, unsigned unit, enum folio_kind kind)
 {
 	u32 nr = 1u << order;
+	struct folio *f;
 
 	if (test_allocation_fails() || !page_is_plenty())
 		return NULL;
-
-	struct folio *f = frame_take_any(order, kind, false, &node_choice_local);
-
+	f = frame_take_any(order, kind, false, &node_choice_local);
 	if (unlikely(!f))
 		return NULL;
-	for (u32 i = 0; i < nr; i++) {
+	for (u32 i = 0; i < nr; i += 1u << unit) {
 		ASSERT(f[i].kind == FOLIO_FREE && !f[i].is_tail);
 		f[i].flags = 0;
 		f[i].kind = (u8)kind;
-		f[i].order = 0;
+		f[i].order = (u8)unit;
 		f[i].map_count = 0;
+		folio_set_tails(f + i, unit);
 		ref_init(&f[i].refs, 1);
 	}
 	shadow_unpoison(folio_address(f), PAGE_SIZE << order);

@@ -177,6 +177,8 @@ static void cache_remove(struct page_cache *c, struct folio *f)
 		page_cache_count_dirty(-(s64)folio_nr_pages(f));
 	}
 	spin_lock(&c->lock);
+	if (unlikely(folio_has_flag(f, FOLIO_BLOCK)))
+		huge_file_break_locked(c, f);
 	tree_remove_locked(c, f);
 	WRITE_ONCE(f->cache, NULL);
 	spin_unlock(&c->lock);
@@ -319,7 +321,7 @@ static struct folio *cache_get(struct page_cache *c, u64 index, struct file *fil
 
 		if (!f) {
 			if (memory && c->ops && c->ops->grow)
-				err = c->ops->grow(c);
+				err = c->ops->grow(c, 1, 0);
 			if (err)
 				return err_ptr(err);
 			f = cache_add_new(c, index, memory ? 0 : c->ops->folio_order,
@@ -358,8 +360,9 @@ struct folio *page_cache_get(struct page_cache *c, u64 index, struct file *file)
 	return f;
 }
 
-/* A folio of 2^order pages if it is new and memory allows. */
-static struct folio *get_for_write(struct page_cache *c, u64 index, unsigned order, bool zero)
+/* A folio of 2^order pages if it is new and memory allows; `nr` pages are going to be written. */
+static struct folio *get_for_write(struct page_cache *c, u64 index, u64 nr, unsigned order,
+				   bool zero)
 {
 	for (;;) {
 		struct folio *f = page_cache_find(c, index);
@@ -372,6 +375,8 @@ static struct folio *get_for_write(struct page_cache *c, u64 index, unsigned ord
 			folio_put(f);
 			continue;
 		}
+		if (huge_file_bring(c, index, nr, 0))
+			continue;
 		f = cache_add_new(c, index, order, U64_MAX, zero);
 		if (!is_err(f))
 			return f;
@@ -380,9 +385,9 @@ static struct folio *get_for_write(struct page_cache *c, u64 index, unsigned ord
 	}
 }
 
-struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, bool zero)
+struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, u64 nr, bool zero)
 {
-	return get_for_write(c, index, 0, zero);
+	return get_for_write(c, index, nr, 0, zero);
 }
 
 /* A page that is not ready: bytes moved, or −errno; *moved = 0 and 0 means look again. */
@@ -523,18 +528,19 @@ void page_cache_mark_dirty(struct folio *f)
 #define WRITE_ORDER 4u /* a new folio of a file in memory, for a write of that size */
 
 /*
- * The locked folio that a write at `at` goes to, and in *len how much of it.
+ * The locked folio that a write at `at` goes to, and in *len how much of it, of `left` in all.
  * Up to date, unless all of it is overwritten.
  */
-static struct folio *write_folio_get(struct page_cache *c, struct file *file, u64 at, size_t *len)
+static struct folio *write_folio_get(struct page_cache *c, struct file *file, u64 at, u64 left,
+				     size_t *len)
 {
+	u64 index = at >> PAGE_SHIFT, nr = ((at + left - 1) >> PAGE_SHIFT) + 1 - index;
 	bool memory = page_cache_is_memory(c);
 	bool old_data = !memory && (at & PAGE_MASK) < READ_ONCE(*c->size);
 	bool large = memory && *len >= PAGE_SIZE << WRITE_ORDER &&
 		     is_aligned(at, PAGE_SIZE << WRITE_ORDER);
 	bool whole = large || (*len >= PAGE_SIZE && is_aligned(at, PAGE_SIZE));
-	struct folio *f =
-		get_for_write(c, at >> PAGE_SHIFT, large ? WRITE_ORDER : 0, !old_data && !whole);
+	struct folio *f = get_for_write(c, index, nr, large ? WRITE_ORDER : 0, !old_data && !whole);
 
 	if (!f)
 		return err_ptr(-ENOMEM);
@@ -560,7 +566,7 @@ static struct folio *write_folio_get(struct page_cache *c, struct file *file, u6
 static ssize_t write_part(struct page_cache *c, struct file *file, struct iobuf *from, u64 at,
 			  size_t len, struct folio **hint)
 {
-	struct folio *f = write_folio_get(c, file, at, &len);
+	struct folio *f = write_folio_get(c, file, at, from->remaining, &len);
 
 	if (is_err(f))
 		return ptr_err(f);

@@ -56,5 +56,24 @@ void read_ahead_init(void);
 void read_ahead_note_use(struct folio *f);
 void read_ahead_note_drop(struct folio *f);
 
+/* huge_file.c: 2 MiB of a file in memory.  Some file may take them: */
+#define HUGE_PAGES (HUGE_SIZE / PAGE_SIZE)
+extern bool huge_files;
+void huge_file_init(void);
+void huge_file_stats_read(struct huge_stats *s);
+/* NEVER, ALWAYS, WITHIN_SIZE or ADVISE; NULL: shared anonymous memory. */
+enum huge_file huge_file_mode(const struct page_cache *c);
+/* Whether the 2 MiB around `index` may come at once for a mapping with these flags; 0: for a write. */
+bool huge_file_allows(const struct page_cache *c, u64 index, u32 flags);
+/* Brings them, where page `index` was missing and `nr` from there on are wanted in all; true: look again. */
+bool huge_file_bring_slow(struct page_cache *c, u64 index, u64 nr, u32 flags);
+static inline bool huge_file_bring(struct page_cache *c, u64 index, u64 nr, u32 flags)
+{
+	return unlikely(READ_ONCE(huge_files)) && page_cache_is_memory(c) &&
+	       huge_file_bring_slow(c, index, nr, flags);
+}
+/* A folio with FOLIO_BLOCK is going to leave the cache, whose lock is held. */
+void huge_file_break_locked(struct page_cache *c, struct folio *f);
+
 void folio_lock_init(void);
 void page_cache_hint_init(void);

@@ -1,5 +1,5 @@
 /* The page cache on a store in memory: reads, writes, write-back, truncation, reclaim, failures. */
-/* needs: tests/host/memory.c core/iobuf.c core/wait.c mm/lru.c mm/folio_lock.c mm/rmap.c
+/* needs: tests/host/memory.c core/iobuf.c core/wait.c mm/huge_file.c mm/lru.c mm/folio_lock.c mm/rmap.c
  mm/page_alloc.c mm/slab.c mm/kmalloc.c mm/slab_debug.c mm/fault_injection_test.c */
 #include "page_cache_internal.h"
 

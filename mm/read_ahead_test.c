@@ -1,6 +1,6 @@
 /* Read-ahead: what the pattern of requests makes it start, and what becomes of reads that were started. */
 /* tests: mm/read_ahead.c */
-/* needs: tests/host/memory.c core/iobuf.c core/wait.c mm/page_cache.c mm/lru.c mm/folio_lock.c mm/rmap.c
+/* needs: tests/host/memory.c core/iobuf.c core/wait.c mm/page_cache.c mm/huge_file.c mm/lru.c mm/folio_lock.c mm/rmap.c
  mm/page_alloc.c mm/slab.c mm/kmalloc.c mm/slab_debug.c mm/fault_injection_test.c */
 #include "page_cache_internal.h"
 

@@ -23,7 +23,7 @@ static void files_create(void)
 	page_cache_init(&program, NULL, &program, &program_size);
 	page_cache_init(&library, NULL, &library, &size);
 	for (u64 i = 0; i < NR_PAGES; i++) {
-		struct folio *f = page_cache_get_for_write(&library, i, true);
+		struct folio *f = page_cache_get_for_write(&library, i, 1, true);
 
 		EXPECT(f);
 		*(u64 *)folio_address(f) = i + 1000;

@@ -104,8 +104,8 @@ void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *fi
 		pte_t link = READ_ONCE(*entry);
 
 		if (unlikely(!table_link_is_own(link))) {
-			/* pages of no cache; a shared table has nothing here any more: tables_own */
-			if (!link_is_huge(link) || only_cache || huge_zap(a, va, stop))
+			/* a shared table has nothing here any more: tables_own */
+			if (!link_is_huge(link) || huge_zap(a, va, stop, only_cache))
 				va = stop;
 			continue;
 		}

@@ -1,7 +1,7 @@
 /* Overlay on three tmpfs directories: merging, hiding, copying up, moving, and what is left behind. */
 /* tests: fs/overlay/super.c fs/overlay/inode.c fs/overlay/dir.c fs/overlay/file.c
  fs/overlay/readdir.c fs/overlay/copy_up.c */
-/* needs: vfs/world_test.c tests/host/memory.c mm/page_cache.c mm/read_ahead.c mm/lru.c mm/folio_lock.c mm/rmap.c
+/* needs: vfs/world_test.c tests/host/memory.c mm/page_cache.c mm/huge_file.c mm/read_ahead.c mm/lru.c mm/folio_lock.c mm/rmap.c
  mm/page_alloc.c mm/page_node.c mm/fault_injection_test.c */
 #include "overlay.h"
 

@@ -3,7 +3,7 @@
  * the host changes behind our back, replies that lie, and each allocation failing in turn.
  */
 /* tests: fs/p9/client.c fs/p9/dir.c fs/p9/file.c fs/p9/super.c fs/p9/ahead.c */
-/* needs: fs/p9/server_test.c vfs/channel.c vfs/world_test.c tests/host/memory.c mm/page_cache.c mm/read_ahead.c
+/* needs: fs/p9/server_test.c vfs/channel.c vfs/world_test.c tests/host/memory.c mm/page_cache.c mm/huge_file.c mm/read_ahead.c
  mm/lru.c mm/folio_lock.c mm/rmap.c mm/page_alloc.c mm/page_node.c mm/fault_injection_test.c */
 #include <nos/errno.h>
 #include <nos/file.h>

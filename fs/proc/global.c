@@ -39,6 +39,8 @@ static int show_meminfo(struct text_out *out, void *arg)
 		{ "AnonPages:", KB(m.anon) },
 		{ "AnonHugePages:", huge.mapped << (HUGE_SHIFT - 10) },
 		{ "Shmem:", KB(m.shmem) },
+		{ "ShmemHugePages:", huge.file_blocks << (HUGE_SHIFT - 10) },
+		{ "ShmemPmdMapped:", huge.file_mapped << (HUGE_SHIFT - 10) },
 		{ "KReclaimable:", KB(m.slab_reclaimable) },
 		{ "Slab:", KB(m.slab) },
 		{ "SReclaimable:", KB(m.slab_reclaimable) },
@@ -237,6 +239,8 @@ static int show_vmstat(struct text_out *out, void *arg)
 		{ "nr_file_pages", m.file + m.shmem },
 		{ "nr_dirty", m.dirty },
 		{ "nr_shmem", m.shmem },
+		{ "nr_shmem_hugepages", huge.file_blocks },
+		{ "nr_shmem_pmdmapped", huge.file_mapped },
 		{ "nr_page_table_pages", m.page_tables },
 		{ "pgpgin", m.page_in << (PAGE_SHIFT - 10) },
 		{ "pgpgout", m.page_out << (PAGE_SHIFT - 10) },
@@ -249,6 +253,9 @@ static int show_vmstat(struct text_out *out, void *arg)
 		{ "oom_kill", m.oom_kills },
 		{ "thp_fault_alloc", huge.faults },
 		{ "thp_fault_fallback", huge.fallbacks },
+		{ "thp_file_alloc", huge.file_allocs },
+		{ "thp_file_fallback", huge.file_fallbacks },
+		{ "thp_file_mapped", huge.file_maps },
 		{ "thp_split_pmd", huge.splits },
 	};
 

@@ -136,6 +136,7 @@ static void add_usage(struct mapping_usage *sum, const struct mapping_usage *u)
 	sum->referenced += u->referenced;
 	sum->anonymous += u->anonymous;
 	sum->anonymous_huge += u->anonymous_huge;
+	sum->shmem_huge += u->shmem_huge;
 	sum->swap += u->swap;
 	sum->locked += u->locked;
 }
@@ -157,7 +158,7 @@ static void show_usage(struct text_out *out, const struct mapping_usage *u)
 		{ "Anonymous:", u->anonymous },
 		{ "LazyFree:", 0 },
 		{ "AnonHugePages:", u->anonymous_huge },
-		{ "ShmemPmdMapped:", 0 },
+		{ "ShmemPmdMapped:", u->shmem_huge },
 		{ "FilePmdMapped:", 0 },
 		{ "Shared_Hugetlb:", 0 },
 		{ "Private_Hugetlb:", 0 },

@@ -6,13 +6,13 @@
 #include <linux/mman.h>
 
 /* Counts the pages that the file has, and `more`, which it is about to have. */
-static void settle(struct inode *i, u32 more)
+static void settle(struct inode *i, u64 more)
 {
 	struct tmpfs_inode *t = tmpfs_inode(i);
 	s64 delta;
 
 	spin_lock(&i->spin);
-	delta = (s64)READ_ONCE(i->cache.nr_pages) + more - (s64)t->accounted;
+	delta = (s64)(READ_ONCE(i->cache.nr_pages) + more - t->accounted);
 	t->accounted = (u64)((s64)t->accounted + delta);
 	i->blocks = t->accounted * (PAGE_SIZE / 512);
 	spin_unlock(&i->spin);
@@ -33,6 +33,13 @@ static u64 pages_left(struct super_block *sb)
 	if (!s->max_pages)
 		return U64_MAX >> PAGE_SHIFT;
 	return used < (s64)s->max_pages ? s->max_pages - (u64)used : 0;
+}
+
+static bool is_overdrawn(struct super_block *sb)
+{
+	struct tmpfs_super *s = tmpfs_super(sb);
+
+	return s->max_pages && READ_ONCE(s->used_pages) > (s64)s->max_pages;
 }
 
 /* Whether every page of [start, end) bytes is there already. */
@@ -88,21 +95,33 @@ static int write_begin(struct page_cache *c, u64 offset, u64 len)
 }
 
 /* What is not added after all is found by the next look. */
-static int grow(struct page_cache *c)
+static int grow(struct page_cache *c, u64 nr, u64 more)
 {
 	struct inode *i = c->owner;
 
-	if (!pages_left(i->sb))
+	if (pages_left(i->sb) < nr + more)
 		tmpfs_settle(i);
-	if (!pages_left(i->sb))
+	if (pages_left(i->sb) < nr + more && nr)
 		return -ENOSPC;
-	settle(i, 1);
+	settle(i, nr);
+	if (nr > 1 && is_overdrawn(i->sb)) { /* several saw the same room */
+		settle(i, 0);
+		return -ENOSPC;
+	}
 	return 0;
+}
+
+static enum huge_file huge(const struct page_cache *c)
+{
+	const struct inode *i = c->owner;
+
+	return READ_ONCE(tmpfs_super(i->sb)->huge);
 }
 
 const struct page_cache_ops tmpfs_cache_ops = {
 	.write_begin = write_begin,
 	.grow = grow,
+	.huge = huge,
 };
 
 static int change_size(struct inode *i, u64 size)
@@ -150,8 +169,9 @@ static int fill(struct inode *i, u64 start, u64 end)
 
 	if (pages > pages_left(i->sb) && !is_present(i, start & PAGE_MASK, end))
 		return -ENOSPC;
-	for (u64 at = start & PAGE_MASK; at < end; at += PAGE_SIZE) {
-		struct folio *folio = page_cache_get_for_write(&i->cache, at >> PAGE_SHIFT, true);
+	for (u64 at = start & PAGE_MASK; at < end; at += PAGE_SIZE, pages--) {
+		struct folio *folio =
+			page_cache_get_for_write(&i->cache, at >> PAGE_SHIFT, pages, true);
 
 		if (!folio)
 			return -ENOSPC;

@@ -61,6 +61,7 @@ static int shmem_init(void)
 
 	if (is_err(sb))
 		return (int)ptr_err(sb);
+	tmpfs_super(sb)->huge = HUGE_FILE_SYSTEM;
 	/* Programs are run out of memfd_create's files, and code is mapped from them. */
 	return path_of_internal_mount(sb, MS_NOSUID | MS_NODEV, &shmem_root);
 }

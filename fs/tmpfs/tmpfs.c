@@ -369,6 +369,16 @@ static int parse_size(const char *text, u64 *pages)
 	return 0;
 }
 
+static int parse_huge(const char *value, enum huge_file *huge)
+{
+	int mode = huge_file_parse(value, strlen(value));
+
+	if (mode < 0 || mode == HUGE_FILE_DENY || mode == HUGE_FILE_FORCE)
+		return -EINVAL;
+	*huge = (enum huge_file)mode;
+	return huge_file_allow(*huge);
+}
+
 static int parse_option(struct tmpfs_super *s, char *option)
 {
 	char *value = strchr(option, '=');
@@ -377,11 +387,13 @@ static int parse_option(struct tmpfs_super *s, char *option)
 
 	if (value)
 		*value++ = '\0';
-	if (!strcmp(option, "huge") || !strcmp(option, "mpol") || !strcmp(option, "noswap") ||
-	    !strcmp(option, "inode64") || !strcmp(option, "inode32"))
+	if (!strcmp(option, "mpol") || !strcmp(option, "noswap") || !strcmp(option, "inode64") ||
+	    !strcmp(option, "inode32"))
 		return 0;
 	if (!value)
 		return -EINVAL;
+	if (!strcmp(option, "huge"))
+		return parse_huge(value, &s->huge);
 	if (!strcmp(option, "size"))
 		return parse_size(value, &s->max_pages);
 	if (!strcmp(option, "nr_blocks")) {
@@ -440,6 +452,7 @@ static int remount(struct super_block *sb, u32 *flags, const char *options)
 		return -EINVAL;
 	s->max_pages = new.max_pages;
 	s->max_inodes = new.max_inodes;
+	WRITE_ONCE(s->huge, new.huge);
 	return 0;
 }
 
@@ -456,6 +469,8 @@ static int show_options(struct super_block *sb, char *to, size_t size)
 			      (unsigned long long)s->max_inodes);
 	if (s->root_mode != 01777)
 		n += snprintf(to + n, size - (size_t)n, ",mode=%o", s->root_mode);
+	if (s->huge != HUGE_FILE_NEVER)
+		n += snprintf(to + n, size - (size_t)n, ",huge=%s", huge_file_name(s->huge));
 	return n;
 }
 
@@ -516,6 +531,7 @@ struct super_block *tmpfs_mount(const struct fs_type *t, u32 flags, const char *
 		s->max_inodes = m.total / 2;
 	}
 	s->root_mode = is_root ? 0755 : 01777;
+	s->huge = HUGE_FILE_NEVER;
 	err = parse_options(s, options ? options : "");
 	sb = err ? NULL : super_create(t, &super_ops, flags);
 	if (!sb) {

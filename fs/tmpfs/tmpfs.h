@@ -4,6 +4,7 @@
 #include <nos/assert.h>
 #include <nos/errno.h>
 #include <nos/file.h>
+#include <nos/huge.h>
 #include <nos/slab.h>
 #include <nos/string.h>
 #include <nos/vfs.h>
@@ -17,6 +18,7 @@ struct tmpfs_super {
 	u64 max_pages, max_inodes; /* 0: no limit */
 	s64 used_pages, used_inodes; /* atomic */
 	u32 root_mode, root_uid, root_gid;
+	enum huge_file huge;
 };
 
 struct tmpfs_inode {

@@ -189,7 +189,7 @@ static inline struct mapping *mapping_next(const struct mapping *m)
 }
 struct mapping_usage { /* bytes, for smaps */
 	u64 resident, pss, shared_clean, shared_dirty, private_clean, private_dirty, referenced;
-	u64 anonymous, anonymous_huge, swap, locked;
+	u64 anonymous, anonymous_huge, shmem_huge, swap, locked;
 };
 void mapping_usage_locked(struct mapping *m, struct mapping_usage *u);
 /* Whether faults of m may bring 2 MiB at once. */

@@ -37,6 +37,7 @@ enum folio_kind {
 #define FOLIO_ERROR (1u << 8)
 #define FOLIO_UNEVICTABLE (1u << 9) /* tmpfs: no backing store */
 #define FOLIO_AHEAD (1u << 10) /* read ahead, not used yet */
+#define FOLIO_BLOCK (1u << 11) /* of a file in memory, like all of its 2 MiB (mm/huge_file.c) */
 
 struct page_cache;
 
@@ -131,9 +132,9 @@ static inline u64 folio_nr_pages(const struct folio *f)
 
 /* One folio with one reference, or NULL.  kind is set for good.  Sleeps unless ALLOC_ATOMIC. */
 struct folio *folio_alloc(unsigned order, enum folio_kind kind, u32 flags);
-/* 2^order neighbouring frames, aligned and zeroed, each a folio of its own with one reference: the
+/* 2^order neighbouring frames, aligned and zeroed, as folios of 2^unit frames with one reference each: the
  * first; NULL unless there are, and memory is plenty.  For what is not asked for yet; never sleeps. */
-struct folio *folio_alloc_cluster(unsigned order, enum folio_kind kind);
+struct folio *folio_alloc_cluster(unsigned order, unsigned unit, enum folio_kind kind);
 /* More than a sixteenth of memory is free. */
 bool page_is_plenty(void);
 void folio_get(struct folio *f);

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <nos/huge.h>
 #include <nos/iobuf.h>
 #include <nos/list.h>
 #include <nos/lock.h>
@@ -35,8 +36,11 @@ struct page_cache_ops {
 	int (*write_begin)(struct page_cache *c, u64 offset, u64 len);
 	/* Folios are read in units of up to 2^folio_order pages (4 = 64 KiB); 0: single pages. */
 	unsigned folio_order;
-	/* A page is about to be added to a cache in memory for who reads or maps a hole; −errno: no room. */
-	int (*grow)(struct page_cache *c);
+	/* `nr` pages are about to be added to a cache in memory, for who reads or maps a hole or all at once,
+	 * and `more` will be after them; −errno: no room.  nr 0: to count those that are there. */
+	int (*grow)(struct page_cache *c, u64 nr, u64 more);
+	/* Of a cache in memory, whether it takes 2 MiB at a time; NULL: never. */
+	enum huge_file (*huge)(const struct page_cache *c);
 };
 
 struct page_cache {
@@ -69,8 +73,8 @@ void page_cache_read_done(struct folio *f, int err);
 /* Only if present (may be not up to date): referenced, or NULL. */
 struct folio *page_cache_find(struct page_cache *c, u64 index);
 /* Present or newly added (then zeroed and up to date only if `zero`): locked, referenced; NULL: no
- * memory.  For whole-page writes. */
-struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, bool zero);
+ * memory.  For whole-page writes, of `nr` pages from this one on in all. */
+struct folio *page_cache_get_for_write(struct page_cache *c, u64 index, u64 nr, bool zero);
 
 /*
  * read(2) and write(2) of a cached file at *pos; size checks against *c->size; advances *pos.

@@ -4,7 +4,7 @@
  * must agree with every listing, and the lower layers stay as they were.
  */
 /* needs: vfs/world_test.c fs/overlay/super.c fs/overlay/inode.c fs/overlay/dir.c fs/overlay/file.c
- fs/overlay/readdir.c fs/overlay/copy_up.c tests/host/memory.c mm/page_cache.c mm/read_ahead.c mm/lru.c
+ fs/overlay/readdir.c fs/overlay/copy_up.c tests/host/memory.c mm/page_cache.c mm/huge_file.c mm/read_ahead.c mm/lru.c
  mm/folio_lock.c mm/rmap.c mm/page_alloc.c mm/page_node.c mm/fault_injection_test.c */
 #include "fuzz.h"
 

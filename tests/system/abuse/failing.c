@@ -270,6 +270,45 @@ static void mounts_and_clean(void)
 	rmdir("m");
 }
 
+/* The same in a file: by faults, a private copy, a write. */
+static void huge_file(void)
+{
+	enum { BLOCK = 2 << 20, NR = 3 };
+
+	if (geteuid())
+		return;
+	TRY(mkdir("m", 0755));
+	if (access("m", F_OK) || TRY(mount("none", "m", "tmpfs", 0, "huge=always")) < 0)
+		return;
+	int fd = (int)TRY(open("m/f", O_CREAT | O_RDWR, 0600));
+
+	if (fd < 0 || TRY(ftruncate(fd, NR * BLOCK)) < 0)
+		return;
+	char *p = (char *)TRY(mmap(NULL, NR * BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	char *q = (char *)TRY(mmap(NULL, NR * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0));
+
+	if (p == (char *)-1 || q == (char *)-1)
+		return;
+	for (int i = 0; i < NR - 1; i++)
+		p[i * BLOCK + 40960] = p[i * BLOCK + 81920] = 'a';
+	if (TRY(pwrite(fd, "a", 1, 2 * BLOCK + 40960)) == 1)
+		CHECK_EQ(q[2 * BLOCK + 40960], 'a');
+	CHECK_EQ(q[40960], 'a');
+	q[40960] = 'b';
+	TRY(madvise(p + BLOCK, 65536, MADV_REMOVE));
+	CHECK_EQ(p[40960], 'a');
+	CHECK_EQ(q[40960], 'b');
+	CHECK_EQ(q[BLOCK + 81920], 'a');
+}
+
+static void huge_file_and_clean(void)
+{
+	huge_file();
+	arm(ALLOC, "off", 0);
+	umount2("m", MNT_DETACH);
+	rmdir("m");
+}
+
 static void programs(void)
 {
 	char *argv[] = { "sh", "-c", "echo a | cat", NULL };
@@ -297,6 +336,7 @@ TEST_TIMED(of_files, 60)	{ each_failing(ALLOC, files_and_clean); }
 TEST_TIMED(of_descriptors, 60)	{ each_failing(ALLOC, descriptors); }
 TEST_TIMED(of_memory, 60)	{ each_failing(ALLOC, memory); }
 TEST_TIMED(of_huge_memory, 60)	{ each_failing(ALLOC, huge_memory); }
+TEST_TIMED(of_huge_files, 60)	{ each_failing(ALLOC, huge_file_and_clean); }
 TEST_TIMED(of_processes, 60)	{ each_failing(ALLOC, processes); }
 TEST_TIMED(of_threads, 60)	{ each_failing(ALLOC, threads); }
 TEST_TIMED(of_mounts, 60)	{ each_failing(ALLOC, mounts_and_clean); }
