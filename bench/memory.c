@@ -3,6 +3,8 @@
 #include "bench.h"
 
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 enum { PAGE = 4096, NR_PAGES = 256, HUGE_PAGES = 512 };
@@ -130,32 +132,79 @@ BENCH("munmap, MADV_HUGEPAGE, per 4K", 2 * HUGE_PAGES, 11)
 	munmap(raw, (n + HUGE_PAGES) * PAGE);
 }
 
-/* Loads from places that a generator chooses, in 64 MiB that are there: TLB misses, by M2. */
-static void walk(int advice, unsigned n)
+/* `nr` new pages of a file that comes 2 MiB at a time, where the kernel maps it. */
+static char *map_huge_file(size_t nr)
 {
-	enum { NR = 32 * HUGE_PAGES };
-	char *raw, *p = map_aligned(NR, advice, &raw);
+	static bool mounted;
+
+	mkdir("/tmp/huge", 0755);
+	if (!mounted && mount("none", "/tmp/huge", "tmpfs", 0, "huge=always"))
+		bench_skip("mount");
+	mounted = true;
+	unlink("/tmp/huge/f");
+	int fd = open("/tmp/huge/f", O_CREAT | O_RDWR, 0600);
+
+	if (fd < 0 || ftruncate(fd, (off_t)(nr * PAGE)))
+		bench_skip("file");
+	char *p = mmap(NULL, nr * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	close(fd);
+	if (p == MAP_FAILED)
+		bench_skip("mmap");
+	return p;
+}
+
+BENCH("shared fault, huge=always, per 4K", 2 * HUGE_PAGES, 11)
+{
+	char *p = map_huge_file(n);
+
+	bench_start();
+	touch_pages(p, n);
+	bench_stop();
+	munmap(p, n * PAGE);
+}
+
+enum { WALK_PAGES = 32 * HUGE_PAGES };
+
+/* Loads from places that a generator chooses, in 64 MiB that are there: TLB misses, by M2. */
+static void walk(char *p, unsigned n)
+{
 	uint32_t at = 1;
 	volatile char *from = p;
 
-	touch_pages(p, NR);
+	touch_pages(p, WALK_PAGES);
 	bench_start();
 	for (unsigned i = 0; i < n; i++) {
 		at = at * 1664525 + 1013904223;
-		(void)from[at % (NR * PAGE)];
+		(void)from[at % (WALK_PAGES * PAGE)];
 	}
 	bench_stop();
-	munmap(raw, (NR + HUGE_PAGES) * PAGE);
+}
+
+static void walk_anonymous(int advice, unsigned n)
+{
+	char *raw, *p = map_aligned(WALK_PAGES, advice, &raw);
+
+	walk(p, n);
+	munmap(raw, (WALK_PAGES + HUGE_PAGES) * PAGE);
 }
 
 BENCH("load from 64 MB, MADV_NOHUGEPAGE", 2000, 3)
 {
-	walk(MADV_NOHUGEPAGE, n);
+	walk_anonymous(MADV_NOHUGEPAGE, n);
 }
 
 BENCH("load from 64 MB, MADV_HUGEPAGE", 2000, 3)
 {
-	walk(MADV_HUGEPAGE, n);
+	walk_anonymous(MADV_HUGEPAGE, n);
+}
+
+BENCH("load from 64 MB, file, huge=always", 2000, 3)
+{
+	char *p = map_huge_file(WALK_PAGES);
+
+	walk(p, n);
+	munmap(p, WALK_PAGES * PAGE);
 }
 
 BENCH("munmap, per page", NR_PAGES, 31)
