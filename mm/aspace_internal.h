@@ -105,6 +105,8 @@ void mapping_insert(struct aspace *a, struct mapping *m);
 void mapping_insert_between(struct aspace *a, struct mapping *m, struct mapping *low,
 			    struct mapping *high);
 void mapping_remove(struct aspace *a, struct mapping *m);
+/* The same in a change that the caller began (seq_write_begin of tree_sequence), and ends it. */
+void mapping_remove_begun(struct aspace *a, struct mapping *m);
 /* The page at start keeps its index when start moves. */
 static inline void mapping_set_bounds(struct mapping *m, u64 start, u64 end)
 {

@@ -250,6 +250,15 @@ void mapping_remove(struct aspace *a, struct mapping *m)
 	tree_change_end(a, m->cache);
 }
 
+void mapping_remove_begun(struct aspace *a, struct mapping *m) __no_lock_check
+{
+	if (m->cache)
+		mutex_lock(&m->cache->mappings_lock);
+	tree_unlink(a, m);
+	unlink_cache_locked(m);
+	tree_change_end(a, m->cache);
+}
+
 void mapping_split(struct aspace *a, struct mapping *m, u64 address, struct mapping *upper)
 {
 	ASSERT(m->start < address && address < m->end);

@@ -409,6 +409,30 @@ TEST(aspace_each_failure)
 	TEST_EACH_ALLOCATION_FAILING(make_and_fork());
 }
 
+/* To where there is no table yet: all has moved, or nothing. */
+static void fill_and_move(void)
+{
+	struct aspace *a = space_create();
+
+	if (!a)
+		return;
+	if (map_at(a, 0, 8, RW) > 0 && write_at(a, 1, 77)) {
+		s64 to = aspace_remap(a, BASE, PAGES(2), PAGES(2), MREMAP_MAYMOVE | MREMAP_FIXED,
+				      BASE + PAGES(700));
+
+		EXPECT(to == BASE + PAGES(700) || (to == -ENOMEM && test_allocation_failed()));
+		EXPECT_EQ(read_at(a, to < 0 ? 1 : 701), 77);
+		EXPECT_EQ(a->nr_mappings, to < 0 ? 1 : 2);
+		EXPECT(!(a->tree_sequence.sequence & 1));
+	}
+	aspace_put(a);
+}
+
+TEST(aspace_moves_all_or_nothing)
+{
+	TEST_EACH_ALLOCATION_FAILING(fill_and_move());
+}
+
 TEST(aspace_brk_grows_and_shrinks)
 {
 	struct aspace *a = space_create();

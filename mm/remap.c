@@ -5,7 +5,10 @@
 
 #include <linux/mman.h>
 
-/* Tables of its own at the source, and at the destination for all that the source has: the move itself can't fail. */
+/*
+ * Tables of its own at the source, and at the destination for all that the source has: the move
+ * itself can't fail.  tree_sequence is odd: no fault adds a page to the source.
+ */
 static int move_prepare(struct aspace *a, u64 from, u64 to, u64 length)
 {
 	for (u64 va = from; leaf_entry_next(a, &va, from + length);) {
@@ -94,11 +97,34 @@ static struct mapping *moved_copy(const struct mapping *m, u64 from, u64 to, u64
 	return n;
 }
 
+/*
+ * Takes the mapping of [from, from + length) out of the tree, ready to be moved: 0, or -ENOMEM
+ * with nothing changed.  It is one change of the tree with the preparation: a page that a fault
+ * brought in between, where the source had no table yet, would find none at the destination.
+ */
+static int take_out(struct aspace *a, u64 from, u64 to, u64 length, struct mapping **old)
+{
+	seq_write_begin(&a->tree_sequence);
+	memory_fence(); /* then tables are looked for: mapping.c */
+
+	int err = move_prepare(a, from, to, length);
+
+	*old = mapping_find(a, from);
+	if (!err) {
+		mapping_remove_begun(a, *old);
+		return 0;
+	}
+	seq_write_end(&a->tree_sequence);
+	mapping_merge(a, *old);
+	return err;
+}
+
 /* Moves [from, from + length) of m to the free range at `to`. */
 static int move_locked(struct aspace *a, struct mapping *m, u64 from, u64 length, u64 to,
 		       u64 new_length, bool keep_old)
 {
 	u64 nr = new_length >> PAGE_SHIFT;
+	bool accounted = m->flags & MAPPING_ACCOUNTED;
 	struct mapping *n, *old = NULL;
 	struct tlb_batch b;
 	u64 moved = 0;
@@ -106,24 +132,22 @@ static int move_locked(struct aspace *a, struct mapping *m, u64 from, u64 length
 
 	if (a->nr_mappings + 2 >= vm_max_map_count)
 		return -ENOMEM;
-	if ((m->flags & MAPPING_ACCOUNTED) && memory_commit(nr))
+	if (accounted && memory_commit(nr))
 		return -ENOMEM;
 	n = moved_copy(m, from, to, new_length);
 	err = n ? 0 : -ENOMEM;
 	if (!err && length)
-		err = move_prepare(a, from, to, length);
-	if (!err && length)
 		err = mapping_split_range(a, from, from + length);
+	if (!err && length)
+		err = take_out(a, from, to, length, &old);
 	if (err) {
-		if (m->flags & MAPPING_ACCOUNTED)
+		if (accounted)
 			memory_uncommit(nr);
 		if (n)
 			mapping_release(n);
 		return err;
 	}
 	if (length) {
-		old = mapping_find(a, from);
-		mapping_remove(a, old);
 		tlb_batch_init(&b, a);
 		moved = move_pages(a, from, to, length, &b);
 		tlb_batch_finish(&b);

@@ -1,4 +1,6 @@
 #include "../test.h"
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <sys/resource.h>
 
@@ -254,4 +256,62 @@ TEST(locking)
 	CHECK_ERR(mlockall(0x80), EINVAL);
 	CHECK_OK(mlockall(MCL_CURRENT | MCL_ONFAULT));
 	CHECK_OK(munlockall());
+}
+
+/* ---- stores beside a move ---- */
+
+#define SPANS	8
+#define SPAN	(2ul << 20)
+#define MOVES	200
+
+static char *moving;
+static volatile int round_nr, round_done;
+static volatile bool stored[SPANS];
+static sigjmp_buf moved_away;
+
+static void on_moved_away(int sig)
+{
+	siglongjmp(moved_away, sig);
+}
+
+/* Stores to one page of each 2 MiB until the memory is no longer there. */
+static void *store_to_all(void *arg)
+{
+	signal(SIGSEGV, on_moved_away);
+	for (volatile int n = 1; n <= MOVES; n++) {
+		while (round_nr != n)
+			sched_yield();
+		for (volatile int i = 0; i < SPANS; i++) {
+			if (sigsetjmp(moved_away, 1))
+				break;
+			moving[i * SPAN] = (char)n;
+			stored[i] = true;
+		}
+		round_done = n;
+	}
+	return arg;
+}
+
+TEST_TIMED(a_store_beside_a_move_is_not_lost, 60)
+{
+	char *from = CHECK_OK(mmap(NULL, SPANS * SPAN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	char *to = CHECK_OK(mmap(NULL, SPANS * SPAN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	pthread_t thread;
+
+	moving = from;
+	CHECK_EQ(pthread_create(&thread, NULL, store_to_all, NULL), 0);
+	for (int n = 1; n <= MOVES; n++) {
+		CHECK(mmap(from, SPANS * SPAN, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == from);
+		memset((void *)stored, 0, sizeof(stored));
+		round_nr = n;
+		for (volatile int spin = 0; spin < n * 50; spin++)
+			continue;
+		CHECK(mremap(from, SPANS * SPAN, SPANS * SPAN, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+		while (round_done != n)
+			sched_yield();
+		for (size_t i = 0; i < SPANS; i++)
+			CHECK_EQ(to[i * SPAN], stored[i] ? (char)n : 0);
+	}
+	pthread_join(thread, NULL);
 }
