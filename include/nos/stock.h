@@ -10,10 +10,6 @@
 struct stock {
 	void (*drain)(void); /* may sleep */
 };
-#ifdef NOS_HOST
-#define STOCK(fn) static __maybe_unused void (*const stock_##fn)(void) = (fn)
-#else
 #define STOCK(fn)                                                                                  \
 	static const struct stock stock_##fn __section("stocks") __aligned(8) = { .drain = (fn) }
-#endif
 void stock_drain_all(void);

@@ -13,6 +13,7 @@
 #include <nos/radix.h>
 #include <nos/rcu.h>
 #include <nos/slab.h>
+#include <nos/stock.h>
 #include <nos/string.h>
 #include <nos/test.h>
 #include <nos/thread.h>
@@ -344,7 +345,10 @@ __weak bool test_allocation_failed(void)
 	return allocation_failed;
 }
 
-static bool allocation_fails(void)
+/* mm's own, where it is linked, counts frames and what is below together. */
+bool test_allocation_fails(void);
+
+__weak bool test_allocation_fails(void)
 {
 	if (!atomic_load(&fail_countdown) || atomic_sub(&fail_countdown, 1))
 		return false;
@@ -360,7 +364,7 @@ struct block {
 
 __weak void *kmalloc(size_t size, u32 flags)
 {
-	struct block *b = allocation_fails() ? NULL : malloc(sizeof(*b) + size);
+	struct block *b = test_allocation_fails() ? NULL : malloc(sizeof(*b) + size);
 
 	if (!b)
 		return NULL;
@@ -447,7 +451,7 @@ __weak void *slab_alloc(struct slab_cache *c, u32 flags)
 {
 	size_t align = max(c->info.align, 16ul);
 	size_t size = align_up(c->info.size, align);
-	void *object = allocation_fails() ? NULL : aligned_alloc(align, size);
+	void *object = test_allocation_fails() ? NULL : aligned_alloc(align, size);
 
 	if (!object)
 		return NULL;
@@ -467,6 +471,14 @@ __weak void slab_free(struct slab_cache *c, void *object)
 __weak u64 slab_cache_live(const struct slab_cache *c)
 {
 	return c->live;
+}
+
+extern const struct stock __start_stocks[] __weak, __stop_stocks[] __weak;
+
+__weak void stock_drain_all(void)
+{
+	for (const struct stock *s = __start_stocks; s < __stop_stocks; s++)
+		s->drain();
 }
 
 /* ---- the rest ---- */
