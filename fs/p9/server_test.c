@@ -158,6 +158,16 @@ void test_server_put(const char *name, const char *text)
 	node->version++;
 }
 
+const char *test_server_get(const char *name)
+{
+	struct name *n = name_find(&nodes[0], name, (u32)strlen(name));
+
+	if (!n || n->node->size >= DATA_MAX)
+		return NULL;
+	n->node->data[n->node->size] = '\0';
+	return (const char *)n->node->data;
+}
+
 void test_server_put_pattern(const char *name, u32 size)
 {
 	test_server_put(name, "");
@@ -594,6 +604,10 @@ static void answer(struct channel_request *r)
 	if (test_server.tamper)
 		test_server.tamper(out_bytes, &out.len, sizeof(out_bytes));
 	r->done(r, scatter(r->in, r->nr_in, out.len));
+	if (type == P9_TFLUSH) {
+		test_server.nr_flushes++;
+		test_server_release(); /* the flushed one too gets its buffer back */
+	}
 }
 
 static struct channel_request *held[P9_MAX_TAGS];
