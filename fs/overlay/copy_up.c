@@ -126,9 +126,22 @@ static int copy_attributes(struct overlay_inode *o, struct dentry *to)
 	return err;
 }
 
-static int make_in_work(struct overlay_inode *o, const char *name, struct dentry **made)
+int overlay_make_in_work(struct super_block *sb, u32 mode, u64 dev, const char *target,
+			 char name[OVERLAY_WORK_NAME], struct dentry **made)
 {
-	struct overlay_mount *m = overlay_mount(o->inode.sb);
+	struct overlay_mount *m = overlay_mount(sb);
+	int err;
+
+	do { /* an earlier mount may have left something there */
+		snprintf(name, OVERLAY_WORK_NAME, "#%x", atomic_add(&m->next_work_name, 1));
+		err = dentry_make(m->work.dentry, name, mode, dev, target, made);
+	} while (err == -EEXIST);
+	return err;
+}
+
+static int make_copy_in_work(struct overlay_inode *o, char name[OVERLAY_WORK_NAME],
+			     struct dentry **made)
+{
 	struct inode *real = o->lower[0].dentry->inode;
 	char *to_free = NULL;
 	const char *target = NULL;
@@ -140,7 +153,7 @@ static int make_in_work(struct overlay_inode *o, const char *name, struct dentry
 			return (int)ptr_err(target);
 	}
 
-	int err = dentry_make(m->work.dentry, name, mode, o->inode.rdev, target, made);
+	int err = overlay_make_in_work(o->inode.sb, mode, o->inode.rdev, target, name, made);
 
 	kfree(to_free);
 	return err;
@@ -151,11 +164,8 @@ static int build(struct overlay_inode *o, struct dentry *upper_dir, const char *
 {
 	struct overlay_mount *m = overlay_mount(o->inode.sb);
 	struct dentry *made = NULL;
-	char work_name[16];
-
-	snprintf(work_name, sizeof(work_name), "#%x", atomic_add(&m->next_work_name, 1));
-
-	int err = make_in_work(o, work_name, &made);
+	char work_name[OVERLAY_WORK_NAME];
+	int err = make_copy_in_work(o, work_name, &made);
 
 	if (err || !made)
 		return err ? err : -EIO;

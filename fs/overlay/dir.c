@@ -149,18 +149,58 @@ static bool is_above(const struct dentry *d)
 	return overlay_upper(overlay_inode(d->inode)) != NULL;
 }
 
+static int remove_above(struct dentry *above, struct dentry *d, bool is_dir)
+{
+	int err = is_dir ? overlay_clear_whiteouts(overlay_inode(d->inode)) : 0;
+
+	return err ? err : dentry_remove(above, d->name, is_dir);
+}
+
+/*
+ * A whiteout takes d's place above.  It is made elsewhere first: what was there is not gone before what
+ * is below is hidden.
+ */
+static int cover(struct inode *dir, struct dentry *above, struct dentry *d, bool is_dir)
+{
+	struct dentry *work = overlay_mount(dir->sb)->work.dentry;
+	bool swap = is_dir && is_above(d);
+	char name[OVERLAY_WORK_NAME];
+	int err = overlay_make_in_work(dir->sb, S_IFCHR, 0, NULL, name, NULL);
+
+	if (err)
+		return err;
+	err = dentry_rename(work, name, above, d->name, swap ? RENAME_EXCHANGE : 0);
+	if (swap && err == -EINVAL) { /* not every file system can exchange */
+		swap = false;
+		err = remove_above(above, d, true);
+		if (!err)
+			err = dentry_rename(work, name, above, d->name, 0);
+	}
+	if (!err &&
+	    swap) { /* the directory, which is out of sight; what fails here leaves it there */
+		(void)overlay_clear_whiteouts(overlay_inode(d->inode));
+		(void)dentry_remove(work, name, true);
+	} else if (err) {
+		(void)dentry_remove(work, name, false);
+	}
+	return err;
+}
+
 static int remove_entry(struct inode *dir, struct dentry *d, bool is_dir)
 {
 	struct dentry *above = upper_dir(dir);
 	struct inode *i = d->inode;
-	int err = 0;
+	bool hides;
 
 	if (is_err(above))
 		return (int)ptr_err(above);
-	if (is_above(d))
-		err = dentry_remove(above, d->name, is_dir);
-	if (!err && overlay_lower_has(dir, d->name, d->name_len))
-		err = make_whiteout(above, d->name);
+
+	int err = overlay_look_below(dir, d->name, d->name_len, &hides);
+
+	if (!err && hides)
+		err = cover(dir, above, d, is_dir);
+	else if (!err && is_above(d))
+		err = remove_above(above, d, is_dir);
 	if (err)
 		return err;
 	overlay_refresh(dir);
@@ -182,8 +222,6 @@ static int remove_dir(struct inode *dir, struct dentry *d)
 {
 	int err = overlay_check_empty(d->inode);
 
-	if (!err && is_above(d))
-		err = overlay_clear_whiteouts(overlay_inode(d->inode));
 	return err ? err : remove_entry(dir, d, true);
 }
 
@@ -194,12 +232,13 @@ static bool has_lower_part(const struct inode *i)
 }
 
 /* Prepares the place in the upper directory for what will be renamed onto it. */
-static int clear_target(struct inode *dir, struct dentry *above, struct dentry *d)
+static int clear_target(struct dentry *above, struct dentry *d, bool for_dir)
 {
 	int err = 0;
 
 	if (!d->inode) {
-		remove_whiteout(above, d->name, d->name_len);
+		if (for_dir) /* a file takes the whiteout's place */
+			remove_whiteout(above, d->name, d->name_len);
 		return 0;
 	}
 	if (overlay_is_dir(d->inode)) {
@@ -213,16 +252,23 @@ static int clear_target(struct inode *dir, struct dentry *above, struct dentry *
 static int move_entry(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
 		      struct dentry *new, struct dentry *from, struct dentry *to)
 {
-	bool hides_below = overlay_lower_has(new_dir, new->name, new->name_len);
-	bool uncovers = overlay_lower_has(old_dir, old->name, old->name_len);
-	int err = clear_target(new_dir, to, new);
+	bool hides_below, uncovers, is_dir = overlay_is_dir(old->inode);
+	int err = overlay_look_below(new_dir, new->name, new->name_len, &hides_below);
 
-	if (!err && hides_below && overlay_is_dir(old->inode))
-		err = set_opaque(overlay_inode(old->inode)->upper);
 	if (!err)
+		err = overlay_look_below(old_dir, old->name, old->name_len, &uncovers);
+	if (!err)
+		err = clear_target(to, new, is_dir);
+	if (!err && hides_below && is_dir)
+		err = set_opaque(overlay_inode(old->inode)->upper);
+	if (err)
+		return err;
+	err = dentry_rename(from, old->name, to, new->name, uncovers ? RENAME_WHITEOUT : 0);
+	if (uncovers && err == -EINVAL) { /* not every file system can do both at once */
 		err = dentry_rename(from, old->name, to, new->name, 0);
-	if (!err && uncovers)
-		err = make_whiteout(from, old->name);
+		if (!err)
+			err = make_whiteout(from, old->name);
+	}
 	return err;
 }
 

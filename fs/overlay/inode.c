@@ -285,22 +285,24 @@ int overlay_lookup(struct inode *dir, struct dentry *d)
 	return 0;
 }
 
-bool overlay_lower_has(struct inode *dir, const char *name, u32 len)
+int overlay_look_below(struct inode *dir, const char *name, u32 len, bool *found)
 {
 	struct overlay_inode *o = overlay_inode(dir);
 
+	*found = false;
 	for (u32 n = 0; n < o->nr_lower; n++) {
 		struct dentry *d = dentry_lookup(o->lower[n].dentry, name, len);
 
-		if (is_err(d))
-			continue;
-
-		bool whiteout = overlay_is_whiteout(d);
-
+		if (is_err(d)) {
+			if (ptr_err(d) == -ENOENT)
+				continue;
+			return (int)ptr_err(d);
+		}
+		*found = !overlay_is_whiteout(d);
 		dentry_put(d);
-		return !whiteout;
+		return 0;
 	}
-	return false;
+	return 0;
 }
 
 /* ---- attributes ---- */

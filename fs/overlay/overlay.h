@@ -80,12 +80,16 @@ void overlay_refresh(struct inode *i);
 void overlay_evict_inode(struct inode *i);
 void overlay_free_inode(struct inode *i);
 int overlay_lookup(struct inode *dir, struct dentry *d);
-/* Is there something below with that name, that a removal must hide? */
-bool overlay_lower_has(struct inode *dir, const char *name, u32 len);
+/* Whether there is something below with that name, that a removal must hide; 0 or −errno. */
+int overlay_look_below(struct inode *dir, const char *name, u32 len, bool *found);
 void overlay_hash_upper(struct overlay_inode *o);
 int overlay_inode_cache_create(void);
 
 /* ---- copy_up.c ---- */
+#define OVERLAY_WORK_NAME 16
+/* As dentry_make, in the work directory, under a name that it chooses. */
+int overlay_make_in_work(struct super_block *sb, u32 mode, u64 dev, const char *target,
+			 char name[OVERLAY_WORK_NAME], struct dentry **made);
 /* Makes sure that the file behind i is in the upper layer; -EROFS.  Sleeps long.  size: how much of the
  * contents is wanted (U64_MAX: all). */
 int overlay_copy_up(struct inode *i, u64 size);

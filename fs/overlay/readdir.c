@@ -73,20 +73,20 @@ static int grow(struct listing *l)
 	return 0;
 }
 
-static bool is_hidden(struct collect *c, const char *name, u32 len, u8 type)
+/* Whether a whiteout stands there; 0 or −errno. */
+static int look_for_whiteout(struct collect *c, const char *name, u32 len, u8 type, bool *found)
 {
+	struct dentry *d;
+
+	*found = false;
 	if (type != DT_CHR && type != DT_UNKNOWN)
-		return false;
-
-	struct dentry *d = dentry_lookup(c->dir, name, len);
-
+		return 0;
+	d = dentry_lookup(c->dir, name, len);
 	if (is_err(d))
-		return false;
-
-	bool hidden = overlay_is_whiteout(d);
-
+		return ptr_err(d) == -ENOENT ? 0 : (int)ptr_err(d);
+	*found = overlay_is_whiteout(d);
 	dentry_put(d);
-	return hidden;
+	return 0;
 }
 
 static bool collect_add(struct dir_context *context, const char *name, u32 len, u64 ino, u8 type,
@@ -100,7 +100,7 @@ static bool collect_add(struct dir_context *context, const char *name, u32 len, 
 
 	struct entry *e = kmalloc(sizeof(*e) + len, 0);
 
-	c->err = e ? 0 : -ENOMEM;
+	c->err = e ? look_for_whiteout(c, name, len, type, &e->hidden) : -ENOMEM;
 	if (!c->err && l->nr == l->room)
 		c->err = grow(l);
 	if (c->err) {
@@ -111,7 +111,6 @@ static bool collect_add(struct dir_context *context, const char *name, u32 len, 
 	e->len = len;
 	e->type = type;
 	memcpy(e->name, name, len);
-	e->hidden = is_hidden(c, name, len, type);
 
 	u64 slot = hash_bytes(name, len, 0) & ((1ull << l->hash_bits) - 1);
 

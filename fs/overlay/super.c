@@ -176,6 +176,9 @@ static int prepare_work(struct overlay_mount *m, char *name)
 
 		if (is_err(d)) {
 			err = (int)ptr_err(d);
+		} else if (!overlay_is_dir(d->inode)) {
+			err = -ENOTDIR;
+			dentry_put(d);
 		} else {
 			m->work = (struct path){ base.mount, d };
 			dentry_put(base.dentry);
