@@ -55,3 +55,10 @@ bool test_allocation_failed(void);
 		if (!_failed)                                                                      \
 			break;                                                                     \
 	}
+
+#ifdef NOS_HOST
+/* User memory of tests that need tests/host/user.c: mapped, and mappable by a fault, up to there. */
+#define HOST_USER_BYTES (64u << 10)
+extern u8 host_user[HOST_USER_BYTES];
+extern size_t host_user_present, host_user_mappable;
+#endif
