@@ -84,3 +84,56 @@ TEST(random_below_its_limit)
 	}
 	EXPECT_EQ(seen, 127);
 }
+
+#ifdef NOS_HOST
+
+#include <nos/arch.h>
+
+static bool hardware_is_absent;
+
+u64 arch_wall_clock_ns(void)
+{
+	return 1234567890;
+}
+
+bool cpu_random_u64(u64 *value)
+{
+	*value = 42;
+	return !hardware_is_absent;
+}
+
+/* Noise is credited up to what is enough; the streams take a new key once there are 128 bits of it. */
+static void expect_entropy_counted(void)
+{
+	u64 words[16] = { 0 };
+	u8 before[16], after[16];
+
+	EXPECT(!random_is_seeded());
+	random_bytes(before, sizeof(before));
+	random_add_entropy(words, sizeof(words) - 3, 100); /* a part of a key at the end */
+	EXPECT(!random_is_seeded());
+	random_add_entropy(words, 0, 200); /* bits without bytes: counted all the same */
+	EXPECT(random_is_seeded());
+	random_bytes(after, sizeof(after));
+	EXPECT(memcmp(before, after, sizeof(before)) != 0);
+}
+
+/* Nobody may wait for ever where the processor has no generator. */
+TEST(generator_is_seeded_with_and_without_hardware)
+{
+	u8 a[32], b[32];
+
+	expect_entropy_counted();
+	for (int round = 0; round < 2; round++) {
+		hardware_is_absent = round;
+		random_init();
+		EXPECT(random_is_seeded());
+		random_bytes(a, sizeof(a));
+		random_init(); /* the same words again do not give the same bytes */
+		random_bytes(b, sizeof(b));
+		EXPECT(memcmp(a, b, sizeof(a)) != 0);
+	}
+	hardware_is_absent = false;
+}
+
+#endif

@@ -53,3 +53,26 @@ TEST(format_truncates_and_reports_the_whole_length)
 	EXPECT_EQ(text[5], 'z');
 	EXPECT_EQ(snprintf(NULL, 0, "%d", 12345), 5);
 }
+
+/* What the compiler would not let pass. */
+static void expect_odd(const char *expected, const char *format, ...)
+{
+	char text[64];
+	va_list args;
+
+	va_start(args, format);
+	int n = vsnprintf(text, sizeof(text), format, args);
+
+	va_end(args);
+	EXPECT_EQ(n, strlen(expected));
+	EXPECT_EQ(strcmp(text, expected), 0);
+}
+
+TEST(format_what_is_cut_or_wrong)
+{
+	expect_odd("-32768 32767", "%hd %hd", 32768, -32769);
+	expect_odd("-128", "%hhd", 128);
+	expect_odd("(null)|(nu", "%s|%.3s", (const char *)NULL, (const char *)NULL);
+	expect_odd("50", "50%"); /* ends in the middle of a directive */
+	expect_odd("x%q", "x%q");
+}

@@ -134,3 +134,70 @@ TEST(radix_insert_without_memory_changes_nothing)
 	radix_remove(&t, 3);
 	EXPECT(t.root == NULL);
 }
+
+TEST(radix_slots_of_a_node)
+{
+	struct radix_tree t = { 0 };
+	void *const *slots;
+	unsigned nr = 0;
+
+	EXPECT(radix_find_slots(&t, 0, &nr) == NULL);
+	for (unsigned i = 0; i < 64; i++)
+		EXPECT_EQ(radix_insert(&t, 64 + i, &items[i]), 0);
+	EXPECT_EQ(radix_insert(&t, 10000, &items[1]), 0);
+	slots = radix_find_slots(&t, 70, &nr);
+	EXPECT_EQ(nr, 58); /* to the end of the node */
+	for (unsigned i = 0; slots && i < nr; i++)
+		EXPECT(slots[i] == &items[6 + i]);
+	slots = radix_find_slots(&t, 127, &nr);
+	EXPECT(slots && *slots == &items[63]);
+	EXPECT_EQ(nr, 1);
+	slots = radix_find_slots(&t, 10001, &nr); /* an empty slot beside one in use */
+	EXPECT(slots && !*slots);
+	EXPECT(radix_find_slots(&t, 200, &nr) == NULL); /* no node */
+	EXPECT(radix_find_slots(&t, 1ull << 40, &nr) == NULL); /* beyond the root */
+	for (unsigned i = 0; i < 64; i++)
+		radix_remove(&t, 64 + i);
+	radix_remove(&t, 10000);
+	EXPECT(t.root == NULL);
+}
+
+TEST(radix_nothing_behind)
+{
+	struct radix_tree t = { 0 };
+	u64 index = 0;
+
+	EXPECT_EQ(radix_insert(&t, U64_MAX - 5, &items[0]), 0);
+	EXPECT_EQ(radix_insert(&t, 7, &items[1]), 0);
+	index = U64_MAX - 4;
+	EXPECT(radix_find_next(&t, &index) == NULL);
+	index = U64_MAX;
+	EXPECT(radix_find_next(&t, &index) == NULL);
+	radix_unmark(&t, 99, 0); /* what was not marked, and what is not there */
+	radix_unmark(&t, 1ull << 50, 0);
+	EXPECT(!radix_is_marked(&t, 1ull << 50, 0));
+	radix_mark(&t, 7, 0);
+	radix_mark(&t, 7, 0); /* twice is once */
+	radix_unmark(&t, 7, 0);
+	EXPECT(!radix_is_marked(&t, 7, 0));
+	radix_remove(&t, 7);
+	radix_remove(&t, U64_MAX - 5);
+	EXPECT(t.root == NULL);
+	radix_unmark(&t, 7, 0);
+}
+
+/* Each node that a first entry far away needs may fail, in an empty tree too. */
+TEST(radix_first_insert_without_memory)
+{
+	struct radix_tree t = { 0 };
+
+	TEST_EACH_ALLOCATION_FAILING({
+		int err = radix_insert(&t, 1ull << 40, &items[0]);
+
+		EXPECT_EQ(err, test_allocation_failed() ? -ENOMEM : 0);
+		if (!err)
+			radix_remove(&t, 1ull << 40);
+		EXPECT(t.root == NULL);
+		EXPECT_EQ(t.height, 0);
+	});
+}

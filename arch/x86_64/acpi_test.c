@@ -14,7 +14,7 @@ static size_t arena_used;
 
 #ifdef NOS_HOST
 #define ARENA_PHYS 0x200000ul
-u8 bios_area[BIOS_AREA_SIZE];
+u8 low_memory[1 << 20];
 
 static bool is_in(phys_t start, size_t len_bytes, phys_t from, size_t size)
 {
@@ -22,8 +22,8 @@ static bool is_in(phys_t start, size_t len_bytes, phys_t from, size_t size)
 }
 void *phys_to_virt(phys_t p)
 {
-	if (is_in(p, 1, BIOS_AREA, BIOS_AREA_SIZE))
-		return bios_area + (p - BIOS_AREA);
+	if (p < sizeof(low_memory))
+		return low_memory + p;
 	return (void *)((uintptr_t)arena + (p - ARENA_PHYS));
 }
 phys_t virt_to_phys(const void *v)
@@ -33,7 +33,7 @@ phys_t virt_to_phys(const void *v)
 bool phys_is_direct_mapped(phys_t start, size_t len_bytes)
 {
 	return is_in(start, len_bytes, ARENA_PHYS, ARENA_SIZE) ||
-	       is_in(start, len_bytes, BIOS_AREA, BIOS_AREA_SIZE);
+	       is_in(start, len_bytes, 0, sizeof(low_memory));
 }
 #endif
 
@@ -196,3 +196,78 @@ TEST(acpi_survives_every_wrong_byte)
 	}
 	tables_restore();
 }
+
+/* What the tables made here lack: other addresses, and distances. */
+TEST(acpi_reads_less_usual_entries)
+{
+	static const u8 madt[] = {
+		0, 0,  0xe0, 0xfe, 1, 0, 0, 0, /* APIC at 0xfee00000 */
+		5, 12, 0,    0,    0, 0, 0, 0, 2, 0,  0, 0, /* no: at 2^33 */
+		0, 8,  0,    0,    1, 0, 0, 0, 9, 16, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,
+	};
+	/* x2APIC id 7 in domain 1; CPU 0 in domain 0, memory without a size */
+	static const u8 srat[12 + 16 + 24 + 40] = {
+		[12] = 0, 16,       0,        0,        1,  [28] = 2,     24,
+		[32] = 1, [36] = 7, [40] = 1, [52] = 1, 40, [52 + 28] = 1
+	};
+	static const u8 slit[8 + 4] = { 2, [8] = 10, 31, 21, 10 };
+	const struct acpi_info *a = &acpi_info;
+	u32 entries[3], rsdt;
+	phys_t rsdp = tables_make();
+
+	arena_used = 64;
+	entries[0] = (u32)table_add("APIC", madt, sizeof(madt));
+	entries[1] = (u32)table_add("SRAT", srat, sizeof(srat));
+	entries[2] = (u32)table_add("SLIT", slit, sizeof(slit));
+	rsdt = (u32)table_add("RSDT", entries, sizeof(entries));
+	arena[15] = 0; /* revision 1: 32-bit addresses */
+	memcpy(arena + 16, &rsdt, 4);
+	fix_checksum(arena, 20, 8);
+	EXPECT(acpi_init(rsdp));
+	EXPECT_EQ(a->apic_address, 1ull << 33);
+	EXPECT_EQ(a->nr_cpus, 2);
+	EXPECT_EQ(a->nr_nodes, 2);
+	EXPECT_EQ(a->cpu_node[0], 0);
+	EXPECT_EQ(a->cpu_node[1], 1);
+	EXPECT_EQ(a->nr_memory, 0);
+	EXPECT_EQ(a->distance[0][1], 31);
+	EXPECT_EQ(a->distance[1][0], 21);
+	EXPECT_EQ(a->distance[1][1], 10);
+	for (size_t t = 64; t < arena_used; t += 16) {
+		if (memcmp(arena + t, "SLIT", 4) != 0)
+			continue;
+		arena[t + HEADER] = 3; /* more rows than it is long */
+		fix_checksum(arena + t, HEADER + sizeof(slit), 9);
+	}
+	EXPECT(acpi_init(rsdp));
+	EXPECT_EQ(a->distance[0][1], 20);
+	tables_restore();
+}
+
+#ifdef NOS_HOST /* in a machine the low memory is the firmware's */
+
+/* A loader that says nothing: the RSDP is looked for where the BIOS leaves it. */
+TEST(acpi_rsdp_is_searched)
+{
+	u16 segment = 0x9fc0;
+
+	tables_make();
+	EXPECT(!acpi_init(0));
+	memcpy(low_memory + 0xf1230, arena, 36);
+	EXPECT(acpi_init(0));
+	EXPECT_EQ(acpi_info.nr_cpus, 3);
+	low_memory[0xf1230 + 9]++; /* its checksum */
+	EXPECT(!acpi_init(0));
+	EXPECT(!acpi_init(0xf1230));
+	EXPECT(!acpi_init(1ull << 50));
+	memcpy(low_memory + 0x9fc30, arena, 36); /* the extended BIOS data area */
+	EXPECT(!acpi_init(0));
+	memcpy(low_memory + 0x40e, &segment, sizeof(segment));
+	EXPECT(acpi_init(0));
+	segment = 0x4000; /* no such area */
+	memcpy(low_memory + 0x40e, &segment, sizeof(segment));
+	memcpy(low_memory + 0x40000, arena, 36);
+	EXPECT(!acpi_init(0));
+	memset(low_memory, 0, sizeof(low_memory));
+}
+#endif

@@ -224,3 +224,71 @@ TEST(multiboot2_command_line_without_end)
 	EXPECT_EQ(strlen(boot_info.command_line), 0);
 	boot_info = saved;
 }
+
+/* ---- frames taken before there is an allocator ---- */
+
+#ifdef NOS_HOST /* the kernel's own map is in use */
+
+extern u8 arena[ARENA_SIZE];
+#define ARENA_START 0x200000ul
+
+/* `kernel_start` and its end are absent on the host: the addresses of one trap. */
+TEST(boot_frames_are_taken_once)
+{
+	phys_t at;
+
+	begin();
+	boot_info.initrd_start = ARENA_START;
+	boot_info.initrd_end = ARENA_START + 100;
+	add(0x1000, 0x9f000, 1); /* the first MiB is left alone */
+	add(ARENA_START - PAGE_SIZE, ARENA_START, 2);
+	add(ARENA_START, ARENA_START + ARENA_SIZE, 1);
+	memset(arena, 0xa5, ARENA_SIZE);
+	at = boot_frames_alloc(PAGE_SIZE);
+	EXPECT_EQ(at, ARENA_START + PAGE_SIZE); /* behind the initramfs */
+	EXPECT_EQ(arena[PAGE_SIZE - 1], 0xa5);
+	for (u32 n = PAGE_SIZE; n < 2 * PAGE_SIZE; n++)
+		EXPECT_EQ(arena[n], 0);
+	expect_disjoint();
+	EXPECT_EQ(boot_frames_alloc(PAGE_SIZE), 0); /* not twice */
+	expect_disjoint();
+	boot_info = saved;
+}
+
+TEST(boot_frames_stay_below_4_gib)
+{
+	begin();
+	add(0xfffff000ul, 0x200000000ul, 1);
+	EXPECT_EQ(boot_frames_alloc(2 * PAGE_SIZE), 0);
+	boot_info = saved;
+}
+#endif
+
+/* What a map of memory has no room for is left out; nothing is written beyond it. */
+TEST(boot_ranges_more_than_fit)
+{
+	static u32 info[4096];
+	u32 nr = 0, at = 6;
+
+	begin();
+	memset(info, 0, sizeof(info));
+	for (; at + 6 <= ARRAY_SIZE(info) - 2 && nr < 600; nr++, at += 6) {
+		u64 range[3] = { 0x100000ull + nr * 0x2000ull, 0x1000, 1 };
+
+		memcpy(&info[at], range, sizeof(range));
+	}
+	info[0] = at * 4 + 8;
+	info[2] = 6;
+	info[3] = at * 4 - 8;
+	info[4] = 24;
+	info[at + 1] = 8;
+	EXPECT_EQ(boot_info_from_multiboot2(info, sizeof(info)), 0);
+	EXPECT_EQ(boot_info.nr_ranges, min(nr, (u32)ARRAY_SIZE(boot_info.ranges)));
+	boot_ranges_normalise();
+	expect_disjoint();
+	boot_info.nr_ranges = 0;
+	info[4] = 23; /* entries that are too small */
+	EXPECT(boot_info_from_multiboot2(info, sizeof(info)) < 0);
+	EXPECT_EQ(boot_info.nr_ranges, 0);
+	boot_info = saved;
+}

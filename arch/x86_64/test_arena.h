@@ -6,7 +6,8 @@
 #define ARENA_SIZE 8192
 extern u8 arena[ARENA_SIZE];
 
-/* Only on the host: what the BIOS leaves below 1 MiB. */
+/* Only on the host: the first MiB, and what the BIOS leaves at its end. */
+extern u8 low_memory[1 << 20];
 #define BIOS_AREA 0xe0000ul
 #define BIOS_AREA_SIZE 0x20000ul
-extern u8 bios_area[BIOS_AREA_SIZE];
+#define bios_area (low_memory + BIOS_AREA)
