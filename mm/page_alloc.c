@@ -689,7 +689,7 @@ static void folio_free(struct folio *f)
 	shadow_poison(folio_address(f), PAGE_SIZE << order, SHADOW_PAGE_FREE);
 	f->kind = FOLIO_FREE;
 	f->flags = 0;
-	f->refs.count = 0;
+	WRITE_ONCE(f->refs.count, 0);
 	if (likely(order == 0 && !irq_is_in_handler())) {
 		preempt_disable();
 		struct frame_array *a = array_for(f, kind);

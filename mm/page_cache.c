@@ -151,7 +151,7 @@ static int cache_add(struct page_cache *c, struct folio *f, u64 index)
 {
 	int err;
 
-	f->cache = c;
+	WRITE_ONCE(f->cache, c); /* a stale hint may look at it */
 	f->index = index;
 	list_init(&f->lru);
 	folio_get(f);

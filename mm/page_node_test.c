@@ -28,6 +28,15 @@ unsigned numa_node_of_phys(phys_t p)
 	return p >= BORDER;
 }
 
+static unsigned distance_of_0_and_2;
+
+unsigned numa_distance(unsigned from, unsigned to)
+{
+	if (from + to == 2 && from != to && distance_of_0_and_2)
+		return distance_of_0_and_2;
+	return from == to ? 10 : 20;
+}
+
 static void nodes_start(void)
 {
 	if (nr_nodes == 2)
@@ -256,6 +265,98 @@ TEST(slab_takes_from_the_neighbours)
 	drop_all();
 	EXPECT_EQ(slab_cache_live(cache), 0);
 	slab_cache_destroy(cache);
+}
+
+/* ---- figures ---- */
+
+/* What memory is used for, as the kernel of one node shows it, and what is not permanent of it. */
+TEST(nodes_figures_of_kinds)
+{
+	struct memory_stats before = { 0 }, after = { 0 };
+	/* those that no other test's threads have taken along in their per-CPU figures */
+	static const enum folio_kind kinds[] = { FOLIO_PAGE_TABLE, FOLIO_PIPE };
+	s64 passing = page_nr_passing(FOLIO_PIPE);
+
+	page_stats_read(&before);
+	for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
+		for (u32 k = 0; k < 4 + i; k++)
+			hold(folio_alloc(0, kinds[i], ALLOC_NOWAIT));
+	page_stats_read(&after);
+	EXPECT_EQ(after.total, before.total);
+	EXPECT_EQ(after.free, before.free - 9);
+	EXPECT_EQ(after.pipe - before.pipe, 5);
+	EXPECT_EQ(after.page_tables - before.page_tables, 4);
+	EXPECT_EQ(after.slab, before.slab);
+	EXPECT_EQ(after.allocs - before.allocs, 9);
+	EXPECT_EQ(page_nr_passing(FOLIO_PIPE) - passing, 5);
+	page_note_permanent(FOLIO_PIPE, 2);
+	EXPECT_EQ(page_nr_passing(FOLIO_PIPE) - passing, 3);
+	page_note_permanent(FOLIO_PIPE, (u64)-2);
+	drop_all();
+	before = (struct memory_stats){ 0 };
+	page_stats_read(&before);
+	EXPECT_EQ(before.frees - after.frees, 9);
+	EXPECT_EQ(before.free, after.free + 9);
+}
+
+TEST(nodes_interleaved_allocations_are_counted)
+{
+	u64 hits;
+
+	nodes_start();
+	hits = event(1, NUMA_INTERLEAVE_HIT);
+	node_count_alloc(1, 0, 1, true);
+	EXPECT_EQ(event(1, NUMA_INTERLEAVE_HIT), hits + 1);
+}
+
+/* The nearest come first; equally far ones in turn behind the node itself. */
+TEST(nodes_lists_by_distance)
+{
+	u8 list[4];
+
+	node_list_by_distance(list, 2, 4);
+	EXPECT(list[0] == 2 && list[1] == 3 && list[2] == 0 && list[3] == 1);
+	distance_of_0_and_2 = 15;
+	node_list_by_distance(list, 2, 4);
+	EXPECT(list[0] == 2 && list[1] == 0 && list[2] == 3 && list[3] == 1);
+	distance_of_0_and_2 = 0;
+}
+
+/* What was allocated before there were nodes is found in the frames themselves. */
+TEST(nodes_count_what_is_there_at_boot)
+{
+	struct boot_info saved = boot_info;
+	struct node_stats before, after;
+	struct folio *f;
+
+	nodes_start();
+	f = folio_alloc(3, FOLIO_FILE, ALLOC_NOWAIT);
+	EXPECT(f != NULL);
+	node_stats_read(folio_node(f), &before);
+	boot_info.nr_ranges = 2;
+	boot_info.ranges[0] =
+		(struct boot_range){ folio_to_phys(f), folio_to_phys(f) + folio_size(f), 1 };
+	boot_info.ranges[1] = (struct boot_range){ 0, 1ul << 40, 2 }; /* no memory */
+	node_counts_init();
+	node_stats_read(folio_node(f), &after);
+	EXPECT_EQ(after.kind[FOLIO_FILE] - before.kind[FOLIO_FILE], 8);
+	node_count_kind(f, FOLIO_FILE, -8);
+	boot_info = saved;
+	folio_put(f);
+}
+
+/* With one node there is nothing but the figures of all. */
+TEST(nodes_figures_of_one)
+{
+	struct node_stats s;
+
+	static_key_set(&numa_key, false);
+	node_stats_read(0, &s);
+	EXPECT_EQ(s.free, page_nr_free());
+	EXPECT_EQ(s.event[NUMA_HIT], s.event[NUMA_LOCAL]);
+	EXPECT(s.event[NUMA_HIT] > 0 && s.event[NUMA_MISS] == 0);
+	EXPECT_EQ(memory_nr_nodes(), 1);
+	static_key_set(&numa_key, nr_nodes == 2);
 }
 
 #endif

@@ -285,3 +285,114 @@ TEST(read_ahead_survives_failing_allocations)
 {
 	TEST_EACH_ALLOCATION_FAILING(will_need_some());
 }
+
+#ifdef NOS_HOST /* an open file that is only its pattern, and options that a test can set */
+
+static struct read_ahead file_pattern;
+static struct file *const some_file = (struct file *)&file_pattern;
+static const char *option;
+static bool is_switched_off;
+
+struct read_ahead *file_read_ahead(struct file *f)
+{
+	return &file_pattern;
+}
+
+const char *boot_option(const char *name)
+{
+	return !strcmp(name, "read_ahead") ? option : NULL;
+}
+
+bool boot_opt_enabled(const char *name)
+{
+	return !(is_switched_off && !strcmp(name, "read_ahead"));
+}
+
+/* Requests of a file: all units of a long one at once, and those that the pattern expects. */
+TEST(read_ahead_of_requests)
+{
+	file_pattern = (struct read_ahead){ 0 };
+	cache_begin(40 * UNIT_PAGES);
+	read_ahead_request(&cache, some_file, 0, 1); /* one unit: who needs it reads it */
+	EXPECT_EQ(nr_started, 0);
+	read_ahead_request(&cache, some_file, UNIT_PAGES, 3 * UNIT_PAGES);
+	EXPECT_EQ(nr_started, 3 + 2);
+	EXPECT(!folio_has_flag(started[2], FOLIO_AHEAD));
+	EXPECT(folio_has_flag(started[3], FOLIO_AHEAD));
+	finish_all(0);
+	EXPECT(is_cached(1) && is_cached(5) && !is_cached(6));
+	/* The first use of what was read ahead starts the next window, and unmarks it. */
+	struct folio *f = page_cache_get(&cache, 4 * UNIT_PAGES, some_file);
+
+	EXPECT(!is_err(f) && !folio_has_flag(f, FOLIO_AHEAD));
+	folio_put(f);
+	EXPECT(nr_started > 0);
+	finish_all(0);
+	EXPECT(is_cached(6));
+	nr_started = 0;
+	read_ahead_request(&cache, some_file, 40 * UNIT_PAGES, 1); /* behind the end */
+	read_ahead_request(&cache, NULL, 0, 100);
+	EXPECT_EQ(nr_started, 0);
+	room = 1; /* what can't be started ends it */
+	read_ahead_request(&cache, some_file, 20 * UNIT_PAGES, 8 * UNIT_PAGES);
+	EXPECT_EQ(nr_started, 1);
+	finish_all(0);
+	EXPECT(is_cached(20) && !is_cached(21));
+	page_cache_fini(&cache); /* some of it in vain */
+	EXPECT_EQ(cache.nr_pages, 0);
+}
+
+TEST(read_ahead_policies_by_option)
+{
+	option = "linear";
+	read_ahead_init();
+	begin();
+	struct read_plan p = ask(10, 12);
+
+	EXPECT(p.first == 13 && p.stride == 1 && p.nr == 4);
+	option = "nonsense"; /* said, and nothing changes */
+	read_ahead_init();
+	EXPECT_EQ(ask(100, 100).nr, 4);
+	option = "adaptive";
+	read_ahead_init();
+	begin();
+	EXPECT_EQ(ask(10, 12).nr, 0);
+	option = NULL;
+	is_switched_off = true;
+	read_ahead_init();
+	cache_begin(4 * UNIT_PAGES);
+	read_ahead_request(&cache, some_file, 0, 4 * UNIT_PAGES);
+	EXPECT_EQ(nr_started, 0);
+	page_cache_will_need(&cache, some_file, 0, 4 * UNIT_PAGES); /* waits for each */
+	EXPECT_EQ(nr_started, 0);
+	EXPECT_EQ(nr_read, 4);
+	page_cache_fini(&cache);
+	is_switched_off = false;
+	read_ahead_init();
+}
+
+/* A read that fails where nobody asked for it ends what was to come. */
+static int store_fail(struct page_cache *c, struct folio *f, struct file *file)
+{
+	nr_read++;
+	return -EIO;
+}
+
+TEST(read_ahead_will_need_stops_at_an_error)
+{
+	static const struct page_cache_ops failing = { .read_folio = store_fail,
+						       .folio_order = ORDER };
+	u64 none = 0;
+
+	size = 4 * UNIT_PAGES << PAGE_SHIFT;
+	nr_read = 0;
+	page_cache_init(&cache, &failing, NULL, &size);
+	page_cache_will_need(&cache, NULL, 0, 4 * UNIT_PAGES);
+	EXPECT_EQ(nr_read, 1);
+	page_cache_fini(&cache);
+	page_cache_init(&cache, NULL, NULL, &none); /* a file in memory has nothing to read */
+	page_cache_will_need(&cache, NULL, 0, 100);
+	EXPECT_EQ(cache.nr_pages, 0);
+	page_cache_fini(&cache);
+}
+#endif

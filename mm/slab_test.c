@@ -2,6 +2,7 @@
 /* needs: tests/host/memory.c mm/kmalloc.c mm/slab_debug.c mm/page_alloc.c mm/fault_injection_test.c */
 #include "slab_internal.h"
 
+#include <nos/irq.h>
 #include <nos/preempt.h>
 #include <nos/rcu.h>
 #include <nos/string.h>
@@ -262,6 +263,102 @@ TEST(slab_allocation_moves_to_another_cpu)
 		this_cpu_id = 0;
 		/* some objects are out for good: the cache stays with them */
 	}
+}
+
+/* A handler may have interrupted the use of the arrays: it goes to the slabs themselves. */
+TEST(slab_in_a_handler)
+{
+	struct slab_cache_info info = { .name = "test_handler", .size = 64 };
+	struct slab_cache *c = slab_cache_create(&info);
+	void *first = slab_alloc(c, 0);
+	static void *p[NR];
+	u32 in_arrays = slab_cpu_of(c, 0)->main->count;
+
+	host_in_handler = true;
+	for (u32 i = 0; i < NR; i++) { /* more than a slab holds */
+		p[i] = slab_alloc(c, ALLOC_ATOMIC);
+		EXPECT(p[i] && p[i] != first);
+		*(u64 *)p[i] = i;
+	}
+	EXPECT_EQ(slab_cpu_of(c, 0)->main->count, in_arrays);
+	for (u32 i = 0; i < NR; i++) {
+		EXPECT_EQ(*(u64 *)p[i], i);
+		slab_free(c, p[i]);
+	}
+	EXPECT_EQ(slab_cpu_of(c, 0)->main->count, in_arrays);
+	test_fail_allocation(1);
+	for (u32 i = 0; i < NR; i++)
+		p[i] = slab_alloc(c, ALLOC_ATOMIC);
+	EXPECT(!test_allocation_failed() || !p[0]);
+	test_fail_allocation(0);
+	for (u32 i = 0; i < NR; i++)
+		if (p[i])
+			slab_free(c, p[i]);
+	host_in_handler = false;
+	slab_free(c, first);
+	EXPECT_EQ(slab_cache_live(c), 0);
+	expect_sheaves_whole(c);
+	slab_cache_destroy(c);
+}
+
+/* What is in nobody's hands goes back when memory is short; slabs of one type for ever stay. */
+TEST(slab_reclaims_what_is_idle)
+{
+	struct slab_cache_info info = { .name = "test_idle", .size = 256 };
+	struct slab_cache_info typed = { .name = "test_typed", .size = 256, .type_stable = true };
+	struct slab_cache *c[2] = { slab_cache_create(&info), slab_cache_create(&typed) };
+	static void *p[NR];
+
+	for (u32 n = 0; n < 2; n++) {
+		u32 slabs;
+
+		for (u32 i = 0; i < NR; i++)
+			p[i] = slab_alloc(c[n], 0);
+		for (u32 i = 0; i < NR; i++)
+			slab_free(c[n], p[i]);
+		EXPECT_EQ(slab_cache_live(c[n]), 0);
+		slabs = c[n]->first_barn.nr_slabs;
+		EXPECT(slabs > 0);
+		u64 freed = slab_reclaim();
+
+		EXPECT(n == 1 || freed >= slabs);
+		EXPECT_EQ(c[n]->first_barn.nr_slabs == slabs, n == 1);
+		EXPECT_EQ(c[n]->first_barn.nr_full, 0);
+		expect_sheaves_whole(c[n]);
+		void *again = slab_alloc(c[n], 0);
+
+		EXPECT(again != NULL);
+		slab_free(c[n], again);
+	}
+	slab_cache_destroy(c[0]);
+	slab_cache_destroy(c[1]);
+}
+
+static void fill_and_drop(void)
+{
+	struct slab_cache_info info = { .name = "test_each", .size = 64 };
+	struct slab_cache *c = slab_cache_create(&info);
+	static void *p[NR];
+	u32 nr = 0;
+
+	if (!c)
+		return;
+	while (nr < NR && (p[nr] = slab_alloc(c, 0)))
+		nr++;
+	EXPECT(nr == NR || test_allocation_failed());
+	EXPECT_EQ(slab_cache_live(c), nr);
+	this_cpu_id = 1; /* another CPU's arrays may not come about */
+	while (nr > 0)
+		slab_free(c, p[--nr]);
+	this_cpu_id = 0;
+	EXPECT_EQ(slab_cache_live(c), 0);
+	expect_sheaves_whole(c);
+	slab_cache_destroy(c);
+}
+
+TEST(slab_each_failure)
+{
+	TEST_EACH_ALLOCATION_FAILING(fill_and_drop());
 }
 
 #endif

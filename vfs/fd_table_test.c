@@ -197,6 +197,166 @@ TEST(lookups_beside_changes)
 	table_leave();
 }
 
+/* A table that two processes share: each change is under its lock, each lookup counts. */
+TEST(shared_tables)
+{
+	struct fd_ref r;
+	struct file *f;
+
+	table_enter();
+	ref_get(&world_fds->refs);
+	f = some_file();
+	EXPECT_EQ(fd_allocate(0, 0), 0);
+	EXPECT(!fd_get_file(0)); /* reserved only */
+	fd_install(0, f);
+	EXPECT_EQ(fd_allocate(0, O_CLOEXEC), 1);
+	EXPECT_EQ(fd_dup_to(0, 1, 0), -EBUSY); /* somebody's open is about to fill it */
+	fd_cancel(1);
+	EXPECT_EQ(fd_dup(0, 0, 0), 1);
+	EXPECT(fd_is_file(1, f) && !fd_is_file(2, f) && !fd_is_file(-1, f));
+	EXPECT(fd_get_file(1) == f);
+	EXPECT(fd_table_get_file(world_fds, 0) == f);
+	EXPECT(!fd_table_get_file(world_fds, 100000));
+	EXPECT_EQ(ref_read(&f->refs), 4u);
+	file_put(f);
+	file_put(f);
+	r = fd_lookup_shared(0);
+	EXPECT(r.file == f && r.counted);
+	fd_release(r);
+	f->mode |= FILE_PATH; /* as O_PATH opens it: only for those who take any */
+	EXPECT(!fd_lookup_shared(0).file);
+	r = fd_lookup_shared_any(0);
+	EXPECT(r.file == f);
+	fd_release(r);
+	EXPECT_EQ(ref_read(&f->refs), 2u);
+	VERIFY(!ref_put(&world_fds->refs));
+	EXPECT(!fd_lookup_shared(0).file); /* of a table that is one's own too */
+	EXPECT(fd_lookup_shared_any(0).file == f);
+	EXPECT(!fd_lookup_shared_any(77).file && !fd_lookup_shared_any(1 << 20).file);
+	table_leave();
+}
+
+TEST(close_on_exec)
+{
+	table_enter();
+	for (int fd = 0; fd < 10; fd++)
+		EXPECT_EQ(fd_add(some_file(), 0), fd);
+	EXPECT_EQ(fd_set_cloexec(3, true), 0);
+	EXPECT(fd_is_cloexec(3) && !fd_is_cloexec(4) && !fd_is_cloexec(100000));
+	EXPECT_EQ(fd_set_cloexec(3, false), 0);
+	EXPECT(!fd_is_cloexec(3));
+	EXPECT_EQ(fd_set_cloexec(11, true), -EBADF);
+	EXPECT_EQ(fd_set_cloexec(-1, true), -EBADF);
+	EXPECT_EQ(fd_close_range(2, 1, 0), -EINVAL);
+	EXPECT_EQ(fd_close_range(5, 7, CLOSE_RANGE_CLOEXEC), 0);
+	EXPECT(!fd_is_cloexec(4) && fd_is_cloexec(5) && fd_is_cloexec(7) && !fd_is_cloexec(8));
+	fd_table_close_on_exec(world_fds);
+	EXPECT_EQ(fd_table_next(world_fds, 5), 8);
+	EXPECT_EQ(fd_table_next(world_fds, 100000), -1);
+	EXPECT_EQ(fd_dup_to(42, 8, 0), -EBADF);
+	EXPECT_EQ(fd_dup(42, 0, 0), -EBADF);
+	EXPECT_EQ(fd_dup(42, 1000, 0), -EBADF); /* that counts more than the limit */
+	EXPECT_EQ(fd_dup_to(42, 800, 0), -EBADF); /* before the table grows */
+	EXPECT_EQ(fd_allocate(1000, 0), -EINVAL);
+	table_leave();
+}
+
+static int flush_result, nr_flushes;
+
+static int flush(struct file *f)
+{
+	nr_flushes++;
+	return flush_result;
+}
+
+/* A close may fail, but never asks to be repeated: the descriptor is gone. */
+TEST(closes_that_fail)
+{
+	static struct file_ops ops;
+	struct file *f;
+
+	table_enter();
+	f = some_file();
+	ops = *f->ops;
+	ops.flush = flush;
+	f->ops = &ops;
+	nr_flushes = 0;
+	for (int fd = 0; fd < 3; fd++)
+		file_get(f);
+	for (int fd = 0; fd < 4; fd++)
+		EXPECT_EQ(fd_add(f, 0), fd);
+	flush_result = -EIO;
+	EXPECT_EQ(fd_close(0), -EIO);
+	EXPECT_EQ(fd_close(0), -EBADF);
+	flush_result = -ERESTARTSYS;
+	EXPECT_EQ(fd_close(1), -EINTR);
+	flush_result = 0;
+	EXPECT_EQ(fd_close(2), 0);
+	EXPECT_EQ(nr_flushes, 3);
+	table_leave(); /* closes the last */
+	EXPECT_EQ(nr_flushes, 4);
+}
+
+/* What an operation could not do for want of memory it has not done in part. */
+TEST(tables_without_memory)
+{
+	struct fd_table *copy;
+	int fd;
+
+	table_enter();
+	for (fd = 0; fd < 64; fd++)
+		EXPECT_EQ(fd_add(some_file(), 0), fd);
+	TEST_EACH_ALLOCATION_FAILING({
+		fd = fd_dup(0, 0, 0); /* needs a larger array */
+		EXPECT_EQ(fd, test_allocation_failed() ? -ENOMEM : 64);
+		if (fd >= 0)
+			EXPECT_EQ(fd_close(fd), 0);
+		EXPECT_EQ(fd_table_next(world_fds, 64), -1);
+	});
+	TEST_EACH_ALLOCATION_FAILING({
+		fd = fd_dup_to(0, 900, 0);
+		EXPECT_EQ(fd, test_allocation_failed() ? -ENOMEM : 900);
+	});
+	TEST_EACH_ALLOCATION_FAILING({
+		copy = fd_table_copy(world_fds, U32_MAX);
+		EXPECT_EQ(is_err(copy), test_allocation_failed());
+		if (!is_err(copy))
+			fd_table_put(copy);
+	});
+	copy = fd_table_copy(world_fds, 10); /* close_range(2) with CLOSE_RANGE_UNSHARE */
+	EXPECT(!is_err(copy));
+	EXPECT_EQ(fd_table_next(copy, 9), 9);
+	EXPECT_EQ(fd_table_next(copy, 10), -1);
+	fd_table_put(copy);
+	TEST_EACH_ALLOCATION_FAILING({
+		copy = fd_table_create();
+		EXPECT_EQ(!copy, test_allocation_failed());
+		if (copy)
+			fd_table_put(copy);
+	});
+	table_leave();
+}
+
+/* A descriptor's locks go with it. */
+TEST(locks_end_with_a_close)
+{
+	struct file_lock_request r = { .end = 99, .type = F_WRLCK, .pid = 1 };
+	struct file *f;
+
+	table_enter();
+	f = some_file();
+	file_get(f);
+	EXPECT_EQ(fd_add(f, 0), 0);
+	EXPECT_EQ(file_lock(f, &r), 0);
+	EXPECT(f->inode->locks != NULL);
+	EXPECT_EQ(fd_close(0), 0);
+	r = (struct file_lock_request){ .end = 99, .type = F_WRLCK, .ofd = true };
+	EXPECT_EQ(file_lock_test(f, &r), 0);
+	EXPECT_EQ(r.type, F_UNLCK);
+	file_put(f);
+	table_leave();
+}
+
 /* ---- locks on files ---- */
 
 static int lock(struct file *f, int type, u64 start, u64 end)

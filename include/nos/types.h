@@ -140,8 +140,13 @@ typedef _Bool bool;
 #define div_round_up(n, d) (((n) + (d)-1) / (d))
 #define bit(n) (1ul << (n))
 
+#ifdef __SANITIZE_THREAD__ /* which takes volatile accesses for plain ones */
+#define READ_ONCE(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
+#else
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+#endif
 #define barrier() __asm__ volatile("" ::: "memory")
 
 /* C11-style atomics on plain integers and pointers. */

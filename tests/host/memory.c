@@ -44,6 +44,16 @@ __weak bool memory_make_room(u64 nr_pages, u32 flags, unsigned round)
 	return false;
 }
 
+__weak u64 memory_oom_kills(void)
+{
+	return 0;
+}
+
+__weak void vmap_stats_read(u64 *stacks, u64 *other)
+{
+	*stacks = *other = 0;
+}
+
 __weak u64 process_rlimit(unsigned what)
 {
 	return U64_MAX;

@@ -28,6 +28,7 @@ extern ssize_t write(int fd, const void *bytes, size_t len);
 extern ssize_t getrandom(void *to, size_t len, unsigned flags);
 
 __thread struct thread *host_current;
+__thread bool host_in_handler;
 __weak unsigned nr_cpus = 1;
 __weak __thread u32 this_cpu_id;
 __weak u64 cpu_feature_map;
