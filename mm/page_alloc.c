@@ -586,7 +586,7 @@ static __always_inline struct folio *alloc_one(const struct node_choice *choice,
 		if (!f)
 			return NULL;
 	}
-	ASSERT(f->kind == FOLIO_FREE && !f->is_tail && f->refs.count == 0);
+	ASSERT(f->kind == FOLIO_FREE && !f->is_tail && ref_read(&f->refs) == 0);
 	f->flags = 0;
 	f->kind = (u8)kind;
 	f->order = (u8)order;

@@ -103,7 +103,7 @@ static inline struct folio *hint_get(struct page_cache *c, u64 index, struct fol
 
 	if (!f || READ_ONCE(f->cache) != c || !ref_get_unless_zero(&f->refs))
 		return NULL;
-	if (likely(READ_ONCE(f->cache) == c && index - f->index < folio_nr_pages(f) &&
+	if (likely(atomic_load(&f->cache) == c && index - READ_ONCE(f->index) < folio_nr_pages(f) &&
 		   (READ_ONCE(f->flags) & ready) == ready))
 		return f;
 	folio_put(f);
@@ -151,10 +151,11 @@ static int cache_add(struct page_cache *c, struct folio *f, u64 index)
 {
 	int err;
 
-	WRITE_ONCE(f->cache, c); /* a stale hint may look at it */
-	f->index = index;
+	WRITE_ONCE(f->index, index);
 	list_init(&f->lru);
 	folio_get(f);
+	/* After the index: who still has a pointer to the frame must not take it for what it was. */
+	atomic_store(&f->cache, c);
 	spin_lock(&c->lock);
 	err = tree_insert_locked(c, f, index);
 	spin_unlock(&c->lock);

@@ -15,7 +15,8 @@ static inline bool page_cache_try_get(struct page_cache *c, u64 index, struct fo
 {
 	if (!ref_get_unless_zero(&f->refs))
 		return false;
-	if (likely(READ_ONCE(f->cache) == c && index - f->index < folio_nr_pages(f)))
+	/* The cache first: it is set behind the index (cache_add). */
+	if (likely(atomic_load(&f->cache) == c && index - READ_ONCE(f->index) < folio_nr_pages(f)))
 		return true;
 	folio_put(f);
 	return false;

@@ -29,7 +29,7 @@ static inline void list_insert_between(struct list *n, struct list *prev, struct
 	n->next = next;
 	n->prev = prev;
 	next->prev = n;
-	prev->next = n;
+	WRITE_ONCE(prev->next, n); /* list_is_empty looks without the lock */
 }
 
 static inline void list_push_front(struct list *head, struct list *n)
@@ -46,7 +46,7 @@ static inline void list_push_back(struct list *head, struct list *n)
 static inline void list_remove(struct list *n)
 {
 	n->next->prev = n->prev;
-	n->prev->next = n->next;
+	WRITE_ONCE(n->prev->next, n->next);
 	list_init(n);
 }
 

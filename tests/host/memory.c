@@ -127,6 +127,10 @@ __weak void aspace_system_init(void)
 {
 }
 
+__weak void folio_lock_init(void)
+{
+}
+
 __weak phys_t page_table_frame_alloc(void)
 {
 	struct folio *f = folio_alloc(0, FOLIO_PAGE_TABLE, ALLOC_ZERO);
@@ -144,6 +148,7 @@ __attribute__((constructor)) static void host_memory_init(void)
 		abort();
 	page_pool_init(calloc(1, page_pool_table_size(NR_FRAMES)), NR_FRAMES);
 	page_pool_add(FIRST_FRAME, NR_FRAMES);
+	folio_lock_init();
 	slab_init();
 	aspace_system_init();
 	host_current = &this_thread_of_host;
