@@ -310,14 +310,19 @@ static void dentry_set_flags_sequenced(struct dentry *d, u32 set, u32 clear)
 	seq_write_end(&d->sequence);
 }
 
-void dentry_insert(struct dentry *d)
+void dentry_list(struct dentry *d)
 {
 	struct dentry *parent = d->parent;
 
 	dentry_get(d);
-	spin_lock(&parent->lock);
+	scoped_spin(&parent->lock);
 	list_push_back(&parent->children, &d->sibling);
-	spin_unlock(&parent->lock);
+}
+
+void dentry_insert(struct dentry *d)
+{
+	if (!list_is_linked(&d->sibling))
+		dentry_list(d);
 	atomic_or(&d->flags, DENTRY_HASHED); /* not found yet: no sequence needed */
 	bucket_insert(d);
 	if (!(d->flags & DENTRY_PERSISTENT))

@@ -43,7 +43,10 @@ struct dentry *dentry_find_rcu(const struct dentry *parent, const char *name, u3
 struct dentry *dentry_find(struct dentry *parent, const char *name, u32 len, u64 hash);
 /* A new dentry, one reference, not hashed, holding its parent.  NULL. */
 struct dentry *dentry_alloc(struct dentry *parent, const char *name, u32 len);
-/* Makes d, whose name and parent are set, findable. */
+/* Puts d, whose name and parent are set, among the children, which is what listings go through.  The
+ * directory is locked: nobody lists it before dentry_insert, which must follow. */
+void dentry_list(struct dentry *d);
+/* Makes d findable, and puts it among the children if it is not. */
 void dentry_insert(struct dentry *d);
 /* Gives d the place and the name; `name_copy` from dentry_name_prepare is consumed. */
 int dentry_name_prepare(const char *name, u32 len, char **name_copy);

@@ -599,6 +599,9 @@ static int rename_commit(struct rename *r, const char *new_name, u32 new_len)
 	}
 	if (victim && is_dir(victim))
 		victim->flags |= INODE_DELETED;
+	/* Its place in a listing is in front of what was made after it. */
+	if (whiteout)
+		dentry_list(whiteout);
 	dentry_replace(r->old, r->new_dir, new_name, new_len, copy, r->new);
 	if (whiteout) {
 		dentry_insert(whiteout);

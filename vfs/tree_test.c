@@ -214,6 +214,48 @@ TEST(renames)
 	world_leave();
 }
 
+struct counting {
+	struct dir_context context;
+	u32 nr;
+};
+
+static bool count_name(struct dir_context *c, const char *name, u32 len, u64 ino, u8 type, u64 next)
+{
+	container_of(c, struct counting, context)->nr++;
+	return true;
+}
+
+static u32 nr_listed(const char *dir)
+{
+	struct file *f = file_open_at(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, 0);
+	struct counting c = { .context = { count_name } };
+
+	VERIFY(!is_err(f));
+	EXPECT_EQ(f->ops->iterate(f, &c.context), 0);
+	file_put(f);
+	return c.nr - 2; /* "." and ".." */
+}
+
+/* What a move leaves at the old name is listed, be the new one in the same directory or not. */
+TEST(whiteouts_are_listed)
+{
+	world_enter();
+	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "d", 0755), 0);
+	EXPECT_EQ(make_file("d/a"), 0);
+	EXPECT_EQ(make_file("d/b"), 0);
+	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "d/a", AT_FDCWD, "d/c", RENAME_WHITEOUT), 0);
+	EXPECT_EQ(nr_listed("d"), 3);
+	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "d/b", AT_FDCWD, "d/c", RENAME_WHITEOUT), 0);
+	EXPECT_EQ(nr_listed("d"), 3);
+	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "d/c", AT_FDCWD, "e", RENAME_WHITEOUT), 0);
+	EXPECT_EQ(nr_listed("d"), 3);
+	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "d/a", 0), 0);
+	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "d/b", 0), 0);
+	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "d/c", 0), 0);
+	EXPECT_EQ(nr_listed("d"), 0);
+	world_leave();
+}
+
 TEST(names_of_places)
 {
 	char buffer[64], *name;
