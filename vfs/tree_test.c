@@ -256,6 +256,23 @@ TEST(whiteouts_are_listed)
 	world_leave();
 }
 
+TEST(exchanged_names_are_listed)
+{
+	world_enter();
+	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "d", 0755), 0);
+	EXPECT_EQ(make_file("d/a"), 0);
+	EXPECT_EQ(make_file("d/b"), 0);
+	EXPECT_EQ(make_file("d/c"), 0);
+	EXPECT_EQ(make_file("e"), 0);
+	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "d/a", AT_FDCWD, "d/b", RENAME_EXCHANGE), 0);
+	EXPECT_EQ(nr_listed("d"), 3);
+	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "d/a", AT_FDCWD, "e", RENAME_EXCHANGE), 0);
+	EXPECT_EQ(nr_listed("d"), 3);
+	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "e", AT_FDCWD, "d/c", RENAME_EXCHANGE), 0);
+	EXPECT_EQ(nr_listed("d"), 3);
+	world_leave();
+}
+
 TEST(names_of_places)
 {
 	char buffer[64], *name;

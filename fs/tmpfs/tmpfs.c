@@ -90,9 +90,15 @@ static void free_inode(struct inode *i)
 
 /* ---- directories ---- */
 
-static void entry_added(struct inode *dir, struct dentry *d)
+/* The end of the listing, which is where d's name is put among the children. */
+static void entry_place(struct inode *dir, struct dentry *d)
 {
 	d->private = (void *)(uintptr_t)tmpfs_inode(dir)->next_offset++;
+}
+
+static void entry_added(struct inode *dir, struct dentry *d)
+{
+	entry_place(dir, d);
 	dir->size += DIR_ENTRY_BYTES;
 	inode_mark_times(dir, ATTR_MTIME | ATTR_CTIME);
 }
@@ -195,7 +201,8 @@ static int tmpfs_rename(struct inode *old_dir, struct dentry *old, struct inode 
 	struct inode *i = old->inode, *victim = new->inode;
 
 	if (flags & RENAME_EXCHANGE) {
-		swap(old->private, new->private);
+		entry_place(new_dir, old);
+		entry_place(old_dir, new);
 		move_dir_link(i, old_dir, new_dir);
 		move_dir_link(victim, new_dir, old_dir);
 		inode_mark_times(old_dir, ATTR_MTIME | ATTR_CTIME);

@@ -161,3 +161,33 @@ TEST(working_directory_follows)
 	CHECK(getcwd(cwd, sizeof(cwd)));
 	CHECK_STR(strrchr(cwd, '/'), "/b");
 }
+
+static int nr_names(const char *name)
+{
+	DIR *dir = opendir(name);
+	int nr = 0;
+
+	CHECK(dir != NULL);
+	while (readdir(dir))
+		nr++;
+	closedir(dir);
+	return nr - 2; /* "." and ".." */
+}
+
+TEST(exchanged_names_are_listed)
+{
+	CHECK_OK(mkdir("d", 0700));
+	for (const char *p = "abc"; *p; p++) {
+		char name[] = { 'd', '/', *p, 0 };
+
+		CHECK_OK(close(CHECK_OK(open(name, O_CREAT | O_WRONLY, 0600))));
+	}
+	CHECK_OK(close(CHECK_OK(open("e", O_CREAT | O_WRONLY, 0600))));
+	CHECK_OK(renameat2(AT_FDCWD, "d/a", AT_FDCWD, "d/b", RENAME_EXCHANGE));
+	CHECK_EQ(nr_names("d"), 3);
+	CHECK_OK(renameat2(AT_FDCWD, "d/a", AT_FDCWD, "e", RENAME_EXCHANGE));
+	CHECK_EQ(nr_names("d"), 3);
+	CHECK_OK(rename("d/b", "d/x"));
+	CHECK_OK(renameat2(AT_FDCWD, "e", AT_FDCWD, "d/x", RENAME_EXCHANGE));
+	CHECK_EQ(nr_names("d"), 3);
+}
