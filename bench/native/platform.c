@@ -34,6 +34,7 @@ __thread u32 this_cpu_id;
 u64 cpu_feature_map;
 DEFINE_STATIC_KEY(lock_stats_key); /* stays off */
 __thread u32 this_numa_node;
+__thread bool host_in_handler;
 struct boot_info boot_info;
 
 unsigned numa_nr_nodes(void)
