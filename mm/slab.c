@@ -35,7 +35,7 @@
  * Locking.  A CPU's arrays: preemption off.  A barn and its slabs: its lock, with
  * interrupts off, one at a time.  Sheaves come from a cache that itself has none.
  *
- * Model: tests/models/slab.pml.
+ * Models: tests/models/slab.pml, and slab_remote.pml for several nodes.
  *
  * References: Bonwick and Adams, "Magazines and Vmem", USENIX 2001; the sheaves
  * of Linux 6.18 (for the two arrays and the barn).
