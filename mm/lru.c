@@ -1,6 +1,6 @@
 /*
  * Reclaim of page-cache folios: one clock list.  A folio that was used since
- * the hand passed gets a second round; a dirty one is written back; a mapped one is unmapped
+ * the hand passed gets a second round; a dirty one stays until it is synced; a mapped one is unmapped
  * first.  Memory-only folios are not in the list.
  */
 #include "page_cache_internal.h"

@@ -11,6 +11,9 @@
  *   (1) a request's buffers stay until the host has answered it: a killed
  *       waiter sends Tflush and still waits for one of the two answers.
  *   (2) nothing in a reply is used before its length, tag and type agree.
+ *   (3) whoever has a request waits for no second one: a message that nothing
+ *       else of this thread is under way with never fails for want of memory,
+ *       as what is written back, and what reclaim lets go of, must not.
  *
  * Locking.  `lock` guards tags, fids and the free list and is taken with
  * interrupts off, because replies are handled in the interrupt.
@@ -28,27 +31,19 @@
 #include "client.h"
 
 #define FREE_REQUESTS_MAX P9_MAX_READS_STARTED
+#define REQUESTS_RESERVED 2 /* one thread writes back while another lets go */
 #define BLOCK_ORDER 2 /* out and in: 16 KiB */
 
 /* ---- requests ---- */
 
-static struct p9_request *request_allocate(struct p9_client *c)
+static void *request_create(void *client, u32 flags)
 {
-	u64 flags = spin_lock_irq(&c->lock);
-	struct p9_request *r = c->free_requests;
+	struct p9_request *r = kzalloc(sizeof(*r), flags);
 
-	if (r) {
-		c->free_requests = r->next_free;
-		c->nr_free_requests--;
-	}
-	spin_unlock_irq(&c->lock, flags);
-	if (r)
-		return r;
-	r = kzalloc(sizeof(*r), 0);
 	if (!r)
 		return NULL;
-	r->out = page_alloc(BLOCK_ORDER, 0);
-	r->channel.table = kmalloc(CHANNEL_TABLE_BYTES, 0);
+	r->out = page_alloc(BLOCK_ORDER, flags);
+	r->channel.table = kmalloc(CHANNEL_TABLE_BYTES, flags);
 	if (!r->out || !r->channel.table) {
 		if (r->out)
 			page_free(r->out, BLOCK_ORDER);
@@ -57,15 +52,31 @@ static struct p9_request *request_allocate(struct p9_client *c)
 		return NULL;
 	}
 	r->in = r->out + P9_BUFFER;
-	r->client = c;
+	r->client = client;
 	return r;
 }
 
-static void request_release(struct p9_request *r)
+static void request_destroy(void *client, void *request)
 {
+	struct p9_request *r = request;
+
 	page_free(r->out, BLOCK_ORDER);
 	kfree(r->channel.table);
 	kfree(r);
+}
+
+static const struct pool_ops request_pool_ops = { request_create, request_destroy };
+
+static struct p9_request *free_request_take(struct p9_client *c)
+{
+	scoped_spin_irq(&c->lock);
+	struct p9_request *r = c->free_requests;
+
+	if (r) {
+		c->free_requests = r->next_free;
+		c->nr_free_requests--;
+	}
+	return r;
 }
 
 /* Gives tag and memory back; any context. */
@@ -76,6 +87,13 @@ static void request_free(struct p9_request *r)
 
 	if (r->tag != P9_NO_TAG)
 		c->tags_used &= ~(1ull << r->tag);
+	r->tag = P9_NO_TAG;
+	spin_unlock_irq(&c->lock, flags);
+	if (wait_queue_is_active(&c->tags_free))
+		wake_one(&c->tags_free);
+	if (pool_refill(&c->requests, r))
+		return;
+	flags = spin_lock_irq(&c->lock);
 
 	bool pooled = c->nr_free_requests < FREE_REQUESTS_MAX;
 
@@ -85,10 +103,8 @@ static void request_free(struct p9_request *r)
 		c->nr_free_requests++;
 	}
 	spin_unlock_irq(&c->lock, flags);
-	if (wait_queue_is_active(&c->tags_free))
-		wake_one(&c->tags_free);
 	if (!pooled)
-		request_release(r);
+		request_destroy(c, r);
 }
 
 static bool take_tag(struct p9_client *c, struct p9_request *r)
@@ -104,13 +120,10 @@ static bool take_tag(struct p9_client *c, struct p9_request *r)
 	return true;
 }
 
-/* A request of this type with a tag and an empty body, or ERR. */
-static struct p9_request *request_begin(struct p9_client *c, enum p9_type type)
+static struct p9_request *request_prepare(struct p9_request *r, enum p9_type type)
 {
-	struct p9_request *r = request_allocate(c);
+	struct p9_client *c = r->client;
 
-	if (!r)
-		return err_ptr(-ENOMEM);
 	r->type = (u8)type;
 	r->done = false;
 	r->finish = NULL;
@@ -127,6 +140,20 @@ static struct p9_request *request_begin(struct p9_client *c, enum p9_type type)
 	p9_put_u8(&r->writer, r->type);
 	p9_put_u16(&r->writer, r->tag);
 	return r;
+}
+
+/* A request of this type with a tag and an empty body.  It may wait, so the caller has no other. */
+static struct p9_request *request_begin(struct p9_client *c, enum p9_type type)
+{
+	return request_prepare(free_request_take(c) ?: pool_alloc(&c->requests, 0), type);
+}
+
+/* The same for those who have others: ERR -ENOMEM. */
+static struct p9_request *request_begin_more(struct p9_client *c, enum p9_type type)
+{
+	struct p9_request *r = free_request_take(c) ?: request_create(c, 0);
+
+	return r ? request_prepare(r, type) : err_ptr(-ENOMEM);
 }
 
 static void reply_arrived(struct channel_request *channel, u32 in_len)
@@ -185,7 +212,7 @@ static int request_wait(struct p9_request *r, bool killable);
 /* Asks the host to forget r; when this returns the host no longer uses r's buffers. */
 static void request_flush(struct p9_request *r)
 {
-	struct p9_request *f = request_begin(r->client, P9_TFLUSH);
+	struct p9_request *f = request_begin_more(r->client, P9_TFLUSH);
 
 	if (!is_err(f)) {
 		p9_put_u16(&f->writer, r->tag);
@@ -300,8 +327,6 @@ void p9_clunk(struct p9_client *c, u32 fid)
 {
 	struct p9_request *r = request_begin(c, P9_TCLUNK);
 
-	if (is_err(r))
-		return;
 	p9_put_u32(&r->writer, fid);
 	(void)request_start(r, P9_BUFFER, clunk_finish);
 }
@@ -313,8 +338,6 @@ static int negotiate(struct p9_client *c, u32 msize)
 	static const char version[] = "9P2000.L";
 	struct p9_request *r = request_begin(c, P9_TVERSION);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, msize);
 	p9_put_string(&r->writer, version, sizeof(version) - 1);
 
@@ -339,24 +362,14 @@ void p9_client_drain(struct p9_client *c)
 {
 	struct p9_request *r;
 
-	for (;;) {
-		u64 flags = spin_lock_irq(&c->lock);
-
-		r = c->free_requests;
-		if (r) {
-			c->free_requests = r->next_free;
-			c->nr_free_requests--;
-		}
-		spin_unlock_irq(&c->lock, flags);
-		if (!r)
-			return;
-		request_release(r);
-	}
+	while ((r = free_request_take(c)))
+		request_destroy(c, r);
 }
 
 static void client_free(struct p9_client *c)
 {
 	p9_client_drain(c);
+	pool_fini(&c->requests);
 	kfree(c->free_fids);
 	kfree(c);
 }
@@ -378,6 +391,8 @@ struct p9_client *p9_client_create(const char *tag, u32 msize)
 		c->free_fids_size = 1024;
 		c->free_fids = kcalloc(c->free_fids_size, sizeof(u32), 0);
 		if (c->free_fids)
+			err = pool_init(&c->requests, REQUESTS_RESERVED, &request_pool_ops, c);
+		if (!err)
 			err = negotiate(c, msize);
 	}
 	if (err) {
@@ -402,8 +417,6 @@ int p9_attach(struct p9_client *c, u32 fid, const char *aname, struct p9_qid *qi
 {
 	struct p9_request *r = request_begin(c, P9_TATTACH);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_u32(&r->writer, P9_NO_FID);
 	p9_put_string(&r->writer, "root", 4);
@@ -424,8 +437,6 @@ int p9_walk(struct p9_client *c, u32 fid, u32 new_fid, const char *name, size_t 
 {
 	struct p9_request *r = request_begin(c, P9_TWALK);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_u32(&r->writer, new_fid);
 	p9_put_u16(&r->writer, name ? 1 : 0);
@@ -449,8 +460,6 @@ int p9_getattr(struct p9_client *c, u32 fid, struct p9_attributes *a)
 {
 	struct p9_request *r = request_begin(c, P9_TGETATTR);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_u64(&r->writer, 0x7ff); /* the basic fields */
 
@@ -488,9 +497,10 @@ static int batch_reply(struct p9_request *r)
 void p9_walk_many(struct p9_client *c, u32 fid, struct p9_looked_up *items, u32 nr)
 {
 	struct p9_request *sent[P9_BATCH];
+	u32 unwanted = 0; /* a bit an item */
 
 	for (u32 n = 0; n < nr; n++) {
-		struct p9_request *r = request_begin(c, P9_TWALK);
+		struct p9_request *r = request_begin_more(c, P9_TWALK);
 
 		items[n].fid = p9_fid_allocate(c);
 		if (!is_err(r)) {
@@ -507,7 +517,7 @@ void p9_walk_many(struct p9_client *c, u32 fid, struct p9_looked_up *items, u32 
 			request_free(sent[n]);
 	}
 	for (u32 n = 0; n < nr; n++) {
-		struct p9_request *r = items[n].err ? NULL : request_begin(c, P9_TGETATTR);
+		struct p9_request *r = items[n].err ? NULL : request_begin_more(c, P9_TGETATTR);
 
 		if (r && !is_err(r)) {
 			p9_put_u32(&r->writer, items[n].fid);
@@ -527,16 +537,16 @@ void p9_walk_many(struct p9_client *c, u32 fid, struct p9_looked_up *items, u32 
 		if (sent[n])
 			request_free(sent[n]);
 		if (items[n].err)
-			p9_clunk(c, items[n].fid);
+			unwanted |= 1u << n;
 	}
+	for (; unwanted; unwanted &= unwanted - 1)
+		p9_clunk(c, items[__builtin_ctz(unwanted)].fid);
 }
 
 int p9_lopen(struct p9_client *c, u32 fid, u32 flags)
 {
 	struct p9_request *r = request_begin(c, P9_TLOPEN);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_u32(&r->writer, flags);
 	return request_finish(r);
@@ -547,8 +557,6 @@ int p9_lcreate(struct p9_client *c, u32 fid, const char *name, size_t len, u32 f
 {
 	struct p9_request *r = request_begin(c, P9_TLCREATE);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_string(&r->writer, name, len);
 	p9_put_u32(&r->writer, flags);
@@ -561,8 +569,6 @@ int p9_mkdir(struct p9_client *c, u32 dir, const char *name, size_t len, u32 mod
 {
 	struct p9_request *r = request_begin(c, P9_TMKDIR);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, dir);
 	p9_put_string(&r->writer, name, len);
 	p9_put_u32(&r->writer, mode);
@@ -574,8 +580,6 @@ int p9_mknod(struct p9_client *c, u32 dir, const char *name, size_t len, u32 mod
 {
 	struct p9_request *r = request_begin(c, P9_TMKNOD);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, dir);
 	p9_put_string(&r->writer, name, len);
 	p9_put_u32(&r->writer, mode);
@@ -590,8 +594,6 @@ int p9_symlink(struct p9_client *c, u32 dir, const char *name, size_t len, const
 {
 	struct p9_request *r = request_begin(c, P9_TSYMLINK);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, dir);
 	p9_put_string(&r->writer, name, len);
 	p9_put_string(&r->writer, target, strlen(target));
@@ -603,8 +605,6 @@ int p9_link(struct p9_client *c, u32 dir, u32 fid, const char *name, size_t len)
 {
 	struct p9_request *r = request_begin(c, P9_TLINK);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, dir);
 	p9_put_u32(&r->writer, fid);
 	p9_put_string(&r->writer, name, len);
@@ -616,8 +616,6 @@ int p9_renameat(struct p9_client *c, u32 old_dir, const char *old, size_t old_le
 {
 	struct p9_request *r = request_begin(c, P9_TRENAMEAT);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, old_dir);
 	p9_put_string(&r->writer, old, old_len);
 	p9_put_u32(&r->writer, new_dir);
@@ -629,8 +627,6 @@ int p9_unlinkat(struct p9_client *c, u32 dir, const char *name, size_t len, u32 
 {
 	struct p9_request *r = request_begin(c, P9_TUNLINKAT);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, dir);
 	p9_put_string(&r->writer, name, len);
 	p9_put_u32(&r->writer, flags);
@@ -641,8 +637,6 @@ ssize_t p9_readlink(struct p9_client *c, u32 fid, char *to, size_t size)
 {
 	struct p9_request *r = request_begin(c, P9_TREADLINK);
 
-	if (is_err(r))
-		return ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 
 	ssize_t result = request_run(r, P9_BUFFER);
@@ -666,8 +660,6 @@ int p9_fsync(struct p9_client *c, u32 fid, bool data_only)
 {
 	struct p9_request *r = request_begin(c, P9_TFSYNC);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_u32(&r->writer, data_only);
 	return request_finish(r);
@@ -677,8 +669,6 @@ int p9_setattr(struct p9_client *c, u32 fid, const struct p9_set *s)
 {
 	struct p9_request *r = request_begin(c, P9_TSETATTR);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_u32(&r->writer, s->valid);
 	p9_put_u32(&r->writer, s->mode);
@@ -696,8 +686,6 @@ int p9_statfs(struct p9_client *c, u32 fid, struct fs_stats *s)
 {
 	struct p9_request *r = request_begin(c, P9_TSTATFS);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 
 	int err = request_run(r, P9_BUFFER);
@@ -719,14 +707,12 @@ int p9_statfs(struct p9_client *c, u32 fid, struct fs_stats *s)
 	return err;
 }
 
-/* A Tread of len bytes to these segments, or ERR. */
+/* A Tread of len bytes to these segments. */
 static struct p9_request *read_begin(struct p9_client *c, u32 fid, u64 offset,
 				     const struct channel_segment *to, u32 nr, u32 len)
 {
 	struct p9_request *r = request_begin(c, P9_TREAD);
 
-	if (is_err(r))
-		return r;
 	p9_put_u32(&r->writer, fid);
 	p9_put_u64(&r->writer, offset);
 	p9_put_u32(&r->writer, len);
@@ -752,10 +738,6 @@ ssize_t p9_read(struct p9_client *c, u32 fid, u64 offset, const struct channel_s
 		return -EINVAL;
 
 	struct p9_request *r = read_begin(c, fid, offset, to, nr, len);
-
-	if (is_err(r))
-		return ptr_err(r);
-
 	ssize_t result = request_run(r, P9_READ_HEADER);
 
 	if (!result)
@@ -787,13 +769,9 @@ int p9_read_start(struct p9_client *c, u32 fid, u64 offset, struct channel_segme
 	struct p9_request *r = read_begin(c, fid, offset, &to, 1, to.len);
 	int err;
 
-	if (is_err(r)) {
-		err = (int)ptr_err(r);
-	} else {
-		r->read_done = done;
-		r->read_data = data;
-		err = request_start(r, P9_READ_HEADER, read_finish);
-	}
+	r->read_done = done;
+	r->read_data = data;
+	err = request_start(r, P9_READ_HEADER, read_finish);
 	if (err)
 		atomic_sub(&c->nr_reads_started, 1);
 	return err;
@@ -807,8 +785,6 @@ ssize_t p9_write(struct p9_client *c, u32 fid, u64 offset, const struct channel_
 
 	struct p9_request *r = request_begin(c, P9_TWRITE);
 
-	if (is_err(r))
-		return ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_u64(&r->writer, offset);
 	p9_put_u32(&r->writer, len);
@@ -830,8 +806,6 @@ ssize_t p9_readdir(struct p9_client *c, u32 fid, u64 offset, void *to, u32 size)
 {
 	struct p9_request *r = request_begin(c, P9_TREADDIR);
 
-	if (is_err(r))
-		return ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_u64(&r->writer, offset);
 	p9_put_u32(&r->writer, size);
@@ -855,8 +829,6 @@ int p9_xattrwalk(struct p9_client *c, u32 fid, u32 new_fid, const char *name, u6
 {
 	struct p9_request *r = request_begin(c, P9_TXATTRWALK);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_u32(&r->writer, new_fid);
 	p9_put_string(&r->writer, name, strlen(name));
@@ -876,8 +848,6 @@ int p9_xattrcreate(struct p9_client *c, u32 fid, const char *name, u64 size, u32
 {
 	struct p9_request *r = request_begin(c, P9_TXATTRCREATE);
 
-	if (is_err(r))
-		return (int)ptr_err(r);
 	p9_put_u32(&r->writer, fid);
 	p9_put_string(&r->writer, name, strlen(name));
 	p9_put_u64(&r->writer, size);

@@ -4,6 +4,7 @@
 #include <nos/channel.h>
 #include <nos/lock.h>
 #include <nos/page.h>
+#include <nos/pool.h>
 #include <nos/types.h>
 #include <nos/wait.h>
 
@@ -45,6 +46,7 @@ struct p9_client {
 	struct wait_queue tags_free;
 	struct p9_request *free_requests;
 	u32 nr_free_requests;
+	struct pool requests; /* where there is neither a free one nor memory */
 	u32 next_fid;
 	u32 *free_fids; /* stack */
 	u32 nr_free_fids, free_fids_size;

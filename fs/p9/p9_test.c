@@ -3,7 +3,7 @@
  * the host changes behind our back, replies that lie, and each allocation failing in turn.
  */
 /* tests: fs/p9/client.c fs/p9/dir.c fs/p9/file.c fs/p9/super.c fs/p9/ahead.c */
-/* needs: fs/p9/server_test.c vfs/channel.c vfs/world_test.c tests/host/memory.c mm/page_cache.c mm/huge_file.c mm/read_ahead.c
+/* needs: fs/p9/server_test.c mm/pool.c vfs/channel.c vfs/world_test.c tests/host/memory.c mm/page_cache.c mm/huge_file.c mm/read_ahead.c
  mm/lru.c mm/folio_lock.c mm/rmap.c mm/page_alloc.c mm/page_node.c mm/fault_injection_test.c */
 #include <nos/errno.h>
 #include <nos/file.h>
@@ -401,6 +401,59 @@ TEST(p9_every_allocation_may_fail)
 	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m", 0755), 0);
 	TEST_EACH_ALLOCATION_FAILING(test_server_start(); some_messages());
 	world_leave();
+}
+
+/* A page of a shared mapping became dirty, and there is no memory for the message that writes it. */
+TEST(p9_writes_back_without_memory)
+{
+	struct p9_client *c;
+	struct file *f;
+	char text[8], want[2] = "a";
+
+	mount_server("cache=loose");
+	EXPECT_EQ(put_text("m/f", "x", O_CREAT), 0);
+	f = file_open_at(AT_FDCWD, "m/f", O_RDWR, 0, 0);
+	if (is_err(f)) {
+		EXPECT_EQ(ptr_err(f), 0);
+		return;
+	}
+	c = p9_mount(f->inode->sb)->client;
+	EXPECT_EQ(file_read_kernel(f, text, 1, 0), 1);
+	TEST_EACH_ALLOCATION_FAILING({
+		struct folio *page = page_cache_get_for_write(&f->inode->cache, 0, 1, false);
+
+		*(char *)folio_address(page) = ++want[0];
+		page_cache_mark_dirty(page);
+		folio_unlock(page);
+		folio_put(page);
+		p9_client_drain(c); /* no request is left from before */
+		EXPECT_EQ(page_cache_sync(&f->inode->cache, 0, U64_MAX), 0);
+	})
+	EXPECT(want[0] > 'b');
+	(void)page_cache_invalidate(&f->inode->cache, 0, U64_MAX);
+	expect_text("m/f", want);
+	file_put(f);
+	umount_server();
+}
+
+/* What reclaim lets go of is let go of on the host, too. */
+TEST(p9_lets_go_without_memory)
+{
+	struct p9_client *c;
+	struct path p;
+
+	mount_server("cache=loose");
+	test_server_put("f", "text");
+	EXPECT_EQ(path_lookup(AT_FDCWD, "m", 0, &p), 0);
+	c = p9_mount(p.dentry->sb)->client;
+	path_put(&p);
+	TEST_EACH_ALLOCATION_FAILING({
+		(void)exists("m/f");
+		p9_client_drain(c);
+		while (dentry_reclaim(100))
+			continue;
+	})
+	umount_server();
 }
 
 /* Names ahead: a program that lists a directory and then asks for each name. */

@@ -2,7 +2,7 @@
  * Mount option strings of tmpfs, overlay and 9p, at mount and remount: whatever they say, the mount
  * stands or nothing is left, and what it shows as its options is a string within its buffer.
  */
-/* needs: vfs/world_test.c fs/p9/server_test.c fs/p9/wire.c fs/p9/client.c fs/p9/dir.c fs/p9/file.c
+/* needs: vfs/world_test.c fs/p9/server_test.c mm/pool.c fs/p9/wire.c fs/p9/client.c fs/p9/dir.c fs/p9/file.c
  fs/p9/super.c fs/p9/ahead.c vfs/channel.c fs/overlay/super.c fs/overlay/inode.c fs/overlay/dir.c
  fs/overlay/file.c fs/overlay/readdir.c fs/overlay/copy_up.c tests/host/memory.c mm/page_cache.c mm/huge_file.c mm/read_ahead.c
  mm/lru.c mm/folio_lock.c mm/rmap.c mm/page_alloc.c mm/page_node.c mm/fault_injection_test.c */

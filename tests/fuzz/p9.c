@@ -2,7 +2,7 @@
  * The 9P client and file system against a hostile server: calls on names while replies are changed,
  * cut and replaced as the input says.  The server below is honest; `tamper` is not.
  */
-/* needs: fs/p9/server_test.c fs/p9/wire.c fs/p9/client.c fs/p9/dir.c fs/p9/file.c fs/p9/super.c
+/* needs: fs/p9/server_test.c mm/pool.c fs/p9/wire.c fs/p9/client.c fs/p9/dir.c fs/p9/file.c fs/p9/super.c
  fs/p9/ahead.c vfs/channel.c vfs/world_test.c tests/host/memory.c mm/page_cache.c mm/huge_file.c mm/read_ahead.c mm/lru.c
  mm/folio_lock.c mm/rmap.c mm/page_alloc.c mm/page_node.c mm/fault_injection_test.c */
 #include "fuzz.h"
