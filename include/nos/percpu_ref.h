@@ -102,7 +102,7 @@ static __always_inline void percpu_ref_put(struct percpu_ref *r)
 }
 
 /* The owner lets go: dead, gathered, and its reference given back, after a grace period where that needs
- * one.  Any context; release may come from RCU's thread, and must not sleep then. */
+ * one.  Nobody finds the object any more (percpu_ref_try_get).  Any context; release may come from RCU's thread, and must not sleep then. */
 static inline void percpu_ref_kill(struct percpu_ref *r)
 {
 	if (likely(!r->slot && atomic_load(&r->shared) == 1)) /* nobody else has one */
