@@ -87,7 +87,8 @@ static inline void cpu_relax(void)
 {
 }
 #else
-static inline u64 irq_save(void)
+/* In line, so that a section that begins is known by who turns them off (core/section.c). */
+static __always_inline u64 irq_save(void)
 {
 	u64 flags;
 
@@ -114,7 +115,7 @@ static inline void irq_restore(u64 flags)
 	if (flags & 0x200)
 		irq_enable();
 }
-static inline void irq_disable(void)
+static __always_inline void irq_disable(void)
 {
 	bool begins = unlikely(sections_measured) && irq_is_enabled();
 

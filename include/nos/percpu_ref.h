@@ -102,10 +102,12 @@ static __always_inline void percpu_ref_put(struct percpu_ref *r)
 }
 
 /* The owner lets go: dead, gathered, and its reference given back, after a grace period where that needs
- * one.  Nobody finds the object any more (percpu_ref_try_get).  Any context; release may come from RCU's thread, and must not sleep then. */
+ * one.  Any context; release may come from RCU's thread, and must not sleep then. */
 static inline void percpu_ref_kill(struct percpu_ref *r)
 {
-	if (likely(!r->slot && atomic_load(&r->shared) == 1)) /* nobody else has one */
+	u64 one = 1;
+
+	if (likely(!r->slot && atomic_cas_update(&r->shared, &one, 0ull))) /* nobody else has one */
 		r->release(r);
 	else
 		percpu_ref_kill_slow(r);
