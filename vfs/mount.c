@@ -231,27 +231,32 @@ void mount_namespace_changed(struct mount_namespace *ns)
 	wake_all(&ns->queue);
 }
 
+/* The mount on this place, with a reference; NULL: there is none.  One look at the sequence decides, or what
+ * changes between two would keep the reference. */
+static struct mount *mount_get_on(const struct path *p)
+{
+	for (;;) {
+		rcu_read_lock();
+		u32 seq = seq_read_begin(&mount_sequence);
+		struct mount *m = mount_find_rcu(p->mount, p->dentry);
+
+		if (m && !percpu_ref_try_get(&m->refs))
+			m = NULL;
+		bool changed = seq_read_retry(&mount_sequence, seq);
+
+		rcu_read_unlock();
+		if (likely(!changed))
+			return m;
+		if (m)
+			mount_put(m);
+	}
+}
+
 void path_follow_mounts(struct path *p)
 {
 	while (READ_ONCE(p->dentry->nr_mounts)) {
-		struct mount *m;
-		u32 seq;
+		struct mount *m = mount_get_on(p);
 
-		rcu_read_lock();
-		do {
-			seq = seq_read_begin(&mount_sequence);
-			m = mount_find_rcu(p->mount, p->dentry);
-			if (m && !percpu_ref_try_get(&m->refs))
-				m = NULL;
-			if (m && seq_read_retry(&mount_sequence, seq)) {
-				rcu_read_unlock();
-				mount_put(m);
-				rcu_read_lock();
-				m = NULL;
-				continue;
-			}
-		} while (seq_read_retry(&mount_sequence, seq));
-		rcu_read_unlock();
 		if (!m)
 			return;
 		path_put(p);
