@@ -120,12 +120,9 @@ static struct mount *mount_alloc(struct super_block *sb, struct dentry *root, co
 	return m;
 }
 
-/*
- * The users of a mount are counted in one word for now: spread, one was seen to be counted for ever when
- * walks on eight CPUs met umounts that found it busy (tests/system/files/mount_users.c).
- */
 static void counts_spread(struct mount *m)
 {
+	percpu_ref_spread(&m->refs);
 	if (!(m->flags & MS_RDONLY))
 		percpu_ref_spread(&m->writers);
 }
@@ -639,6 +636,12 @@ static bool gather_end(struct mount *m)
 	return false;
 }
 
+static bool spread_again(struct mount *m)
+{
+	percpu_ref_spread(&m->refs);
+	return false;
+}
+
 /* Has users beside the tree. */
 static bool has_users(struct mount *m)
 {
@@ -676,6 +679,10 @@ static int umount_unless_busy(struct mount *m, int flags, struct list *dead)
 		mount_dissolve(m, dead);
 	}
 	sequence_end();
+	if (err) {
+		spread_again(m);
+		propagate_any_copy(m, spread_again);
+	}
 	return err;
 }
 
