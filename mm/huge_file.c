@@ -179,9 +179,7 @@ static bool block_add(struct page_cache *c, struct folio *block, u64 index)
 
 	for (struct folio *f = block; f < end; f += UNIT_PAGES) {
 		f->flags = FOLIO_LOCKED | FOLIO_UNEVICTABLE;
-		f->index = index + (u64)(f - block);
-		list_init(&f->lru);
-		WRITE_ONCE(f->cache, c);
+		folio_join_cache(f, c, index + (u64)(f - block));
 	}
 	bool done = tree_insert_block(c, block, index);
 

@@ -151,11 +151,8 @@ static int cache_add(struct page_cache *c, struct folio *f, u64 index)
 {
 	int err;
 
-	WRITE_ONCE(f->index, index);
-	list_init(&f->lru);
 	folio_get(f);
-	/* After the index: who still has a pointer to the frame must not take it for what it was. */
-	atomic_store(&f->cache, c);
+	folio_join_cache(f, c, index);
 	spin_lock(&c->lock);
 	err = tree_insert_locked(c, f, index);
 	spin_unlock(&c->lock);

@@ -10,12 +10,21 @@ static inline bool page_cache_is_memory(const struct page_cache *c)
 	return !c->ops || !c->ops->read_folio;
 }
 
+/* f, which no lookup has found yet, is the cache's at `index`.  The index first: who still has a pointer to
+ * the frame, and asks for its cache (page_cache_try_get), must not take it for what it was. */
+static inline void folio_join_cache(struct folio *f, struct page_cache *c, u64 index)
+{
+	WRITE_ONCE(f->index, index);
+	list_init(&f->lru);
+	atomic_store(&f->cache, c);
+}
+
 /* Takes a reference on what was found at `index`; false: look again.  Under RCU. */
 static inline bool page_cache_try_get(struct page_cache *c, u64 index, struct folio *f)
 {
 	if (!ref_get_unless_zero(&f->refs))
 		return false;
-	/* The cache first: it is set behind the index (cache_add). */
+	/* The cache first: it is set behind the index (folio_join_cache). */
 	if (likely(atomic_load(&f->cache) == c && index - READ_ONCE(f->index) < folio_nr_pages(f)))
 		return true;
 	folio_put(f);

@@ -98,9 +98,3 @@ bool pool_refill(struct pool *p, void *element)
 		wake_one(&p->refilled);
 	return is_short;
 }
-
-void pool_free(struct pool *p, void *element)
-{
-	if (!pool_refill(p, element))
-		p->ops->release(p->owner, element);
-}

@@ -145,6 +145,42 @@ void world_leave(void)
 	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "/world", AT_REMOVEDIR), 0);
 }
 
+int world_put_text(const char *name, const char *text, u32 flags)
+{
+	struct file *f = file_open_at(AT_FDCWD, name, O_WRONLY | flags, 0644, 0);
+	u64 pos = 0;
+	ssize_t n;
+
+	if (is_err(f))
+		return (int)ptr_err(f);
+	n = file_write_kernel(f, text, strlen(text), &pos);
+	file_put(f);
+	return n == (ssize_t)strlen(text) ? 0 : n < 0 ? (int)n : -EIO;
+}
+
+void world_expect_text(const char *name, const char *want)
+{
+	struct file *f = file_open_at(AT_FDCWD, name, O_RDONLY, 0, 0);
+	char text[64];
+	ssize_t n;
+
+	EXPECT(!is_err(f));
+	if (is_err(f))
+		return;
+	n = file_read_kernel(f, text, sizeof(text) - 1, 0);
+	file_put(f);
+	EXPECT_EQ(n, strlen(want));
+	text[max(n, (ssize_t)0)] = '\0';
+	EXPECT(!strcmp(text, want));
+}
+
+int world_exists(const char *name)
+{
+	struct stat_info s;
+
+	return vfs_stat_at(AT_FDCWD, name, AT_SYMLINK_NOFOLLOW, 0, &s);
+}
+
 /* Nothing is left behind by an empty visit. */
 TEST(world_leaves_nothing)
 {

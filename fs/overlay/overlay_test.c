@@ -11,42 +11,6 @@
 #include <linux/fs.h>
 #include <linux/mount.h>
 
-static int put_text(const char *name, const char *text, u32 flags)
-{
-	struct file *f = file_open_at(AT_FDCWD, name, O_WRONLY | flags, 0644, 0);
-	u64 pos = 0;
-	ssize_t n;
-
-	if (is_err(f))
-		return (int)ptr_err(f);
-	n = file_write_kernel(f, text, strlen(text), &pos);
-	file_put(f);
-	return n < 0 ? (int)n : 0;
-}
-
-static void expect_text(const char *name, const char *want)
-{
-	struct file *f = file_open_at(AT_FDCWD, name, O_RDONLY, 0, 0);
-	char text[64];
-	ssize_t n;
-
-	EXPECT(!is_err(f));
-	if (is_err(f))
-		return;
-	n = file_read_kernel(f, text, sizeof(text) - 1, 0);
-	file_put(f);
-	EXPECT_EQ(n, strlen(want));
-	text[max(n, (ssize_t)0)] = '\0';
-	EXPECT(!strcmp(text, want));
-}
-
-static int exists(const char *name)
-{
-	struct stat_info s;
-
-	return vfs_stat_at(AT_FDCWD, name, AT_SYMLINK_NOFOLLOW, 0, &s);
-}
-
 struct listing {
 	struct dir_context context;
 	char text[128];
@@ -108,11 +72,11 @@ static void begin(void)
 	world_enter();
 	for (u32 n = 0; n < ARRAY_SIZE(dirs); n++)
 		VERIFY(!vfs_mkdir_at(AT_FDCWD, dirs[n], 0755));
-	EXPECT_EQ(put_text("l/a", "top", O_CREAT), 0);
-	EXPECT_EQ(put_text("k/a", "hidden", O_CREAT), 0);
-	EXPECT_EQ(put_text("k/b", "bottom", O_CREAT), 0);
-	EXPECT_EQ(put_text("l/d/x", "one", O_CREAT), 0);
-	EXPECT_EQ(put_text("k/d/y", "two", O_CREAT), 0);
+	EXPECT_EQ(world_put_text("l/a", "top", O_CREAT), 0);
+	EXPECT_EQ(world_put_text("k/a", "hidden", O_CREAT), 0);
+	EXPECT_EQ(world_put_text("k/b", "bottom", O_CREAT), 0);
+	EXPECT_EQ(world_put_text("l/d/x", "one", O_CREAT), 0);
+	EXPECT_EQ(world_put_text("k/d/y", "two", O_CREAT), 0);
 	EXPECT_EQ(vfs_symlink_at("d/x", AT_FDCWD, "k/s"), 0);
 }
 
@@ -122,12 +86,12 @@ TEST(overlay_merges_and_hides)
 	EXPECT_EQ(try_mount("lowerdir=l:k,upperdir=u,workdir=w"), 0);
 	expect_names("m", "abdes");
 	expect_names("m/d", "xy");
-	expect_text("m/a", "top");
-	expect_text("m/b", "bottom");
-	expect_text("m/s", "one");
+	world_expect_text("m/a", "top");
+	world_expect_text("m/b", "bottom");
+	world_expect_text("m/s", "one");
 	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/a", 0), 0);
-	EXPECT_EQ(exists("m/a"), -ENOENT);
-	EXPECT_EQ(exists("l/a"), 0);
+	EXPECT_EQ(world_exists("m/a"), -ENOENT);
+	EXPECT_EQ(world_exists("l/a"), 0);
 	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/d/x", 0), 0);
 	expect_names("m/d", "y");
 	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/d", AT_REMOVEDIR), -ENOTEMPTY);
@@ -136,7 +100,7 @@ TEST(overlay_merges_and_hides)
 	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m/d", 0755), 0); /* opaque: nothing shines through */
 	expect_names("m/d", "");
 	expect_names("m", "bdes");
-	expect_text("l/d/x", "one");
+	world_expect_text("l/d/x", "one");
 	umount();
 	/* What was changed is in the upper layer. */
 	EXPECT_EQ(try_mount("lowerdir=l:k,upperdir=u,workdir=w"), 0);
@@ -155,13 +119,13 @@ TEST(overlay_copies_up_at_the_first_change)
 
 	begin();
 	EXPECT_EQ(try_mount("lowerdir=l:k,upperdir=u,workdir=w"), 0);
-	EXPECT_EQ(put_text("m/b", "B", 0), 0);
-	expect_text("m/b", "Bottom");
-	expect_text("k/b", "bottom");
-	expect_text("u/b", "Bottom");
-	EXPECT_EQ(put_text("m/d/y", "new", O_TRUNC), 0);
-	expect_text("m/d/y", "new");
-	expect_text("k/d/y", "two");
+	EXPECT_EQ(world_put_text("m/b", "B", 0), 0);
+	world_expect_text("m/b", "Bottom");
+	world_expect_text("k/b", "bottom");
+	world_expect_text("u/b", "Bottom");
+	EXPECT_EQ(world_put_text("m/d/y", "new", O_TRUNC), 0);
+	world_expect_text("m/d/y", "new");
+	world_expect_text("k/d/y", "two");
 	EXPECT_EQ(path_lookup(AT_FDCWD, "m/a", 0, &p), 0);
 	EXPECT_EQ(vfs_set_attributes(&p, &c), 0);
 	EXPECT_EQ(vfs_set_xattr(&p, "user.v", "1", 1, 0), 0);
@@ -184,18 +148,18 @@ TEST(overlay_moves)
 	begin();
 	EXPECT_EQ(try_mount("lowerdir=l:k,upperdir=u,workdir=w"), 0);
 	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "m/a", AT_FDCWD, "m/n", 0), 0);
-	EXPECT_EQ(exists("m/a"), -ENOENT);
-	expect_text("m/n", "top");
+	EXPECT_EQ(world_exists("m/a"), -ENOENT);
+	world_expect_text("m/n", "top");
 	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "m/d", AT_FDCWD, "m/o", 0), -EXDEV);
 	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m/p", 0755), 0);
-	EXPECT_EQ(put_text("m/p/q", "q", O_CREAT), 0);
+	EXPECT_EQ(world_put_text("m/p/q", "q", O_CREAT), 0);
 	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "m/p", AT_FDCWD, "m/e", 0), 0);
-	expect_text("m/e/q", "q");
+	world_expect_text("m/e/q", "q");
 	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "m/n", AT_FDCWD, "m/b", RENAME_EXCHANGE), 0);
-	expect_text("m/b", "top");
-	expect_text("m/n", "bottom");
+	world_expect_text("m/b", "top");
+	world_expect_text("m/n", "bottom");
 	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "m/n", AT_FDCWD, "m/d/x", 0), 0);
-	expect_text("m/d/x", "bottom");
+	world_expect_text("m/d/x", "bottom");
 	expect_names("m", "bdes");
 	umount();
 	world_leave();
@@ -206,7 +170,7 @@ TEST(overlay_names_below_a_removed_directory)
 {
 	begin();
 	EXPECT_EQ(try_mount("lowerdir=l:k,upperdir=u,workdir=w"), 0);
-	EXPECT_EQ(exists("m/e/none"), -ENOENT);
+	EXPECT_EQ(world_exists("m/e/none"), -ENOENT);
 	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/e", AT_REMOVEDIR), 0);
 	umount();
 	dentry_reclaim(1000);
@@ -231,7 +195,7 @@ TEST(overlay_mounts_that_fail)
 		EXPECT(try_mount(options[n]) < 0);
 	EXPECT_EQ(try_mount("lowerdir=l:k"), 0); /* no upper layer: read-only */
 	expect_names("m", "abdes");
-	EXPECT_EQ(put_text("m/a", "x", 0), -EROFS);
+	EXPECT_EQ(world_put_text("m/a", "x", 0), -EROFS);
 	EXPECT_EQ(vfs_unlink_at(AT_FDCWD, "m/a", 0), -EROFS);
 	umount();
 	world_leave();
@@ -243,7 +207,7 @@ static void some_changes(void)
 
 	if (try_mount("lowerdir=l:k,upperdir=u,workdir=w"))
 		return;
-	(void)put_text("m/b", "B", 0);
+	(void)world_put_text("m/b", "B", 0);
 	(void)vfs_unlink_at(AT_FDCWD, "m/a", 0);
 	(void)vfs_mkdir_at(AT_FDCWD, "m/a", 0755);
 	(void)vfs_rename_at(AT_FDCWD, "m/d/x", AT_FDCWD, "m/x", 0);
@@ -264,9 +228,9 @@ TEST(overlay_every_allocation_may_fail)
 {
 	begin();
 	TEST_EACH_ALLOCATION_FAILING(some_changes());
-	expect_text("l/a", "top"); /* the lower layers are as they were */
-	expect_text("k/b", "bottom");
-	expect_text("l/d/x", "one");
+	world_expect_text("l/a", "top"); /* the lower layers are as they were */
+	world_expect_text("k/b", "bottom");
+	world_expect_text("l/d/x", "one");
 	rcu_barrier();
 	world_leave();
 }

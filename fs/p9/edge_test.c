@@ -25,28 +25,14 @@ static struct path root;
 
 static void begin(const char *options)
 {
-	struct path p;
-
-	world_enter();
-	test_server_start();
-	VERIFY(!vfs_mkdir_at(AT_FDCWD, "m", 0755));
-	VERIFY(!path_lookup(AT_FDCWD, "m", 0, &p));
-	EXPECT_EQ(vfs_mount(TEST_SERVER, &p, "9p", 0, options), 0);
-	path_put(&p);
+	test_server_mount(options);
 	VERIFY(!path_lookup(AT_FDCWD, "m", 0, &root));
 }
 
 static void end(void)
 {
-	struct path p = root;
-
 	path_put(&root);
-	VERIFY(!path_lookup(AT_FDCWD, "m", 0, &p));
-	EXPECT_EQ(vfs_umount(&p, 0), 0);
-	path_put(&p);
-	rcu_barrier();
-	EXPECT_EQ(test_server.nr_fids, 0); /* each was given back */
-	world_leave();
+	test_server_umount();
 }
 
 static struct p9_client *client(void)
@@ -67,11 +53,17 @@ static struct file *open_file(const char *name, u32 flags)
 	return f;
 }
 
-static int exists(const char *name)
+/* Fid 1000 is a file of ten bytes; *page is for what is read. */
+static struct p9_client *begin_with_fid_1000(void **page)
 {
-	struct stat_info s;
+	struct p9_qid qid;
 
-	return vfs_stat_at(AT_FDCWD, name, AT_SYMLINK_NOFOLLOW, 0, &s);
+	begin("cache=none");
+	*page = page_alloc(0, 0);
+	VERIFY(*page);
+	test_server_put("f", "0123456789");
+	EXPECT_EQ(p9_walk(client(), root_fid(), 1000, "f", 1, &qid), 0);
+	return client();
 }
 
 /* ---- no memory for a request ---- */
@@ -121,9 +113,9 @@ TEST(p9_every_message_goes_out_without_memory)
 	EXPECT_SENT(p9_fsync(c, fid, true));
 	EXPECT_SENT(p9_statfs(c, fid, &stats));
 	EXPECT_SENT(p9_xattrwalk(c, fid, 100, "user.a", &size));
-	EXPECT_EQ(exists("m/d"), 0);
-	EXPECT_EQ(exists("m/s"), 0);
-	EXPECT_EQ(exists("m/m"), -ENOENT);
+	EXPECT_EQ(world_exists("m/d"), 0);
+	EXPECT_EQ(world_exists("m/s"), 0);
+	EXPECT_EQ(world_exists("m/m"), -ENOENT);
 	EXPECT_EQ(c->nr_detached, 0);
 	end();
 }
@@ -272,14 +264,8 @@ TEST(p9_replies_that_end_early)
 	u64 size;
 	void *page;
 
-	begin("cache=none");
-	page = page_alloc(0, 0);
-	if (!page)
-		return;
+	c = begin_with_fid_1000(&page);
 	s = (struct channel_segment){ virt_to_phys(page), 16 };
-	test_server_put("f", "0123456789");
-	c = client();
-	EXPECT_EQ(p9_walk(c, root_fid(), 1000, "f", 1, &qid), 0);
 	test_server.tamper = cut_reply;
 	for (u32 n = 0; n < ARRAY_SIZE(types); n++) {
 		reply_type = types[n];
@@ -399,17 +385,10 @@ TEST(p9_reads_that_are_started)
 {
 	struct channel_segment s;
 	struct p9_client *c;
-	struct p9_qid qid;
 	void *page;
 
-	begin("cache=none");
-	page = page_alloc(0, 0);
-	if (!page)
-		return;
+	c = begin_with_fid_1000(&page);
 	s = (struct channel_segment){ virt_to_phys(page), 16 };
-	test_server_put("f", "0123456789");
-	c = client();
-	EXPECT_EQ(p9_walk(c, root_fid(), 1000, "f", 1, &qid), 0);
 	nr_done = 0;
 	EXPECT_EQ(p9_read_start(c, 1000, 2, s, note_result, NULL), 0);
 	EXPECT_EQ(nr_done, 1);
@@ -492,7 +471,7 @@ TEST(p9_renames_over_what_is_there)
 	EXPECT_EQ(vfs_rename_at(AT_FDCWD, "m/a", AT_FDCWD, "m/b", 0), 0);
 	EXPECT_EQ(f->inode->nlink, 0);
 	file_put(f);
-	EXPECT_EQ(exists("m/a"), -ENOENT);
+	EXPECT_EQ(world_exists("m/a"), -ENOENT);
 	EXPECT_EQ(vfs_stat_at(AT_FDCWD, "m/b", 0, 0, &s), 0);
 	EXPECT_EQ(s.size, 3);
 	EXPECT(!strcmp(test_server_get("b"), "one"));
@@ -575,7 +554,7 @@ TEST(p9_long_listings)
 	before = test_server.nr_messages;
 	for (u32 n = 0; n < 30; n++) {
 		snprintf(name, sizeof(name), "m/%02u%0*u", n, 250, 0);
-		EXPECT_EQ(exists(name), 0);
+		EXPECT_EQ(world_exists(name), 0);
 	}
 	if (boot_opt_enabled("p9_ahead"))
 		EXPECT(test_server.nr_messages - before <= 2 * 30 + 10);

@@ -22,43 +22,6 @@
 
 #include <nos/test_world.h>
 
-static void mount_server(const char *options)
-{
-	struct path p;
-
-	world_enter();
-	test_server_start();
-	VERIFY(!vfs_mkdir_at(AT_FDCWD, "m", 0755));
-	VERIFY(!path_lookup(AT_FDCWD, "m", 0, &p));
-	EXPECT_EQ(vfs_mount(TEST_SERVER, &p, "9p", 0, options), 0);
-	path_put(&p);
-}
-
-static void umount_server(void)
-{
-	struct path p;
-
-	EXPECT_EQ(path_lookup(AT_FDCWD, "m", 0, &p), 0);
-	EXPECT_EQ(vfs_umount(&p, 0), 0);
-	path_put(&p);
-	rcu_barrier();
-	EXPECT_EQ(test_server.nr_fids, 0); /* each was given back */
-	world_leave();
-}
-
-static int put_text(const char *name, const char *text, u32 flags)
-{
-	struct file *f = file_open_at(AT_FDCWD, name, O_WRONLY | flags, 0644, 0);
-	u64 pos = 0;
-	ssize_t n;
-
-	if (is_err(f))
-		return (int)ptr_err(f);
-	n = file_write_kernel(f, text, strlen(text), &pos);
-	file_put(f);
-	return n == (ssize_t)strlen(text) ? 0 : n < 0 ? (int)n : -EIO;
-}
-
 /* The file's bytes as a string; the length or −errno. */
 static ssize_t get_text(const char *name, char *to, size_t size)
 {
@@ -135,14 +98,14 @@ static void use_every_message(void)
 	struct fs_stats stats;
 	struct path p;
 
-	EXPECT_EQ(put_text("m/f", "hello", O_CREAT | O_EXCL), 0);
-	EXPECT_EQ(put_text("m/f", "hello", O_CREAT | O_EXCL), -EEXIST);
+	EXPECT_EQ(world_put_text("m/f", "hello", O_CREAT | O_EXCL), 0);
+	EXPECT_EQ(world_put_text("m/f", "hello", O_CREAT | O_EXCL), -EEXIST);
 	expect_text("m/f", "hello");
-	EXPECT_EQ(put_text("m/f", "J", 0), 0);
+	EXPECT_EQ(world_put_text("m/f", "J", 0), 0);
 	expect_text("m/f", "Jello");
-	EXPECT_EQ(put_text("m/f", "w", O_APPEND), 0);
+	EXPECT_EQ(world_put_text("m/f", "w", O_APPEND), 0);
 	expect_text("m/f", "Jellow");
-	EXPECT_EQ(put_text("m/f", "x", O_TRUNC), 0);
+	EXPECT_EQ(world_put_text("m/f", "x", O_TRUNC), 0);
 	expect_text("m/f", "x");
 	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m/d", 0755), 0);
 	EXPECT_EQ(vfs_symlink_at("../f", AT_FDCWD, "m/d/l"), 0);
@@ -184,16 +147,16 @@ static void use_every_message(void)
 
 TEST(p9_every_message_with_no_cache)
 {
-	mount_server("trans=virtio,version=9p2000.L,cache=none");
+	test_server_mount("trans=virtio,version=9p2000.L,cache=none");
 	use_every_message();
-	umount_server();
+	test_server_umount();
 }
 
 TEST(p9_every_message_with_a_loose_cache)
 {
-	mount_server("cache=loose,msize=8192,aname=/");
+	test_server_mount("cache=loose,msize=8192,aname=/");
 	use_every_message();
-	umount_server();
+	test_server_umount();
 }
 
 /* A share that others change: names come, go and become something else; what stayed keeps its place. */
@@ -202,7 +165,7 @@ TEST(p9_what_the_host_changes)
 	struct path p, again;
 	char text[64];
 
-	mount_server("cache=none");
+	test_server_mount("cache=none");
 	EXPECT_EQ(exists("m/a"), -ENOENT);
 	test_server_put("a", "one");
 	expect_text("m/a", "one");
@@ -211,7 +174,7 @@ TEST(p9_what_the_host_changes)
 	test_server_put("a", NULL);
 	EXPECT_EQ(exists("m/a"), -ENOENT);
 	EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m/d", 0755), 0);
-	EXPECT_EQ(put_text("m/d/f", "deep", O_CREAT), 0);
+	EXPECT_EQ(world_put_text("m/d/f", "deep", O_CREAT), 0);
 	EXPECT_EQ(path_lookup(AT_FDCWD, "m/d", 0, &p), 0);
 	expect_text("m/d/f", "deep");
 	EXPECT_EQ(path_lookup(AT_FDCWD, "m/d", 0, &again), 0);
@@ -219,7 +182,7 @@ TEST(p9_what_the_host_changes)
 	path_put(&again);
 	EXPECT_EQ(vfs_mount("t", &p, "tmpfs", 0, ""), 0);
 	EXPECT_EQ(exists("m/d/f"), -ENOENT);
-	EXPECT_EQ(put_text("m/d/g", "above", O_CREAT), 0);
+	EXPECT_EQ(world_put_text("m/d/g", "above", O_CREAT), 0);
 	expect_text("m/d/g", "above");
 	EXPECT_EQ(path_lookup(AT_FDCWD, "m/d", 0, &again), 0);
 	EXPECT_EQ(vfs_umount(&again, 0), 0);
@@ -234,7 +197,7 @@ TEST(p9_what_the_host_changes)
 	expect_text("m/old/f", "deep");
 	test_server_put("old", "now a file");
 	EXPECT_EQ(get_text("m/old/f", text, sizeof(text)), -ENOTDIR);
-	umount_server();
+	test_server_umount();
 }
 
 static int try_mount(const char *source, const char *options)
@@ -270,7 +233,7 @@ TEST(p9_mounts_that_fail)
 	test_server_start();
 	EXPECT_EQ(try_mount(TEST_SERVER, ",,cache=none,"), 0);
 	EXPECT_EQ(try_mount(TEST_SERVER, ""), -EBUSY); /* one mount a channel */
-	umount_server();
+	test_server_umount();
 }
 
 /* Each message fails in turn; nothing is left behind, and no error is taken for success. */
@@ -288,13 +251,13 @@ TEST(p9_each_message_fails)
 	for (u32 n = 0; n < 2 * ARRAY_SIZE(types); n++) {
 		u32 type = types[n / 2];
 
-		mount_server(n % 2 ? "cache=none" : "cache=loose");
-		EXPECT_EQ(put_text("m/f", "old", O_CREAT), 0);
+		test_server_mount(n % 2 ? "cache=none" : "cache=loose");
+		EXPECT_EQ(world_put_text("m/f", "old", O_CREAT), 0);
 		EXPECT_EQ(vfs_mkdir_at(AT_FDCWD, "m/d", 0755), 0);
 		EXPECT_EQ(vfs_symlink_at("f", AT_FDCWD, "m/l"), 0);
 		VERIFY(!path_lookup(AT_FDCWD, "m/f", 0, &p));
 		test_server.fail = type;
-		EXPECT_EQ(put_text("m/n", "new", O_CREAT) == 0,
+		EXPECT_EQ(world_put_text("m/n", "new", O_CREAT) == 0,
 			  type != P9_TWALK && type != P9_TLCREATE && type != P9_TGETATTR &&
 				  type != P9_TLOPEN && type != P9_TWRITE);
 		(void)get_text("m/f", text, sizeof(text));
@@ -315,7 +278,7 @@ TEST(p9_each_message_fails)
 		(void)vfs_unlink_at(AT_FDCWD, "m/e", AT_REMOVEDIR);
 		path_put(&p);
 		test_server.fail = 0;
-		umount_server();
+		test_server_umount();
 	}
 }
 
@@ -345,8 +308,8 @@ TEST(p9_replies_that_lie)
 	const u32 step = 7;
 #endif
 	for (u32 n = 0; n < 64 * ARRAY_SIZE(values); n += step) {
-		mount_server(n % 2 ? "cache=none" : "cache=loose");
-		EXPECT_EQ(put_text("m/f", "old", O_CREAT), 0);
+		test_server_mount(n % 2 ? "cache=none" : "cache=loose");
+		EXPECT_EQ(world_put_text("m/f", "old", O_CREAT), 0);
 		EXPECT_EQ(vfs_symlink_at("f", AT_FDCWD, "m/l"), 0);
 		VERIFY(!path_lookup(AT_FDCWD, "m/f", 0, &p));
 		lie_at = n / ARRAY_SIZE(values);
@@ -354,7 +317,7 @@ TEST(p9_replies_that_lie)
 		test_server.tamper = lie;
 		(void)get_text("m/f", text, sizeof(text));
 		(void)get_text("m/l", text, sizeof(text));
-		(void)put_text("m/f", "new", O_TRUNC);
+		(void)world_put_text("m/f", "new", O_TRUNC);
 		(void)list("m", 8, text, sizeof(text));
 		(void)vfs_get_xattr(&p, "user.a", text, sizeof(text));
 		(void)vfs_statfs(&p, &stats);
@@ -379,7 +342,7 @@ static void some_messages(void)
 	if (try_mount(TEST_SERVER, "cache=loose"))
 		return;
 	(void)vfs_mkdir_at(AT_FDCWD, "m/d", 0755);
-	(void)put_text("m/d/f", "text", O_CREAT);
+	(void)world_put_text("m/d/f", "text", O_CREAT);
 	(void)get_text("m/d/f", text, sizeof(text));
 	(void)vfs_symlink_at("d/f", AT_FDCWD, "m/l");
 	(void)get_text("m/l", text, sizeof(text));
@@ -410,8 +373,8 @@ TEST(p9_writes_back_without_memory)
 	struct file *f;
 	char text[8], want[2] = "a";
 
-	mount_server("cache=loose");
-	EXPECT_EQ(put_text("m/f", "x", O_CREAT), 0);
+	test_server_mount("cache=loose");
+	EXPECT_EQ(world_put_text("m/f", "x", O_CREAT), 0);
 	f = file_open_at(AT_FDCWD, "m/f", O_RDWR, 0, 0);
 	if (is_err(f)) {
 		EXPECT_EQ(ptr_err(f), 0);
@@ -433,7 +396,7 @@ TEST(p9_writes_back_without_memory)
 	(void)page_cache_invalidate(&f->inode->cache, 0, U64_MAX);
 	expect_text("m/f", want);
 	file_put(f);
-	umount_server();
+	test_server_umount();
 }
 
 /* What reclaim lets go of is let go of on the host, too. */
@@ -442,7 +405,7 @@ TEST(p9_lets_go_without_memory)
 	struct p9_client *c;
 	struct path p;
 
-	mount_server("cache=loose");
+	test_server_mount("cache=loose");
 	test_server_put("f", "text");
 	EXPECT_EQ(path_lookup(AT_FDCWD, "m", 0, &p), 0);
 	c = p9_mount(p.dentry->sb)->client;
@@ -453,7 +416,7 @@ TEST(p9_lets_go_without_memory)
 		while (dentry_reclaim(100))
 			continue;
 	})
-	umount_server();
+	test_server_umount();
 }
 
 /* Names ahead: a program that lists a directory and then asks for each name. */
@@ -462,7 +425,7 @@ TEST(p9_names_are_fetched_ahead)
 	char name[32], text[512];
 	u32 before;
 
-	mount_server("cache=loose");
+	test_server_mount("cache=loose");
 	for (u32 n = 0; n < 20; n++) {
 		snprintf(name, sizeof(name), "file-%u", n);
 		test_server_put(name, "text");
@@ -476,7 +439,7 @@ TEST(p9_names_are_fetched_ahead)
 	}
 	EXPECT(test_server.nr_messages - before <= 40); /* 20 lookups of 3 messages otherwise */
 	expect_text("m/file-7", "text");
-	umount_server();
+	test_server_umount();
 }
 
 /* The host takes away what was just made. */
@@ -488,12 +451,12 @@ static void forget(u8 *reply, u32 *len, u32 room)
 
 TEST(p9_what_was_made_is_gone_at_once)
 {
-	mount_server("cache=none");
+	test_server_mount("cache=none");
 	test_server.tamper = forget;
-	EXPECT_EQ(put_text("m/f", "x", O_CREAT), -ENOENT);
+	EXPECT_EQ(world_put_text("m/f", "x", O_CREAT), -ENOENT);
 	test_server.tamper = NULL;
-	EXPECT_EQ(put_text("m/f", "x", O_CREAT), 0);
-	umount_server();
+	EXPECT_EQ(world_put_text("m/f", "x", O_CREAT), 0);
+	test_server_umount();
 }
 
 /* ---- read-ahead ---- */
@@ -526,7 +489,7 @@ static struct file *open_big(u64 len)
 
 	if (!boot_opt_enabled("read_ahead"))
 		return NULL;
-	mount_server("cache=loose");
+	test_server_mount("cache=loose");
 	test_server_put_pattern("big", len);
 	f = file_open_at(AT_FDCWD, "m/big", O_RDONLY, 0, 0);
 	VERIFY(!is_err(f));
@@ -553,7 +516,7 @@ TEST(p9_reads_that_nobody_waits_for)
 	expect_pattern(f, 5 * UNIT + 99);
 	EXPECT_EQ(test_server.nr_reads, 6); /* all was there */
 	file_put(f);
-	umount_server();
+	test_server_umount();
 }
 
 TEST(p9_reads_ahead_of_a_sequential_reader)
@@ -572,7 +535,7 @@ TEST(p9_reads_ahead_of_a_sequential_reader)
 	expect_pattern(f, 39 * UNIT); /* elsewhere */
 	EXPECT(!is_cached(f, 38));
 	file_put(f);
-	umount_server();
+	test_server_umount();
 }
 
 /* A reply that fails, or ends in the middle of the file, leaves the folio to whoever needs it. */
@@ -605,5 +568,5 @@ TEST(p9_reads_ahead_that_fail)
 	EXPECT(!is_cached(f, 6));
 	expect_pattern(f, 6 * UNIT);
 	file_put(f);
-	umount_server();
+	test_server_umount();
 }

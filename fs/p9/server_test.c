@@ -5,7 +5,12 @@
 #include <nos/arch.h>
 #include <nos/assert.h>
 #include <nos/errno.h>
+#include <nos/name.h>
+#include <nos/rcu.h>
 #include <nos/string.h>
+#include <nos/test.h>
+#include <nos/test_world.h>
+#include <linux/fcntl.h>
 #include <linux/stat.h>
 
 #include "test_server.h"
@@ -644,4 +649,28 @@ void test_server_start(void)
 		channel_register(&server_channel);
 	is_registered = true;
 	reset();
+}
+
+void test_server_mount(const char *options)
+{
+	struct path p;
+
+	world_enter();
+	test_server_start();
+	VERIFY(!vfs_mkdir_at(AT_FDCWD, "m", 0755));
+	VERIFY(!path_lookup(AT_FDCWD, "m", 0, &p));
+	EXPECT_EQ(vfs_mount(TEST_SERVER, &p, "9p", 0, options), 0);
+	path_put(&p);
+}
+
+void test_server_umount(void)
+{
+	struct path p;
+
+	VERIFY(!path_lookup(AT_FDCWD, "m", 0, &p));
+	EXPECT_EQ(vfs_umount(&p, 0), 0);
+	path_put(&p);
+	rcu_barrier();
+	EXPECT_EQ(test_server.nr_fids, 0); /* each was given back */
+	world_leave();
 }

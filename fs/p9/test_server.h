@@ -26,3 +26,6 @@ const char *test_server_get(const char *name);
 void test_server_put_pattern(const char *name, u32 size);
 /* Answers what was held, in the order of the requests. */
 void test_server_release(void);
+/* A fresh server, mounted on "m" of a fresh world (nos/test_world.h), and the end of both. */
+void test_server_mount(const char *options);
+void test_server_umount(void);

@@ -13,7 +13,7 @@
 
 struct pool_ops {
 	void *(*allocate)(void *owner, u32 flags); /* of memory; NULL */
-	void (*release)(void *owner, void *element); /* any context that gives elements back */
+	void (*release)(void *owner, void *element); /* of the reserve, at the pool's end */
 };
 
 struct pool {
@@ -31,7 +31,5 @@ int pool_init(struct pool *p, u32 nr, const struct pool_ops *ops, void *owner) _
 void pool_fini(struct pool *p);
 /* Of memory, else of the reserve, else waits for the reserve; ALLOC_ATOMIC and ALLOC_NOWAIT: NULL. */
 void *pool_alloc(struct pool *p, u32 flags);
-/* Takes the element where the reserve is short; any context. */
+/* Gives an element back.  False: the reserve is full, and the caller keeps it or releases it; any context. */
 bool pool_refill(struct pool *p, void *element) __must_check;
-/* To the reserve, or back to memory; any context in which release may run. */
-void pool_free(struct pool *p, void *element);
