@@ -1,82 +1,19 @@
 /* Anonymous memory that comes 2 MiB at a time: whatever is done to a part of it, each page holds what belongs there. */
-#include "../test.h"
-#include <pthread.h>
+#include "huge.h"
 #include <sys/prctl.h>
 #include <sys/uio.h>
 
-#define PAGE	4096ul
-#define BLOCK	(512 * PAGE)
-#define RW	(PROT_READ | PROT_WRITE)
 #define ANON	(MAP_PRIVATE | MAP_ANONYMOUS)
 #define POLICY	"/sys/kernel/mm/transparent_hugepage/enabled"
 
 /* nr blocks, aligned, with nothing mapped around them, that ask for huge pages. */
 static char *blocks_map(size_t nr)
 {
-	char *p = CHECK_OK(mmap(NULL, (nr + 2) * BLOCK, PROT_NONE, ANON, -1, 0));
-	char *q = (char *)(((uintptr_t)p + BLOCK) & ~(BLOCK - 1));
+	char *q = CHECK_OK(mmap(blocks_place(nr), nr * BLOCK, RW, ANON | MAP_FIXED, -1, 0));
 
-	CHECK_OK(munmap(p, (nr + 2) * BLOCK));
-	q = CHECK_OK(mmap(q, nr * BLOCK, RW, ANON | MAP_FIXED, -1, 0));
 	if (madvise(q, nr * BLOCK, MADV_HUGEPAGE))
 		CHECK_EQ(errno, EINVAL); /* a Linux without */
 	return q;
-}
-
-static size_t *word(char *p, size_t page)
-{
-	return (size_t *)(void *)(p + page * PAGE + page % 500 * 8);
-}
-
-static void number(char *p, size_t from, size_t to, size_t plus)
-{
-	for (size_t i = from; i < to; i++)
-		*word(p, i) = i + plus;
-}
-
-static void check_numbers(char *p, size_t from, size_t to, size_t plus)
-{
-	for (size_t i = from; i < to; i++)
-		CHECK_EQ(*word(p, i), i + plus);
-}
-
-static void check_zero(char *p, size_t from, size_t to)
-{
-	for (const char *at = p + from * PAGE; at < p + to * PAGE; at += 8)
-		CHECK_EQ(*(const volatile size_t *)(const void *)at, 0);
-}
-
-/* Kilobytes that a line of smaps gives for the mapping of p. */
-static size_t smaps_kb(const char *p, const char *line)
-{
-	FILE *f = CHECK_OK(fopen("/proc/self/smaps", "r"));
-	size_t kb = 0, len = strlen(line);
-	bool inside = false;
-	char text[512];
-
-	while (fgets(text, sizeof(text), f)) {
-		unsigned long start, end;
-
-		if (sscanf(text, "%lx-%lx ", &start, &end) == 2)
-			inside = start <= (uintptr_t)p && (uintptr_t)p < end;
-		else if (inside && !strncmp(text, line, len))
-			kb = strtoul(text + len, NULL, 10);
-	}
-	fclose(f);
-	return kb;
-}
-
-static size_t vmstat(const char *name)
-{
-	FILE *f = CHECK_OK(fopen("/proc/vmstat", "r"));
-	char text[128], found[64];
-	size_t value = 0, v;
-
-	while (fgets(text, sizeof(text), f))
-		if (sscanf(text, "%63s %zu", found, &v) == 2 && !strcmp(found, name))
-			value = v;
-	fclose(f);
-	return value;
 }
 
 static bool policy_is(const char *mode)
@@ -92,16 +29,16 @@ static bool policy_is(const char *mode)
 /* Blocks whose every page has its number; true if they are huge for certain. */
 static bool blocks_fill(char *p, size_t nr)
 {
-	size_t missed = vmstat("thp_fault_fallback"), came = vmstat("thp_fault_alloc");
+	size_t missed = figure("/proc/vmstat", "thp_fault_fallback"), came = figure("/proc/vmstat", "thp_fault_alloc");
 
 	for (size_t i = 0; i < nr; i++)
 		p[i * BLOCK + 7 * PAGE] = 0;
 	bool all = (policy_is("madvise") || policy_is("always")) &&
-		   vmstat("thp_fault_fallback") == missed;
+		   figure("/proc/vmstat", "thp_fault_fallback") == missed;
 
 	if (all) {
 		CHECK_EQ(smaps_kb(p, "AnonHugePages:"), nr * BLOCK / 1024);
-		CHECK(vmstat("thp_fault_alloc") >= came + nr);
+		CHECK(figure("/proc/vmstat", "thp_fault_alloc") >= came + nr);
 	}
 	number(p, 0, nr * 512, 1);
 	return all;
@@ -407,12 +344,6 @@ TEST(page_map)
 
 /* ---- threads ---- */
 
-#define THREADS	4
-#define ROUNDS	40
-
-static pthread_barrier_t barrier;
-static char *common;
-
 /* All touch the same block for the first time, each its own pages. */
 static void *touch_together(void *arg)
 {
@@ -430,17 +361,6 @@ static void *touch_together(void *arg)
 			CHECK_OK(madvise(common, BLOCK, MADV_DONTNEED));
 	}
 	return NULL;
-}
-
-static void threads_run(void *(*fn)(void *))
-{
-	pthread_t threads[THREADS];
-
-	CHECK_EQ(pthread_barrier_init(&barrier, NULL, THREADS), 0);
-	for (size_t i = 0; i < THREADS; i++)
-		CHECK_EQ(pthread_create(&threads[i], NULL, fn, (void *)i), 0);
-	for (size_t i = 0; i < THREADS; i++)
-		CHECK_EQ(pthread_join(threads[i], NULL), 0);
 }
 
 TEST_TIMED(threads_that_touch_at_once, 30)

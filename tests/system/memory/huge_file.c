@@ -1,14 +1,10 @@
 /* Files in memory that come 2 MiB at a time: whatever is done to a part, each page holds what belongs there. */
-#include "../test.h"
-#include <pthread.h>
+#include "huge.h"
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
-#define PAGE	4096ul
-#define BLOCK	(512 * PAGE)
-#define RW	(PROT_READ | PROT_WRITE)
 #define POLICY	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
 /* A directory "m" whose files are huge where the kernel can. */
@@ -42,29 +38,7 @@ static int huge_file(size_t size)
 /* nr blocks of a file, or without one shared anonymous memory, at a multiple of 2 MiB. */
 static char *blocks_map(size_t nr, int prot, int flags, int fd)
 {
-	char *p = CHECK_OK(mmap(NULL, (nr + 2) * BLOCK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-				0));
-	char *q = (char *)(((uintptr_t)p + BLOCK) & ~(BLOCK - 1));
-
-	CHECK_OK(munmap(p, (nr + 2) * BLOCK));
-	return CHECK_OK(mmap(q, nr * BLOCK, prot, flags | MAP_FIXED, fd, 0));
-}
-
-static size_t *word(char *p, size_t page)
-{
-	return (size_t *)(void *)(p + page * PAGE + page % 500 * 8);
-}
-
-static void number(char *p, size_t from, size_t to, size_t plus)
-{
-	for (size_t i = from; i < to; i++)
-		*word(p, i) = i + plus;
-}
-
-static void check_numbers(char *p, size_t from, size_t to, size_t plus)
-{
-	for (size_t i = from; i < to; i++)
-		CHECK_EQ(*word(p, i), i + plus);
+	return CHECK_OK(mmap(blocks_place(nr), nr * BLOCK, prot, flags | MAP_FIXED, fd, 0));
 }
 
 static void check_file_numbers(int fd, size_t from, size_t to, size_t plus)
@@ -75,45 +49,6 @@ static void check_file_numbers(int fd, size_t from, size_t to, size_t plus)
 		CHECK_EQ(pread(fd, &value, 8, (off_t)(i * PAGE + i % 500 * 8)), 8);
 		CHECK_EQ(value, i + plus);
 	}
-}
-
-static void check_zero(char *p, size_t from, size_t to)
-{
-	for (const char *at = p + from * PAGE; at < p + to * PAGE; at += 8)
-		CHECK_EQ(*(const volatile size_t *)(const void *)at, 0);
-}
-
-static size_t figure(const char *path, const char *line)
-{
-	FILE *f = CHECK_OK(fopen(path, "r"));
-	char text[256], found[64];
-	size_t value = 0, v;
-
-	while (fgets(text, sizeof(text), f))
-		if (sscanf(text, "%63s %zu", found, &v) == 2 && !strcmp(found, line))
-			value = v;
-	fclose(f);
-	return value;
-}
-
-/* Kilobytes of the mapping of p that entries of 2 MiB map. */
-static size_t mapped_kb(const char *p)
-{
-	FILE *f = CHECK_OK(fopen("/proc/self/smaps", "r"));
-	bool inside = false;
-	char text[512];
-	size_t kb = 0;
-
-	while (fgets(text, sizeof(text), f)) {
-		unsigned long start, end;
-
-		if (sscanf(text, "%lx-%lx ", &start, &end) == 2)
-			inside = start <= (uintptr_t)p && (uintptr_t)p < end;
-		else if (inside)
-			sscanf(text, "ShmemPmdMapped: %zu", &kb);
-	}
-	fclose(f);
-	return kb;
 }
 
 /* Blocks whose every page has its number; true if they are huge for certain. */
@@ -128,7 +63,7 @@ static bool blocks_fill(char *p, size_t nr)
 		   figure("/proc/vmstat", "thp_file_alloc") >= came + nr;
 
 	if (all)
-		CHECK_EQ(mapped_kb(p), nr * BLOCK / 1024);
+		CHECK_EQ(smaps_kb(p, "ShmemPmdMapped:"), nr * BLOCK / 1024);
 	number(p, 0, nr * 512, 1);
 	return all;
 }
@@ -185,7 +120,7 @@ TEST(one_touch_brings_all_of_it)
 	check_numbers(p, 0, 5, 1);
 	check_numbers(p, 6, 1024, 1);
 	if (all) {
-		CHECK_EQ(mapped_kb(p), 4096);
+		CHECK_EQ(smaps_kb(p, "ShmemPmdMapped:"), 4096);
 		CHECK_OK(munmap(p, 3 * BLOCK));
 		CHECK_OK(ftruncate(fd, 0));
 		CHECK_EQ(blocks_of(fd), 0);
@@ -207,7 +142,7 @@ TEST(writing_brings_it_too)
 		CHECK_EQ(p[at], 'w');
 	check_zero(p, 3 * 512 + 1, 5 * 512);
 	if (is_nos() && figure("/proc/vmstat", "thp_file_fallback") == 0)
-		CHECK_EQ(mapped_kb(p), 5 * BLOCK / 1024);
+		CHECK_EQ(smaps_kb(p, "ShmemPmdMapped:"), 5 * BLOCK / 1024);
 	number(p, 0, 5 * 512, 4);
 	check_file_numbers(fd, 0, 5 * 512, 4);
 }
@@ -222,11 +157,11 @@ TEST(where_it_does_not_fit)
 	q = CHECK_OK(mmap(p + 2 * BLOCK, BLOCK, RW, MAP_SHARED | MAP_FIXED, fd, PAGE));
 	for (size_t i = 0; i < 512; i++)
 		CHECK_EQ(*(size_t *)(void *)(q + i * PAGE + (i + 1) % 500 * 8), i + 4);
-	CHECK_EQ(mapped_kb(q), 0);
+	CHECK_EQ(smaps_kb(q, "ShmemPmdMapped:"), 0);
 	CHECK_OK(munmap(p, 3 * BLOCK));
 	q = CHECK_OK(mmap(p, BLOCK - PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0));
 	number(q, 0, 511, 5);
-	CHECK_EQ(mapped_kb(q), 0);
+	CHECK_EQ(smaps_kb(q, "ShmemPmdMapped:"), 0);
 	check_file_numbers(fd, 0, 511, 5);
 }
 
@@ -240,7 +175,7 @@ TEST(private_mappings)
 
 	check_numbers(p, 0, 1024, 1);
 	if (all)
-		CHECK_EQ(mapped_kb(p), 4096);
+		CHECK_EQ(smaps_kb(p, "ShmemPmdMapped:"), 4096);
 	number(p, 10, 20, 7);
 	check_numbers(p, 0, 10, 1);
 	check_numbers(p, 10, 20, 7);
@@ -301,11 +236,11 @@ TEST(rights)
 	CHECK_OK(mprotect(p, 2 * BLOCK, PROT_READ));
 	check_store_kills(p + 9 * PAGE, SIGSEGV);
 	if (all)
-		CHECK_EQ(mapped_kb(p), 4096);
+		CHECK_EQ(smaps_kb(p, "ShmemPmdMapped:"), 4096);
 	CHECK_OK(mprotect(p, 2 * BLOCK, RW));
 	number(p, 0, 1024, 5);
 	if (is_nos() && all)
-		CHECK_EQ(mapped_kb(p), 4096);
+		CHECK_EQ(smaps_kb(p, "ShmemPmdMapped:"), 4096);
 	CHECK_OK(mprotect(p + 100 * PAGE, 3 * PAGE, PROT_READ));
 	number(p, 0, 100, 9);
 	number(p, 103, 1024, 9);
@@ -590,13 +525,13 @@ TEST(within_size_and_advise)
 
 	p[BLOCK + 5 * PAGE] = 1;
 	if (is_nos() && figure("/proc/vmstat", "thp_file_alloc") == came + 1)
-		CHECK_EQ(mapped_kb(p), 2048);
+		CHECK_EQ(smaps_kb(p, "ShmemPmdMapped:"), 2048);
 	CHECK_OK(ftruncate(fd, 0));
 	CHECK_OK(ftruncate(fd, 2 * BLOCK));
 	CHECK_OK(mount("none", "m", NULL, MS_REMOUNT, "huge=always"));
 	CHECK_OK(madvise(p, 2 * BLOCK, MADV_NOHUGEPAGE));
 	p[0] = 1;
-	CHECK_EQ(mapped_kb(p), 0);
+	CHECK_EQ(smaps_kb(p, "ShmemPmdMapped:"), 0);
 	if (is_nos())
 		CHECK_EQ(blocks_of(fd), 8);
 }
@@ -668,24 +603,8 @@ TEST(places)
 
 /* ---- threads ---- */
 
-#define THREADS	4
-#define ROUNDS	40
-
-static pthread_barrier_t barrier;
-static char *common;
 static int common_fd;
 static _Atomic bool stop;
-
-static void threads_run(void *(*fn)(void *))
-{
-	pthread_t threads[THREADS];
-
-	CHECK_EQ(pthread_barrier_init(&barrier, NULL, THREADS), 0);
-	for (size_t i = 0; i < THREADS; i++)
-		CHECK_EQ(pthread_create(&threads[i], NULL, fn, (void *)i), 0);
-	for (size_t i = 0; i < THREADS; i++)
-		CHECK_EQ(pthread_join(threads[i], NULL), 0);
-}
 
 /* All touch the same block for the first time, each its own pages, by stores and by writes. */
 static void *touch_together(void *arg)
