@@ -48,10 +48,13 @@ WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes \
 	-Werror
 ASFLAGS  := -g -D__ASSEMBLY__ -mcmodel=kernel -fno-pic -fno-pie \
 	-ffile-prefix-map=$(CURDIR)=. -Wa,--fatal-warnings
-LDFLAGS  := -nostdlib -static -no-pie -z max-page-size=0x1000 \
-	-z noexecstack --build-id=none --no-warn-rwx-segments --eh-frame-hdr
+LDFLAGS  := -nostdlib -static -no-pie -Wl,-z,max-page-size=0x1000 \
+	-Wl,-z,noexecstack -Wl,--build-id=none -Wl,--no-warn-rwx-segments \
+	-Wl,--eh-frame-hdr
 
-VARIANT_release := -O2
+# The release kernel is optimised as one program; LTO= builds it file by file.
+LTO := -flto -flto-partition=none
+VARIANT_release := -O2 $(LTO)
 VARIANT_debug   := -Og -DDEBUG -Wno-maybe-uninitialized
 
 # The debug kernel with checks of each access and of undefined behaviour.
@@ -64,7 +67,7 @@ CHECKS_sanitize := -fsanitize=kernel-address -fasan-shadow-offset=0xdffffc000000
 	-fsanitize=undefined -fno-sanitize=null
 WRAPPED := memcpy memmove memset memcmp strlen copy_from_user copy_to_user \
 	string_from_user
-LDFLAGS_sanitize := $(WRAPPED:%=--wrap=%)
+LDFLAGS_sanitize := $(WRAPPED:%=-Wl,--wrap=%)
 
 # Without checks: what runs before there is shadow memory, what keeps it, and
 # what must look at memory that is free or another thread's.
@@ -75,6 +78,8 @@ UNCHECKED := arch/x86_64/boot arch/x86_64/boot_info arch/x86_64/cpu \
 
 # The string functions must not be compiled into calls of themselves.
 FLAGS_lib/string.c := -fno-tree-loop-distribute-patterns
+# Its assembly calls functions that the compiler could take for unused.
+FLAGS_linux/dispatch.c := -fno-lto
 
 VDSO_CFLAGS = -std=gnu2x -O2 -ffreestanding -fPIC -shared -nostdlib \
 	-fno-stack-protector -fcf-protection=none -fno-common -fwrapv \
@@ -167,8 +172,9 @@ GEN_$(1)     := $(if $(OFFSETS),build/$(1)/gen/offsets.h)
 build/$(1)/nos.elf: $$(OBJECTS_$(1)) $(if $(LDSCRIPT),build/$(1)/kernel.lds)
 ifneq ($(LDSCRIPT),)
 	$$(call say,LD,$$@)
-	$$(Q)$$(LD) $$(LDFLAGS) $$(LDFLAGS_$(1)) -T build/$(1)/kernel.lds -o $$@ \
-		-Map=build/$(1)/nos.map $$(OBJECTS_$(1))
+	$$(Q)$$(CC) $$(CFLAGS) $$(VARIANT_$(1)) $$(LDFLAGS) $$(LDFLAGS_$(1)) \
+		-T build/$(1)/kernel.lds -o $$@ -Wl,-Map=build/$(1)/nos.map \
+		$$(OBJECTS_$(1))
 endif
 
 build/$(1)/kernel.lds: $(LDSCRIPT) $(UAPI)/.done
@@ -194,7 +200,7 @@ build/$(1)/obj/%.S.o: %.S Makefile $(UAPI)/.done | $$$$(GEN_$(1))
 build/$(1)/gen/offsets.h: $(OFFSETS) Makefile $(UAPI)/.done
 	@mkdir -p $$(@D)
 	$$(call say,GEN,$$@)
-	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(WARNINGS) $$(VARIANT_$(1)) \
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(WARNINGS) $$(VARIANT_$(1)) -fno-lto \
 		-MMD -MP -MT $$@ -MF $$@.d -S -o $$@.s $$<
 	$$(Q)sed -n 's/.*->\([A-Za-z_0-9]*\) \$$$$*\(-*[0-9][0-9]*\).*/#define \1 \2/p' \
 		$$@.s > $$@.tmp && mv $$@.tmp $$@

@@ -78,7 +78,7 @@ static void __init start_subsystems(void)
 }
 
 /* Not __init: it returns into the end of the boot thread after those pages are gone. */
-void kernel_main(void)
+__noinline void kernel_main(void)
 {
 	start_machine();
 	start_subsystems();

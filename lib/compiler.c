@@ -5,7 +5,7 @@ int __popcountdi2(u64 x);
 unsigned __int128 __udivti3(unsigned __int128 n, unsigned __int128 d);
 
 /* Hacker's Delight, 5-1. */
-int __popcountdi2(u64 x)
+__compiler_calls int __popcountdi2(u64 x)
 {
 	x -= (x >> 1) & 0x5555555555555555ull;
 	x = (x & 0x3333333333333333ull) + ((x >> 2) & 0x3333333333333333ull);
@@ -14,7 +14,7 @@ int __popcountdi2(u64 x)
 }
 
 /* 128 by 64 bits in two steps of the hardware's division; a wider divisor bit by bit. */
-unsigned __int128 __udivti3(unsigned __int128 n, unsigned __int128 d)
+__compiler_calls unsigned __int128 __udivti3(unsigned __int128 n, unsigned __int128 d)
 {
 	u64 high = (u64)(n >> 64), low = (u64)n, divisor = (u64)d;
 	unsigned __int128 quotient = 0, rest = 0;

@@ -257,7 +257,7 @@ static void protect_page(u64 va)
 		WRITE_ONCE(*e, *e & ~PTE_WRITE);
 }
 
-void arch_protect_kernel(void)
+__noinline void arch_protect_kernel(void)
 {
 	phys_t start = virt_to_phys(kernel_start);
 	phys_t end = virt_to_phys(kernel_ro_after_init_end);

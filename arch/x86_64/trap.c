@@ -92,7 +92,7 @@ static __cold __noreturn void trap_die(const struct trap_frame *f, unsigned vect
 
 /* Called by compiled code that finds its stack guard overwritten. */
 void __stack_chk_fail(void) __noreturn;
-void __stack_chk_fail(void)
+__compiler_calls void __stack_chk_fail(void)
 {
 	panic("stack overflow: guard overwritten");
 }

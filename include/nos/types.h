@@ -55,6 +55,8 @@ typedef _Bool bool;
 #undef __always_inline /* <linux/stddef.h> has a weaker one */
 #define __always_inline inline __attribute__((always_inline))
 #define __noinline __attribute__((noinline))
+/* Called by what the compiler emits after it has decided what is used. */
+#define __compiler_calls __attribute__((used, externally_visible))
 #define __weak __attribute__((weak))
 #define __printf(f, a) __attribute__((format(printf, f, a)))
 #define __cold __attribute__((cold))
