@@ -56,7 +56,7 @@ typedef _Bool bool;
 #define __always_inline inline __attribute__((always_inline))
 #define __noinline __attribute__((noinline))
 /* Called by what the compiler emits after it has decided what is used. */
-#define __compiler_calls __attribute__((used, externally_visible))
+#define __compiler_calls __attribute__((used))
 #define __weak __attribute__((weak))
 #define __printf(f, a) __attribute__((format(printf, f, a)))
 #define __cold __attribute__((cold))
