@@ -272,19 +272,21 @@ void cred_commit(struct cred *new)
 
 /* ---- user and group ids ---- */
 
-/* The account must follow the real uid: prepared before the commit. */
-static int switch_account(struct cred *new)
+static __noinline int take_account(struct cred *new)
 {
-	struct user_account *u;
+	struct user_account *u = user_account_get(new->uid);
 
-	if (new->uid == new->user->uid)
-		return 0;
-	u = user_account_get(new->uid);
 	if (!u)
 		return -EAGAIN;
 	user_account_put(new->user);
 	new->user = u;
 	return 0;
+}
+
+/* The account must follow the real uid: prepared before the commit. */
+static int switch_account(struct cred *new)
+{
+	return likely(new->uid == new->user->uid) ? 0 : take_account(new);
 }
 
 static bool has_root(const struct cred *c)

@@ -166,10 +166,25 @@ s64 file_seek_nowhere(struct file *f, s64 offset, int whence)
 	return 0;
 }
 
-s64 file_seek_generic(struct file *f, s64 offset, int whence)
+/* SEEK_DATA and SEEK_HOLE. */
+static __noinline s64 seek_in_data(struct inode *i, s64 offset, int whence)
+{
+	u64 size = READ_ONCE(i->size);
+	u64 to;
+
+	if (offset < 0 || (u64)offset >= size)
+		return -ENXIO;
+	if (i->cache.ops && i->cache.ops->read_folio) /* all data, one hole at the end */
+		return whence == SEEK_DATA ? offset : (s64)size;
+	if (whence == SEEK_HOLE)
+		return (s64)min(page_cache_next_hole(&i->cache, (u64)offset), size);
+	to = page_cache_next_data(&i->cache, (u64)offset);
+	return to >= size ? -ENXIO : (s64)to;
+}
+
+__hot s64 file_seek_generic(struct file *f, s64 offset, int whence)
 {
 	struct inode *i = f->inode;
-	u64 size = READ_ONCE(i->size);
 	s64 to;
 
 	switch (whence) {
@@ -182,23 +197,13 @@ s64 file_seek_generic(struct file *f, s64 offset, int whence)
 		to = (s64)(f->position + (u64)offset);
 		break;
 	case SEEK_END:
-		to = (s64)(size + (u64)offset);
+		to = (s64)(READ_ONCE(i->size) + (u64)offset);
 		break;
 	case SEEK_DATA:
 	case SEEK_HOLE:
-		if (offset < 0 || (u64)offset >= size)
-			return -ENXIO;
-		if (i->cache.ops && i->cache.ops->read_folio) { /* all data, one hole at the end */
-			to = whence == SEEK_DATA ? offset : (s64)size;
-			break;
-		}
-		to = (s64)(whence == SEEK_DATA ? page_cache_next_data(&i->cache, (u64)offset) :
-						 page_cache_next_hole(&i->cache, (u64)offset));
-		if ((u64)to >= size) {
-			if (whence == SEEK_DATA)
-				return -ENXIO;
-			to = (s64)size;
-		}
+		to = seek_in_data(i, offset, whence);
+		if (to < 0)
+			return to;
 		break;
 	default:
 		return -EINVAL;
