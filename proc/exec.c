@@ -465,13 +465,7 @@ static void reset_signals(struct task *t)
 	u64 flags;
 	struct signal_handlers *h = process_lock_signals(p, &flags);
 
-	for (unsigned i = 0; i < NR_SIGNALS; i++) {
-		struct signal_action *a = &h->actions[i];
-
-		*a = (struct signal_action){ .handler = a->handler == SIGNAL_IGNORE ?
-								SIGNAL_IGNORE :
-								SIGNAL_DEFAULT };
-	}
+	signal_handlers_reset(h, true);
 	t->altstack_sp = t->altstack_size = 0;
 	t->altstack_flags = 0;
 	process_unlock_signals(h, flags);

@@ -86,7 +86,7 @@ void release_memory_users(struct task *t, bool dies)
 	t->rseq_area = 0;
 	task_usage(t, &u);
 	u64 flags;
-	struct signal_handlers *h = process_lock_signals(p, &flags);
+	struct signal_handlers *h = process_lock_own_signals(&flags);
 
 	p->usage_dead.max_rss_kb = max(p->usage_dead.max_rss_kb, u.max_rss_kb);
 	process_unlock_signals(h, flags);
@@ -232,7 +232,7 @@ static bool stop_signals(struct task *t, s32 code)
 {
 	struct process *p = t->process;
 	u64 flags;
-	struct signal_handlers *h = process_lock_signals(p, &flags);
+	struct signal_handlers *h = process_lock_own_signals(&flags);
 	int stop_signal = (int)p->stop_signal;
 	bool complete, last;
 
@@ -271,7 +271,7 @@ static bool become_dead_locked(struct task *t, bool last, struct list *to_releas
 	} else {
 		leave_children_locked(t);
 	}
-	h = process_lock_signals(p, &flags);
+	h = process_lock_own_signals(&flags);
 	usage_add(&p->usage_dead, &u);
 	t->flags |= TASK_ZOMBIE;
 	process_unlock_signals(h, flags);
@@ -339,7 +339,7 @@ void process_exit_group(s32 status)
 {
 	struct process *p = process_current();
 	u64 flags;
-	struct signal_handlers *h = process_lock_signals(p, &flags);
+	struct signal_handlers *h = process_lock_own_signals(&flags);
 
 	signal_kill_group_locked(p, status);
 	process_unlock_signals(h, flags);

@@ -147,14 +147,6 @@ static int copy_namespaces(struct task *t, u64 flags)
 	return 0;
 }
 
-static void clear_handlers(struct signal_handlers *h)
-{
-	for (unsigned i = 0; i < NR_SIGNALS; i++) {
-		if (h->actions[i].handler != SIGNAL_IGNORE)
-			h->actions[i] = (struct signal_action){ 0 };
-	}
-}
-
 /* A process of its own, not yet visible. */
 static int make_process(struct task *t, u64 flags)
 {
@@ -171,7 +163,7 @@ static int make_process(struct task *t, u64 flags)
 		if (!p->handlers)
 			return -ENOMEM;
 		if (flags & CLONE_CLEAR_SIGHAND)
-			clear_handlers(p->handlers);
+			signal_handlers_reset(p->handlers, true);
 	}
 	t->handlers = p->handlers;
 	p->leader = t;
@@ -196,15 +188,14 @@ static void copy_state(struct task *t, const struct clone_request *r,
 		       const struct trap_frame *frame)
 {
 	struct task *me = task_current();
-	struct trap_frame child = *frame;
+	struct trap_frame *child = arch_thread_prepare_user(&t->thread.arch, frame);
 
-	child.rax = 0;
+	child->rax = 0;
 	if (r->stack)
-		child.rsp = r->stack + r->stack_size;
+		child->rsp = r->stack + r->stack_size;
 	t->thread.arch.fs_base = r->flags & CLONE_SETTLS ? r->tls : arch_get_fs_base();
 	t->thread.arch.gs_base = arch_get_gs_base();
 	fpu_state_copy_current(t->thread.arch.fpu);
-	arch_thread_prepare_user(&t->thread.arch, &child);
 
 	memcpy(t->comm, me->comm, sizeof(t->comm));
 	t->blocked = me->blocked;
@@ -319,7 +310,7 @@ static int link_task(struct task *t, u64 flags)
 	struct process *me = process_current(), *p = t->process;
 	scoped_spin_irq(&task_list_lock);
 	u64 irq_flags;
-	struct signal_handlers *h = process_lock_signals(me, &irq_flags);
+	struct signal_handlers *h = process_lock_own_signals(&irq_flags);
 
 	if (signal_is_pending() || (me->state & PROCESS_EXITING) || me->exec_task) {
 		signal_recalculate_locked(task_current());

@@ -67,6 +67,8 @@ static inline struct signal_handlers *process_lock_own_signals(u64 *flags)
 }
 struct signal_handlers *signal_handlers_create(void);
 struct signal_handlers *signal_handlers_copy(struct signal_handlers *from);
+/* All actions become the default, or those of ignored signals stay "ignore".  The lock is held, or h is not shared. */
+void signal_handlers_reset(struct signal_handlers *h, bool keep_ignored);
 void signal_handlers_put(struct signal_handlers *h);
 void signal_queue_init(struct signal_queue *q);
 void signal_queue_flush(struct signal_queue *q);

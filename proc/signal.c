@@ -46,12 +46,20 @@
 
 static struct slab_cache *entry_cache, *handlers_cache;
 
+/* All actions are the default, as in every table that is free: most processes set few, and a fork copies few. */
+static void handlers_construct(void *object)
+{
+	memset(object, 0, sizeof(struct signal_handlers));
+}
+
 static int signal_caches_init(void)
 {
 	entry_cache = slab_cache_create(&(struct slab_cache_info){
 		.name = "signal_entry", .size = sizeof(struct signal_entry) });
-	handlers_cache = slab_cache_create(&(struct slab_cache_info){
-		.name = "signal_handlers", .size = sizeof(struct signal_handlers) });
+	handlers_cache =
+		slab_cache_create(&(struct slab_cache_info){ .name = "signal_handlers",
+							     .size = sizeof(struct signal_handlers),
+							     .construct = handlers_construct });
 	VERIFY(entry_cache && handlers_cache);
 	return 0;
 }
@@ -59,42 +67,68 @@ INIT_STEP(INIT_CORE, signal_caches_init);
 
 /* ---- handlers ---- */
 
-/* The actions are not yet filled in. */
-static struct signal_handlers *handlers_allocate(void)
+static __maybe_unused bool are_default(const struct signal_handlers *h)
+{
+	for (int n = 0; n < NR_SIGNALS; n++) {
+		const struct signal_action *a = &h->actions[n];
+
+		if (a->handler || a->flags || a->mask || a->restorer)
+			return false;
+	}
+	return !h->set;
+}
+
+struct signal_handlers *signal_handlers_create(void)
 {
 	struct signal_handlers *h = slab_alloc(handlers_cache, 0);
 
 	if (!h)
 		return NULL;
+	ASSERT(are_default(h));
 	ref_init(&h->refs, 1);
 	spin_init(&h->lock, RANK_SIGHAND);
 	wait_queue_init(&h->signalfd_queue);
 	return h;
 }
 
-struct signal_handlers *signal_handlers_create(void)
-{
-	struct signal_handlers *h = handlers_allocate();
-
-	if (h)
-		memset(h->actions, 0, sizeof(h->actions));
-	return h;
-}
-
 struct signal_handlers *signal_handlers_copy(struct signal_handlers *from)
 {
-	struct signal_handlers *h = handlers_allocate();
+	struct signal_handlers *h = signal_handlers_create();
 
 	if (h) {
 		scoped_spin_irq(&from->lock);
-		memcpy(h->actions, from->actions, sizeof(h->actions));
+		h->set = from->set;
+		for (signal_set_t left = h->set; left; left &= left - 1) {
+			int n = __builtin_ctzll(left);
+
+			h->actions[n] = from->actions[n];
+		}
 	}
 	return h;
 }
 
+void signal_handlers_reset(struct signal_handlers *h, bool keep_ignored)
+{
+	signal_set_t kept = 0;
+
+	for (signal_set_t left = h->set; left; left &= left - 1) {
+		int n = __builtin_ctzll(left);
+		struct signal_action *a = &h->actions[n];
+		bool keeps = keep_ignored && a->handler == SIGNAL_IGNORE;
+
+		*a = (struct signal_action){ .handler = keeps ? SIGNAL_IGNORE : SIGNAL_DEFAULT };
+		if (keeps)
+			kept |= 1ull << n;
+	}
+	h->set = kept;
+}
+
 static void handlers_free(struct rcu_head *head)
 {
-	slab_free(handlers_cache, container_of(head, struct signal_handlers, rcu));
+	struct signal_handlers *h = container_of(head, struct signal_handlers, rcu);
+
+	signal_handlers_reset(h, false);
+	slab_free(handlers_cache, h);
 }
 
 void signal_handlers_put(struct signal_handlers *h)
@@ -593,12 +627,13 @@ void signal_change_action(int signo, const struct signal_action *new, struct sig
 {
 	struct process *p = process_current();
 	u64 flags;
-	struct signal_handlers *h = process_lock_signals(p, &flags);
+	struct signal_handlers *h = process_lock_own_signals(&flags);
 
 	if (old)
 		*old = h->actions[signo - 1];
 	if (new) {
 		h->actions[signo - 1] = *new;
+		h->set |= signal_bit(signo);
 		if (is_ignored(p, signo))
 			remove_from_all(p, signal_bit(signo));
 	}

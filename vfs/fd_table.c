@@ -30,9 +30,11 @@
 
 #include <linux/close_range.h>
 #include <linux/fcntl.h>
+#include <nos/init.h>
 
 #define INITIAL_SLOTS 64
 
+static struct slab_cache *table_cache __ro_after_init;
 u32 sysctl_nr_open = 1024 * 1024;
 
 /*
@@ -97,8 +99,13 @@ static void array_copy(struct fd_array *to, const struct fd_array *from, u32 slo
 			bitmap_set(to->full_words, w);
 }
 
-static void table_init_first(struct fd_table *t)
+/* A table of the cache is empty while it is free, too: a copy then costs what is open, not what could be. */
+static void table_construct(void *object)
 {
+	struct fd_table *t = object;
+
+	memset(t, 0, sizeof(*t));
+	spin_init(&t->lock, RANK_FD_TABLE);
 	t->first.size = INITIAL_SLOTS;
 	t->first.bound = INITIAL_SLOTS;
 	t->first.files = t->first_files;
@@ -106,6 +113,34 @@ static void table_init_first(struct fd_table *t)
 	t->first.close_on_exec = &t->first_cloexec;
 	t->first.full_words = &t->first_full;
 	t->array = &t->first;
+}
+
+static void table_free_rcu(struct rcu_head *head)
+{
+	slab_free(table_cache, container_of(head, struct fd_table, first.rcu));
+}
+
+/* Nobody uses the table any more, and none of its array's slots has a file: as it was constructed. */
+static void table_free(struct fd_table *t)
+{
+	if (unlikely(t->array != &t->first)) {
+		rcu_call(&t->array->rcu, array_free_rcu);
+		t->array = &t->first;
+		/* What it had before it grew was copied, not moved. */
+		memset(t->first_files, 0, sizeof(t->first_files));
+	}
+	t->next_hint = 0;
+	t->first_used = t->first_cloexec = t->first_full = 0;
+	rcu_call(&t->first.rcu, table_free_rcu);
+}
+
+static bool is_as_constructed(const struct fd_table *t)
+{
+	for (u32 fd = 0; fd < INITIAL_SLOTS; fd++)
+		if (t->first_files[fd])
+			return false;
+	return t->array == &t->first && t->first.bound == INITIAL_SLOTS && !t->next_hint &&
+	       !t->first_used && !t->first_cloexec && !t->first_full;
 }
 
 /* At least `need` slots.  The lock is held and given up meanwhile: the caller looks again. */
@@ -599,13 +634,12 @@ int fd_table_next(struct fd_table *t, u32 from)
 
 struct fd_table *fd_table_create(void)
 {
-	struct fd_table *t = kzalloc(sizeof(*t), 0);
+	struct fd_table *t = slab_alloc(table_cache, 0);
 
 	if (!t)
 		return NULL;
+	ASSERT(is_as_constructed(t));
 	ref_init(&t->refs, 1);
-	spin_init(&t->lock, RANK_FD_TABLE);
-	table_init_first(t);
 	return t;
 }
 
@@ -621,48 +655,65 @@ static u32 slots_in_use_locked(struct fd_table *t, u32 max_fd)
 	return (u32)min((u64)words * 64, align_up((u64)max_fd, 64ul) ?: 64);
 }
 
+/* The files of the first `slots` slots, each with a reference more; `to` is empty. */
+static void files_copy_locked(struct fd_table *to, const struct fd_table *from, u32 slots,
+			      u32 max_fd)
+{
+	const struct fd_array *source = from->array;
+	struct fd_array *a = to->array;
+	u32 hint = min(from->next_hint, max_fd);
+
+	a->bound = slots;
+	for (u32 w = 0; w < slots / 64; w++) {
+		u64 used = source->used[w];
+
+		for (u64 left = used; left; left &= left - 1) {
+			u32 fd = w * 64 + (u32)__builtin_ctzll(left);
+			struct file *f = source->files[fd];
+
+			if (likely(f && fd < max_fd)) {
+				file_get(f);
+				a->files[fd] = f;
+			} else { /* reserved by an open that is not ours, or cut off */
+				used &= ~(left & -left);
+				hint = min(hint, fd);
+			}
+		}
+		a->used[w] = used;
+		a->close_on_exec[w] = source->close_on_exec[w];
+		if (unlikely(used == ~0ull))
+			bitmap_set(a->full_words, w);
+	}
+	to->next_hint = hint;
+}
+
 struct fd_table *fd_table_copy(struct fd_table *from, u32 max_fd)
 {
 	struct fd_table *t = fd_table_create();
-	struct fd_array *a = NULL;
 	u32 slots;
 
 	if (!t)
 		return err_ptr(-ENOMEM);
 	spin_lock(&from->lock);
 	for (;;) {
+		struct fd_array *a;
+
 		slots = slots_in_use_locked(from, max_fd);
 		if (slots <= t->array->size)
 			break;
 		spin_unlock(&from->lock);
-		if (a)
-			array_free_rcu(&a->rcu);
+		if (t->array != &t->first)
+			array_free_rcu(&t->array->rcu);
+		t->array = &t->first;
 		a = array_alloc(slots);
 		if (!a) {
-			kfree(t);
+			table_free(t);
 			return err_ptr(-ENOMEM);
 		}
 		t->array = a;
 		spin_lock(&from->lock);
 	}
-	array_copy(t->array, from->array, slots);
-	for (u32 w = 0; w < slots / 64; w++) {
-		u64 bits = t->array->used[w];
-
-		while (bits) {
-			u32 fd = w * 64 + (u32)__builtin_ctzll(bits);
-			struct file *f = t->array->files[fd];
-
-			bits &= bits - 1;
-			if (f && fd < max_fd) {
-				file_get(f);
-			} else { /* reserved by an open that is not ours, or cut off */
-				t->array->files[fd] = NULL;
-				bitmap_clear(t->array->used, fd);
-				bitmap_clear(t->array->full_words, w);
-			}
-		}
-	}
+	files_copy_locked(t, from, slots, max_fd);
 	spin_unlock(&from->lock);
 	return t;
 }
@@ -687,9 +738,7 @@ void fd_table_put(struct fd_table *t)
 				(void)close_file(f, t);
 		}
 	}
-	if (a != &t->first)
-		rcu_call(&a->rcu, array_free_rcu);
-	kfree_rcu(t);
+	table_free(t);
 }
 
 void fd_table_close_on_exec(struct fd_table *t)
@@ -710,3 +759,15 @@ void fd_table_close_on_exec(struct fd_table *t)
 		}
 	}
 }
+
+static int fd_table_init(void)
+{
+	static const struct slab_cache_info info = { .name = "fd_table",
+						     .size = sizeof(struct fd_table),
+						     .construct = table_construct };
+
+	if (!table_cache)
+		table_cache = slab_cache_create(&info);
+	return table_cache ? 0 : -ENOMEM;
+}
+INIT_STEP(INIT_SUBSYSTEM, fd_table_init);

@@ -87,7 +87,31 @@ TEST(copies_of_tables)
 	table_leave();
 }
 
-/* A table that once was large costs no more than what it holds; what comes back is copied too. */
+/* Slots that a copy does not have, for they were reserved or cut off, are the first that it gives out. */
+TEST(a_copy_gives_its_lowest_slot)
+{
+	struct fd_table *mine, *copy;
+
+	table_enter();
+	mine = world_fds;
+	for (int fd = 0; fd < 20; fd++)
+		EXPECT_EQ(fd_add(some_file(), 0), fd);
+	EXPECT_EQ(fd_close(5), 0);
+	EXPECT_EQ(fd_allocate(0, 0), 5);
+	for (u32 max_fd = 3; max_fd < 30; max_fd++) {
+		copy = fd_table_copy(mine, max_fd);
+		EXPECT(!is_err(copy));
+		world_fds = copy;
+		EXPECT_EQ(fd_dup(0, 0, 0), (int)min(max_fd, 5u));
+		EXPECT_EQ(fd_dup(0, 0, 0),
+			  max_fd < 5 ? (int)max_fd + 1 : (int)clamp(max_fd, 6u, 20u));
+		world_fds = mine;
+		fd_table_put(copy);
+	}
+	fd_cancel(5);
+	table_leave();
+}
+
 /* Whatever way a slot was taken, a copy has it, and the end of the table closes it. */
 TEST(every_slot_is_copied_and_closed)
 {
@@ -117,6 +141,7 @@ TEST(every_slot_is_copied_and_closed)
 	table_leave();
 }
 
+/* A table that once was large costs no more than what it holds; what comes back is copied too. */
 TEST(copies_of_tables_that_were_large)
 {
 	struct fd_table *copy;

@@ -102,10 +102,13 @@ void arch_thread_prepare_kernel(struct arch_thread *t, void (*fn)(void *), void 
 	thread_prepare(t, thread_entry_kernel, (u64)fn, (u64)arg);
 }
 
-void arch_thread_prepare_user(struct arch_thread *t, const struct trap_frame *frame)
+struct trap_frame *arch_thread_prepare_user(struct arch_thread *t, const struct trap_frame *frame)
 {
-	*((struct trap_frame *)t->stack_top - 1) = *frame;
+	struct trap_frame *own = (struct trap_frame *)t->stack_top - 1;
+
+	*own = *frame;
 	thread_prepare(t, thread_entry_user, 0, 0);
+	return own;
 }
 
 /* ---- arch_prctl(2) ---- */

@@ -110,8 +110,8 @@ struct thread *arch_switch(struct thread *prev, struct thread *next);
 /* Prepares t (its stack exists) to start in fn(arg); fn must not return. */
 void arch_thread_prepare_kernel(struct arch_thread *t, void (*fn)(void *), void *arg);
 /* Prepares t to start in user mode with *frame (copied to the top of its stack), after core's
- * thread_started() hook has run. */
-void arch_thread_prepare_user(struct arch_thread *t, const struct trap_frame *frame);
+ * thread_started() hook has run.  Returns the copy, which the caller may change until t starts. */
+struct trap_frame *arch_thread_prepare_user(struct arch_thread *t, const struct trap_frame *frame);
 
 /* ---- FPU and vector state (SDM vol. 1, chapter 13) ---- */
 

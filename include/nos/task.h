@@ -77,6 +77,7 @@ struct signal_queue { /* pending signals */
 struct signal_handlers {
 	struct ref refs;
 	struct spinlock lock; /* rank SIGHAND, irq: handlers, pending sets, process state */
+	signal_set_t set; /* whose action was set; the others' are all zero */
 	struct signal_action actions[NR_SIGNALS];
 	struct wait_queue signalfd_queue;
 	struct rcu_head rcu;
@@ -118,8 +119,7 @@ struct task {
 	/* restart_syscall(2) */
 	long (*restart)(struct task *t);
 	u64 restart_data[6];
-	u64 clear_tid, set_tid; /* user addresses */
-	u64 robust_list;
+	u64 clear_tid, set_tid, robust_list; /* user addresses */
 	u64 rseq_area;
 	u32 rseq_length, rseq_signature;
 	u32 exit_signal;
