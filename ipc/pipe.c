@@ -84,7 +84,6 @@ __no_lock_check struct pipe *pipe_create(void)
 		return NULL;
 	ASSERT(p->head == p->tail && p->slots == p->first_slots);
 	p->readers_ever = 0;
-	p->is_anonymous = false;
 	p->writers_ever = 0;
 	p->is_anonymous = false;
 	return p;

@@ -97,15 +97,41 @@ static void pipe_add_end_locked(struct pipe *p, const struct file *f) __must_hol
 	}
 }
 
+/* One file less, or with only_last none if there are others.  True: nothing leads to the pipe any more. */
+static inline bool pipe_drop_file(struct pipe *p, struct inode *i, bool only_last)
+{
+	scoped_spin(&i->spin);
+
+	if (only_last && p->nr_files != 1)
+		return false;
+	if (--p->nr_files)
+		return false;
+	i->pipe = NULL;
+	return true;
+}
+
+/* As pipe_wake, for an end that has gone. */
+static inline void pipe_wake_all(struct wait_queue *q, u32 key)
+{
+	if (unlikely(!list_is_empty(&q->waiters)))
+		wake_all_key(q, key);
+}
+
 /* Counts an end out; the pipe goes with its last file. */
-static void pipe_file_release(struct file *f)
+static void pipe_file_release(struct file *f) __no_lock_check
 {
 	struct pipe *p = f->private;
 	struct inode *i = f->inode;
-	bool alone, last;
+	bool alone;
 
 	if (!p) /* the open failed */
 		return;
+	/* Who opens the FIFO now either comes before, and is seen under the lock, or makes another pipe. */
+	if (READ_ONCE(p->nr_files) == 1 && pipe_drop_file(p, i, true)) {
+		p->readers = p->writers = 0;
+		pipe_destroy(p);
+		return;
+	}
 	mutex_lock(&p->lock);
 	if (f->mode & FILE_READ)
 		p->readers--;
@@ -114,16 +140,10 @@ static void pipe_file_release(struct file *f)
 	alone = !p->readers != !p->writers;
 	mutex_unlock(&p->lock);
 	if (alone) {
-		wake_all_key(&p->readable, EPOLLIN | EPOLLRDNORM | EPOLLHUP);
-		wake_all_key(&p->writable, EPOLLOUT | EPOLLWRNORM | EPOLLERR);
+		pipe_wake_all(&p->readable, EPOLLIN | EPOLLRDNORM | EPOLLHUP);
+		pipe_wake_all(&p->writable, EPOLLOUT | EPOLLWRNORM | EPOLLERR);
 	}
-
-	spin_lock(&i->spin);
-	last = --p->nr_files == 0;
-	if (last)
-		i->pipe = NULL;
-	spin_unlock(&i->spin);
-	if (last)
+	if (pipe_drop_file(p, i, false))
 		pipe_destroy(p);
 }
 
@@ -241,36 +261,29 @@ struct pipe *pipe_of_file(struct file *f)
 
 int pipe_create_files(struct file *ends[2], u32 flags) __no_lock_check
 {
+	static const struct file_ops *const ops[2] = { &pipe_reader_ops, &fifo_file_ops };
+	const u32 end_flags[2] = { O_RDONLY | (flags & O_NONBLOCK),
+				   O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)) };
 	struct pipe *p = pipe_create();
-	struct file *in, *out;
+	struct inode *i;
+	int err;
 
 	if (!p)
 		return -ENOMEM;
-	in = file_create_pseudo(S_IFIFO | 0600, &pipe_reader_ops, NULL,
-				O_RDONLY | (flags & O_NONBLOCK));
-	if (is_err(in)) {
+	err = file_create_pipe(ops, p, end_flags, ends);
+	if (err) {
 		pipe_destroy(p);
-		return (int)ptr_err(in);
-	}
-	out = file_create_sibling(in, &fifo_file_ops, NULL,
-				  O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)));
-	if (is_err(out)) {
-		file_put(in);
-		pipe_destroy(p);
-		return (int)ptr_err(out);
+		return err;
 	}
 	/* Another process may open the inode through /proc/PID/fd once it has a pipe. */
-	in->inode->file_ops = &fifo_file_ops;
-	in->private = p;
-	out->private = p;
-	in->position = U64_MAX;
+	i = ends[0]->inode;
+	i->file_ops = &fifo_file_ops;
+	ends[0]->position = U64_MAX;
 	p->nr_files = 2;
 	p->readers = p->writers = 1;
 	p->readers_ever = p->writers_ever = 1;
 	p->is_anonymous = true;
-	in->inode->pipe = p;
-	ends[0] = in;
-	ends[1] = out;
+	i->pipe = p;
 	return 0;
 }
 

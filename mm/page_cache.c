@@ -59,6 +59,12 @@ DEFINE_COUNTER(pages_written, "page_cache.pages_written");
 void page_cache_init(struct page_cache *c, const struct page_cache_ops *ops, void *owner, u64 *size)
 {
 	memset(c, 0, sizeof(*c));
+	page_cache_init_zeroed(c, ops, owner, size);
+}
+
+void page_cache_init_zeroed(struct page_cache *c, const struct page_cache_ops *ops, void *owner,
+			    u64 *size)
+{
 	c->ops = ops;
 	c->owner = owner;
 	c->size = size;

@@ -149,8 +149,7 @@ static const struct file_ops socket_file_ops = {
 
 struct file *socket_create_file(struct socket *s, u32 flags)
 {
-	struct file *f = file_create_pseudo(S_IFSOCK | 0777, &socket_file_ops, s,
-					    O_RDWR | (flags & O_NONBLOCK));
+	struct file *f = file_create_socket(&socket_file_ops, s, O_RDWR | (flags & O_NONBLOCK));
 
 	if (is_err(f))
 		socket_destroy(s);

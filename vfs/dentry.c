@@ -186,6 +186,28 @@ static void dentry_set_name(struct dentry *d, const char *name, u32 len, char *c
 	d->name_len = len;
 }
 
+static inline void init_zeroed(struct dentry *d)
+{
+	ref_init(&d->refs, 1);
+	spin_init(&d->lock, RANK_DENTRY);
+	list_init(&d->children);
+	list_init(&d->sibling);
+	list_init(&d->alias);
+	list_init(&d->lru);
+	d->parent = d;
+}
+
+void dentry_init_in_inode(struct dentry *d, struct inode *i, const char name[8])
+{
+	init_zeroed(d);
+	memcpy(d->inline_name, name, 8);
+	d->name = d->inline_name;
+	d->name_len = (u32)strlen(name);
+	d->sb = i->sb;
+	d->flags = DENTRY_DISCONNECTED | DENTRY_NUMBERED | DENTRY_IN_INODE;
+	d->inode = i; /* no alias: no one looks for it */
+}
+
 struct dentry *dentry_alloc(struct dentry *parent, const char *name, u32 len)
 {
 	char *copy;
@@ -198,14 +220,8 @@ struct dentry *dentry_alloc(struct dentry *parent, const char *name, u32 len)
 		kfree(copy);
 		return NULL;
 	}
-	ref_init(&d->refs, 1);
-	spin_init(&d->lock, RANK_DENTRY);
-	list_init(&d->children);
-	list_init(&d->sibling);
-	list_init(&d->alias);
-	list_init(&d->lru);
+	init_zeroed(d);
 	dentry_set_name(d, name, len, copy);
-	d->parent = d;
 	if (parent) {
 		dentry_get(parent);
 		d->parent = parent;
@@ -248,6 +264,7 @@ static void dentry_free(struct dentry *d)
 	for (;;) {
 		struct dentry *parent = d->parent;
 		struct inode *i = d->inode;
+		bool is_object = !(d->flags & DENTRY_IN_INODE);
 
 		ASSERT(!(d->flags & DENTRY_HASHED));
 		if (list_is_linked(&d->lru))
@@ -260,7 +277,8 @@ static void dentry_free(struct dentry *d)
 			}
 			inode_put(i);
 		}
-		rcu_call(&d->rcu, dentry_free_rcu);
+		if (is_object)
+			rcu_call(&d->rcu, dentry_free_rcu);
 		if (parent == d || !ref_put(&parent->refs))
 			return;
 		d = parent;

@@ -33,15 +33,16 @@ static void file_construct(void *object)
 	ref_init(&f->refs, 0);
 }
 
-static struct file *file_alloc(u32 flags)
+/* Would nr files more be too many? */
+static inline bool is_over_limit(u32 nr)
 {
-	struct file *f;
+	return unlikely(spread_reaches(nr_files, sysctl_file_max - nr + 1)) &&
+	       !capable(CAP_SYS_ADMIN);
+}
 
-	if (unlikely(spread_reaches(nr_files, sysctl_file_max)) && !capable(CAP_SYS_ADMIN))
-		return err_ptr(-ENFILE);
-	f = slab_alloc(file_cache, 0);
-	if (!f)
-		return err_ptr(-ENOMEM);
+/* All but the count of the file, of its credentials, and of all files. */
+static inline void file_init_fields(struct file *f, u32 flags, const struct cred *cred)
+{
 	f->ops = NULL;
 	f->mode = 0;
 	f->flags = flags;
@@ -57,8 +58,20 @@ static struct file *file_alloc(u32 flags)
 	list_init(&f->epolls);
 	f->owner = NULL;
 	f->owner_type = 0;
-	f->cred = cred_current();
-	cred_get_open(f->cred);
+	f->cred = cred;
+}
+
+static struct file *file_alloc(u32 flags)
+{
+	struct file *f;
+
+	if (is_over_limit(1))
+		return err_ptr(-ENFILE);
+	f = slab_alloc(file_cache, 0);
+	if (!f)
+		return err_ptr(-ENOMEM);
+	file_init_fields(f, flags, cred_current());
+	cred_get_opens(f->cred, 1);
 	spread_add(nr_files, 1);
 	return f;
 }
@@ -589,36 +602,87 @@ struct file *file_create_anonymous(const char *name, const struct file_ops *ops,
 	return file_on_dentry(d, anonymous_mount, ops, private, flags);
 }
 
-struct file *file_create_pseudo(u32 inode_mode, const struct file_ops *ops, void *private,
-				u32 flags)
-{
-	bool is_pipe = (inode_mode & S_IFMT) == S_IFIFO;
-	struct mount *m = is_pipe ? pipe_mount : socket_mount;
-	struct inode *i = inode_create(m->sb, 0, inode_mode);
-	struct dentry *d;
+/*
+ * A pipe's or a socket's inode and its dentry live and die together: one object, which goes when the inode does.
+ * Their super blocks' roots are no such objects, and never go.
+ */
+struct nameless {
+	struct inode inode;
+	struct dentry dentry;
+};
+static struct slab_cache *nameless_cache __ro_after_init;
 
-	if (!i)
-		return err_ptr(-ENOMEM);
-	i->uid = cred_current()->fsuid;
-	i->gid = cred_current()->fsgid;
-	i->btime = (struct timestamp){ 0 };
-	d = dentry_create_disconnected(i, is_pipe ? "pipe" : "socket");
-	if (!d)
-		return err_ptr(-ENOMEM);
-	d->flags |= DENTRY_NUMBERED;
-	return file_on_dentry(d, m, ops, private, flags);
+static void nameless_free(struct inode *i)
+{
+	slab_free(nameless_cache, container_of(i, struct nameless, inode));
 }
 
-struct file *file_create_sibling(struct file *f, const struct file_ops *ops, void *private,
-				 u32 flags)
+/* The new dentry with one reference; NULL. */
+static struct dentry *nameless_create(struct super_block *sb, u32 inode_mode)
 {
-	dentry_get(f->path.dentry);
-	return file_on_dentry(f->path.dentry, f->path.mount, ops, private, flags);
+	static const char pipe_name[8] = "pipe", socket_name[8] = "socket";
+	const struct cred *c = cred_current();
+	struct nameless *n = slab_alloc(nameless_cache, ALLOC_ZERO);
+
+	if (!n)
+		return NULL;
+	inode_init_zeroed(&n->inode, sb, 0, inode_mode);
+	n->inode.uid = c->fsuid;
+	n->inode.gid = c->fsgid;
+	n->inode.btime = (struct timestamp){ 0 };
+	dentry_init_in_inode(&n->dentry, &n->inode, S_ISFIFO(inode_mode) ? pipe_name : socket_name);
+	return &n->dentry;
+}
+
+struct file *file_create_socket(const struct file_ops *ops, void *private, u32 flags)
+{
+	struct dentry *d = nameless_create(socket_mount->sb, S_IFSOCK | 0777);
+
+	return d ? file_on_dentry(d, socket_mount, ops, private, flags) : err_ptr(-ENOMEM);
+}
+
+static inline void pipe_end_init(struct file *f, struct dentry *d, const struct file_ops *ops,
+				 void *private, u32 flags)
+{
+	file_init_fields(f, flags, cred_current());
+	f->path = (struct path){ pipe_mount, d };
+	f->inode = d->inode;
+	f->mode = mode_of_flags(flags);
+	f->private = private;
+	set_ops(f, ops);
+	ref_init(&f->refs, 1);
+}
+
+int file_create_pipe(const struct file_ops *const ops[2], void *private, const u32 flags[2],
+		     struct file *ends[2])
+{
+	struct dentry *d;
+
+	if (is_over_limit(2))
+		return -ENFILE;
+	ends[0] = slab_alloc(file_cache, 0);
+	ends[1] = ends[0] ? slab_alloc(file_cache, 0) : NULL;
+	d = ends[1] ? nameless_create(pipe_mount->sb, S_IFIFO | 0600) : NULL;
+	if (unlikely(!d)) {
+		if (ends[1])
+			slab_free(file_cache, ends[1]);
+		if (ends[0])
+			slab_free(file_cache, ends[0]);
+		return -ENOMEM;
+	}
+	ref_init(&d->refs, 2);
+	mount_get_many(pipe_mount, 2);
+	pipe_end_init(ends[0], d, ops[0], private, flags[0]);
+	pipe_end_init(ends[1], d, ops[1], private, flags[1]);
+	cred_get_opens(ends[0]->cred, 2);
+	spread_add(nr_files, 2);
+	return 0;
 }
 
 /* ---- the pseudo file systems ---- */
 
 static const struct super_ops pseudo_super_ops;
+static const struct super_ops nameless_super_ops = { .free_inode = nameless_free };
 
 static struct super_block *mount_never(const struct fs_type *t, u32 flags, const char *source,
 				       const char *options)
@@ -632,9 +696,9 @@ static const struct fs_type socket_type = { "sockfs", FS_NODEV, mount_never };
 REGISTER_FS(pipe_type);
 REGISTER_FS(socket_type);
 
-static struct mount *pseudo_mount(const struct fs_type *t)
+static struct mount *pseudo_mount(const struct fs_type *t, const struct super_ops *ops)
 {
-	struct super_block *sb = super_create(t, &pseudo_super_ops, 0);
+	struct super_block *sb = super_create(t, ops, 0);
 	struct inode *root;
 	struct mount *m;
 
@@ -657,13 +721,19 @@ static int file_init(void)
 						     .account = true,
 						     .construct = file_construct };
 
+	static const struct slab_cache_info nameless_info = { .name = "nameless_inode",
+							      .size = sizeof(struct nameless),
+							      .align = CACHE_LINE,
+							      .account = true };
+
 	if (file_cache)
 		return 0;
 	file_cache = slab_cache_create(&info);
-	VERIFY(file_cache);
-	anonymous_mount = pseudo_mount(&anonymous_type);
-	pipe_mount = pseudo_mount(&pipe_type);
-	socket_mount = pseudo_mount(&socket_type);
+	nameless_cache = slab_cache_create(&nameless_info);
+	VERIFY(file_cache && nameless_cache);
+	anonymous_mount = pseudo_mount(&anonymous_type, &pseudo_super_ops);
+	pipe_mount = pseudo_mount(&pipe_type, &nameless_super_ops);
+	socket_mount = pseudo_mount(&socket_type, &nameless_super_ops);
 	anonymous_inode = inode_create(anonymous_mount->sb, 0, 0600);
 	VERIFY(anonymous_inode);
 	return 0;

@@ -51,21 +51,29 @@ static u64 ino_allocate(void)
 	return ino;
 }
 
-void inode_init(struct inode *i, struct super_block *sb, u64 ino, u32 mode)
+void inode_init_zeroed(struct inode *i, struct super_block *sb, u64 ino, u32 mode)
 {
 	static const struct inode_ops no_ops;
 	static const struct file_ops no_file_ops;
 
-	*i = (struct inode){
-		.mode = mode, .nlink = 1, .ops = &no_ops, .file_ops = &no_file_ops, .sb = sb
-	};
+	i->mode = mode;
+	i->nlink = 1;
+	i->ops = &no_ops;
+	i->file_ops = &no_file_ops;
+	i->sb = sb;
 	i->ino = ino ? ino : ino_allocate();
 	i->atime = i->mtime = i->ctime = i->btime = timestamp_now();
 	ref_init(&i->refs, 1);
 	spin_init(&i->spin, RANK_INODE_SPIN);
 	rwlock_init(&i->lock, (mode & S_IFMT) == S_IFDIR ? RANK_INODE_DIR : RANK_INODE);
-	page_cache_init(&i->cache, NULL, i, &i->size);
+	page_cache_init_zeroed(&i->cache, NULL, i, &i->size);
 	list_init(&i->dentries);
+}
+
+void inode_init(struct inode *i, struct super_block *sb, u64 ino, u32 mode)
+{
+	memset(i, 0, sizeof(*i));
+	inode_init_zeroed(i, sb, ino, mode);
 }
 
 struct inode *inode_create(struct super_block *sb, u64 ino, u32 mode)

@@ -43,6 +43,11 @@ struct dentry *dentry_find_rcu(const struct dentry *parent, const char *name, u3
 struct dentry *dentry_find(struct dentry *parent, const char *name, u32 len, u64 hash);
 /* A new dentry, one reference, not hashed, holding its parent.  NULL. */
 struct dentry *dentry_alloc(struct dentry *parent, const char *name, u32 len);
+/* The dentry in the memory of a pipe's or a socket's inode (zeroed): outside the tree, shown as name:[inode].  It
+ * has the caller's reference on the inode, and one itself.  The name fills its eight bytes with zeros. */
+void dentry_init_in_inode(struct dentry *d, struct inode *i, const char name[8]);
+/* inode_init where all of *i is zero already. */
+void inode_init_zeroed(struct inode *i, struct super_block *sb, u64 ino, u32 mode);
 /* Puts d, whose name and parent are set, among the children, which is what listings go through.  The
  * directory is locked: nobody lists it before dentry_insert, which must follow. */
 void dentry_list(struct dentry *d);
@@ -124,6 +129,10 @@ struct mount *mount_create_internal(struct super_block *sb, u32 flags);
 static inline void mount_get(struct mount *m)
 {
 	percpu_ref_get(&m->refs);
+}
+static inline void mount_get_many(struct mount *m, u32 nr)
+{
+	percpu_ref_get_many(&m->refs, nr);
 }
 static inline void mount_put(struct mount *m)
 {

@@ -67,6 +67,11 @@ __weak void page_cache_init(struct page_cache *c, const struct page_cache_ops *o
 {
 	*c = (struct page_cache){ .ops = ops, .owner = owner, .size = size };
 }
+__weak void page_cache_init_zeroed(struct page_cache *c, const struct page_cache_ops *ops,
+				   void *owner, u64 *size)
+{
+	*c = (struct page_cache){ .ops = ops, .owner = owner, .size = size };
+}
 __weak void page_cache_fini(struct page_cache *c)
 {
 }

@@ -49,24 +49,26 @@ static inline const struct cred *cred_current(void)
 void cred_get(const struct cred *c);
 void cred_put(const struct cred *c);
 #ifdef NOS_HOST
-static inline void cred_get_open(const struct cred *c)
+static inline void cred_get_opens(const struct cred *c, u32 nr)
 {
 }
 static inline void cred_put_open(const struct cred *c)
 {
 }
 #else
-/* The same for an open file.  A thread takes it of its own.  A task alone with them is as usual as several
+/* The same for nr open files.  A thread takes it of its own.  A task alone with them is as usual as several
  * are: it does not ask RCU. */
-static inline void cred_get_open(const struct cred *c)
+static inline void cred_get_opens(const struct cred *c, u32 nr)
 {
 	struct percpu_ref *r = (struct percpu_ref *)&c->opens;
 
 	if (c == &init_cred)
 		return;
-	if (atomic_load(&r->slot))
-		percpu_ref_get(r);
-	else
+	if (atomic_load(&r->slot)) {
+		percpu_ref_get_many(r, nr);
+		return;
+	}
+	while (nr--)
 		percpu_ref_get_shared(r);
 }
 static inline void cred_put_open(const struct cred *c)

@@ -98,12 +98,11 @@ int file_become(struct file *f, struct inode *real);
 /* A file on an anonymous inode ("anon_inode:[eventfd]"), O_ status flags; ERR. */
 struct file *file_create_anonymous(const char *name, const struct file_ops *ops, void *private,
 				   u32 flags);
-/* For pipes and sockets, by the mode's type: a file on an inode of pipefs or sockfs ("pipe:[7]"). */
-struct file *file_create_pseudo(u32 inode_mode, const struct file_ops *ops, void *private,
-				u32 flags);
-/* One more file on f's inode: the second end of a pipe; ERR. */
-struct file *file_create_sibling(struct file *f, const struct file_ops *ops, void *private,
-				 u32 flags);
+/* A file on a new inode of sockfs ("socket:[7]"); ERR. */
+struct file *file_create_socket(const struct file_ops *ops, void *private, u32 flags);
+/* Two files on one new inode of pipefs ("pipe:[7]"), not yet visible to anyone: 0, -ENOMEM, -ENFILE. */
+int file_create_pipe(const struct file_ops *const ops[2], void *private, const u32 flags[2],
+		     struct file *ends[2]) __must_check;
 
 void file_replace_ops(struct file *f, const struct file_ops *ops); /* for a device's open */
 /* read and write of files in the page cache: times, limits, O_APPEND, set-id bits; seek with size,

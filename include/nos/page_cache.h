@@ -62,6 +62,9 @@ struct page_cache {
  * at it without a reference.  A cache without read_folio is memory only. */
 void page_cache_init(struct page_cache *c, const struct page_cache_ops *ops, void *owner,
 		     u64 *size);
+/* The same where all of *c is zero already. */
+void page_cache_init_zeroed(struct page_cache *c, const struct page_cache_ops *ops, void *owner,
+			    u64 *size);
 /* Drops every folio; no mapping is left (inode eviction). */
 void page_cache_fini(struct page_cache *c);
 

@@ -54,17 +54,24 @@ void percpu_ref_get_shared(struct percpu_ref *r);
 bool percpu_ref_try_get_shared(struct percpu_ref *r);
 void percpu_ref_put_shared(struct percpu_ref *r);
 
-/* Another reference; there is one.  Any context but NMI, as all that follows. */
-static __always_inline void percpu_ref_get(struct percpu_ref *r)
+/* nr references more; there is one.  Any context but NMI, as all that follows. */
+static __always_inline void percpu_ref_get_many(struct percpu_ref *r, u32 nr)
 {
 	rcu_read_lock();
 	u16 slot = atomic_load(&r->slot);
 
 	if (likely(slot))
-		percpu_ref_count_add(slot, 1);
+		percpu_ref_count_add(slot, nr);
 	rcu_read_unlock();
-	if (unlikely(!slot))
+	if (likely(slot))
+		return;
+	while (nr--)
 		percpu_ref_get_shared(r);
+}
+
+static __always_inline void percpu_ref_get(struct percpu_ref *r)
+{
+	percpu_ref_get_many(r, 1);
 }
 
 /* Under RCU, which keeps the memory: a reference; false once the last one was given back. */

@@ -184,6 +184,7 @@ struct dentry {
 #define DENTRY_NUMBERED 128u /* disconnected, and shown as name:[inode] */
 #define DENTRY_REVALIDATE 64u /* the super block's dentry_ops has revalidate */
 #define DENTRY_PREFIX 256u /* a cached prefix leads through it: a change of its name invalidates */
+#define DENTRY_IN_INODE 512u /* lies in the memory of its inode, and goes with it */
 
 void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
