@@ -134,20 +134,18 @@ struct fork_count {
 	u32 nr, nr_special; /* entries of the child; of them, those without a folio */
 };
 
-/* Entries [*from, end) of a locked table, of which at most `left` are occupied, for the child's from *to on. */
-static struct fork_count fork_entries(pte_t *from, const pte_t *end, u32 left, pte_t *to)
+/* Entries [first, end) of a locked table, of which at most `left` are occupied, for the child's. */
+static struct fork_count fork_entries(pte_t *table, u32 first, u32 end, u32 left, pte_t *copy)
 {
+	pte_t *p = table + first, *stop = table + end;
 	struct fork_count n = { 0 };
 
-	for (; from < end && left; from++, to++) {
-		if (*from == 0)
-			continue;
-		left--;
-		pte_t e = share_entry(from);
+	for (; left && (p = entry_next(p, stop)) < stop; p++, left--) {
+		pte_t e = share_entry(p);
 
 		if (e == 0)
 			continue;
-		*to = e;
+		copy[p - table] = e;
 		n.nr++;
 		if (unlikely(pte_is_special(e)))
 			n.nr_special++;
@@ -172,10 +170,9 @@ static int fork_table(pte_t *entry, struct aspace *to, u64 va, u64 stop, s64 *nr
 
 	if (!f)
 		return 0;
-	pte_t *table = folio_address(f);
 	struct fork_count n =
-		fork_entries(table + first, table + first + ((stop - va) >> PAGE_SHIFT),
-			     f->nr_present, copy + first);
+		fork_entries(folio_address(f), first, first + (u32)((stop - va) >> PAGE_SHIFT),
+			     f->nr_present, copy);
 
 	table_unlock(f);
 	table_folio(copy)->nr_present += (u16)n.nr;
