@@ -141,14 +141,14 @@ static struct fork_count fork_entries(pte_t *table, u32 first, u32 end, u32 left
 	struct fork_count n = { 0 };
 
 	for (; left && (p = entry_next(p, stop)) < stop; p++, left--) {
-		pte_t e = share_entry(p);
+		pte_t e = *p;
 
-		if (e == 0)
-			continue;
-		copy[p - table] = e;
-		n.nr++;
 		if (unlikely(pte_is_special(e)))
 			n.nr_special++;
+		else if (unlikely(!entry_hold(e)))
+			continue;
+		copy[p - table] = entry_make_cow(p, e);
+		n.nr++;
 	}
 	return n;
 }

@@ -359,23 +359,24 @@ static inline void folio_add_entries(struct folio *f, u32 nr)
 	else
 		folio_put(f);
 }
-/* For a second table, the entry of a private page, which becomes read-only in both; 0: a page of a cache,
- * where it is found again. */
-static inline pte_t share_entry(pte_t *from)
+/* For a second entry beside e, a reference on its folio; false: a page of a cache, where it is found again. */
+static inline bool entry_hold(pte_t e)
 {
-	pte_t e = *from;
+	struct folio *f = phys_to_folio(pte_phys(e));
 
-	if (likely(!pte_is_special(e))) {
-		struct folio *f = phys_to_folio(pte_phys(e));
-
-		if (f->kind != FOLIO_ANON)
-			return 0;
-		folio_add_mapped(f, 1);
-	}
-	if ((e & (PTE_WRITE | PTE_SOFT_COW)) != PTE_SOFT_COW)
-		/* present: the processor may set DIRTY between read and write */
-		while (unlikely(!atomic_cas_update(from, &e, (e & ~PTE_WRITE) | PTE_SOFT_COW)))
-			;
+	if (f->kind != FOLIO_ANON)
+		return false;
+	folio_add_mapped(f, 1);
+	return true;
+}
+/* Makes *from, which is e, read-only, for its page gets a second entry: that one's value. */
+static inline pte_t entry_make_cow(pte_t *from, pte_t e)
+{
+	if (likely((e & (PTE_WRITE | PTE_SOFT_COW)) == PTE_SOFT_COW))
+		return e;
+	/* present: the processor may set DIRTY between read and write */
+	while (unlikely(!atomic_cas_update(from, &e, (e & ~PTE_WRITE) | PTE_SOFT_COW)))
+		;
 	return (e & ~PTE_WRITE) | PTE_SOFT_COW;
 }
 /* At fork, for the 2 MiB of va in m, whose level-2 entry is given: 1 when the child has the parent's table, 0 when entries are to be

@@ -242,10 +242,13 @@ static void copy_locked(struct folio *from, struct folio *to)
 	u32 left = from->nr_present;
 
 	for (u32 i = 0; left; i++) {
-		if (source[i] == 0)
+		pte_t e = source[i];
+
+		if (e == 0)
 			continue;
-		copy[i] = share_entry(&source[i]);
-		ASSERT(copy[i]);
+		/* no page of a cache is in a shared table */
+		VERIFY(pte_is_special(e) || entry_hold(e));
+		copy[i] = entry_make_cow(&source[i], e);
 		left--;
 	}
 	to->nr_present = from->nr_present;
