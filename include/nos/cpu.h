@@ -39,9 +39,9 @@ DECLARE_PERCPU(u64, this_percpu_offset);
 		_v;                                                                                \
 	})
 #define this_cpu_write(var, v)                                                                     \
-	__asm__ volatile("mov %1, %%gs:%0" : "=m"(var) : "r"((typeof(var))(v)))
+	__asm__ volatile("mov%z0 %1, %%gs:%0" : "=m"(var) : "er"((typeof(var))(v)))
 #define this_cpu_add(var, v)                                                                       \
-	__asm__ volatile("add %1, %%gs:%0" : "+m"(var) : "r"((typeof(var))(v)) : "cc")
+	__asm__ volatile("add%z0 %1, %%gs:%0" : "+m"(var) : "er"((typeof(var))(v)) : "cc")
 #endif
 
 DECLARE_PERCPU(u32, this_cpu_id);
