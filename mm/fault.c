@@ -69,7 +69,11 @@ static DEFINE_PERCPU(u32, cluster_pause);
 static DEFINE_PERCPU(u64, faults_all);
 static DEFINE_PERCPU(u64, faults_major);
 
-/* One try: the place and what was true when it was looked at. */
+/*
+ * One try: the place and what was true when it was looked at.  On the straight ways, of a store to
+ * untouched anonymous memory and of one that copies, it lives in registers: nothing that is not
+ * inlined there gets its address.
+ */
 struct site {
 	struct aspace *a;
 	u64 address;
@@ -99,7 +103,7 @@ static inline struct spinlock *site_lock_of(const struct site *s)
 }
 
 /* Takes the leaf lock if nothing has changed. */
-static inline bool site_lock(const struct site *s) __try_acquires(true, site_lock_of(s))
+static __always_inline bool site_lock(const struct site *s) __try_acquires(true, site_lock_of(s))
 {
 	spin_lock(site_lock_of(s));
 	if (likely(READ_ONCE(s->a->tree_sequence.sequence) == s->sequence &&
@@ -114,8 +118,32 @@ static inline void site_unlock(const struct site *s) __releases(site_lock_of(s))
 	spin_unlock(site_lock_of(s));
 }
 
+static inline void site_place(struct site *s, struct aspace *a, u64 address, u32 access,
+			      u32 sequence, const struct mapping *m, pte_t *entry)
+{
+	s->a = a;
+	s->address = address;
+	s->access = access;
+	s->sequence = sequence;
+	s->table = table_folio(entry);
+	s->entry = entry;
+	s->m = m;
+	s->supply = NULL;
+}
+
+/* The same, and what is there.  A mapping that changes between two looks does no harm: site_lock looks
+ * at the sequence. */
+static inline void site_look(struct site *s, struct aspace *a, u64 address, u32 access,
+			     u32 sequence, const struct mapping *m, pte_t *entry)
+{
+	site_place(s, a, address, access, sequence, m, entry);
+	s->flags = READ_ONCE(m->flags);
+	s->cache = READ_ONCE(m->cache);
+	s->seen = READ_ONCE(*entry);
+}
+
 /* A page for this mapping alone, zeroed if `zero`; NULL: memory has to be waited for. */
-static inline struct folio *page_take(const struct site *at, bool zero)
+static __always_inline struct folio *page_take(const struct site *at, bool zero)
 {
 	const u32 flags = ALLOC_NOWAIT | ALLOC_MOVABLE | (zero ? ALLOC_ZERO : 0);
 	struct supply *s = at->supply;
@@ -124,8 +152,7 @@ static inline struct folio *page_take(const struct site *at, bool zero)
 	if (likely(!f)) {
 		if (static_key_is_on(&numa_key))
 			return folio_alloc_by_policy(at->m, at->address, flags);
-		f = zero ? zeroed_take() : NULL;
-		return f ?: folio_alloc(0, FOLIO_ANON, flags);
+		return folio_alloc_private(zero);
 	}
 	if (zero && !s->anon_is_zero)
 		page_clear(folio_address(f));
@@ -148,8 +175,10 @@ static __noinline __cold int page_keep(struct supply *s, struct folio *f, bool z
 /* Entry for a private page that belongs to this mapping alone. */
 static inline pte_t own_page_entry(const struct site *s, const struct folio *f)
 {
-	return folio_to_phys(f) | mapping_pte_bits(s->flags) | PTE_DIRTY |
-	       (s->flags & MAPPING_WRITE ? PTE_WRITE : 0);
+	if (likely(s->flags & MAPPING_WRITE))
+		return folio_to_phys(f) | (s->flags & MAPPING_EXEC ? 0 : PTE_NX) | PTE_PRESENT |
+		       PTE_USER | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY;
+	return folio_to_phys(f) | mapping_pte_bits(s->flags) | PTE_DIRTY;
 }
 
 /* After an entry of the address space lost a page or rights; preemption is off. */
@@ -253,15 +282,14 @@ static __noinline int fault_cluster(struct site *s, const struct mapping *m)
 	return FAULT_DONE;
 }
 
-/* Store to untouched anonymous memory. */
-static __always_inline int fault_anon_write(struct site *s, const struct mapping *m)
+static inline bool may_start_cluster(u64 address)
 {
-	if (s->address % CLUSTER_SIZE == 0 && anon_cluster) {
-		int result = fault_cluster(s, m);
+	return address % CLUSTER_SIZE == 0 && anon_cluster;
+}
 
-		if (result != TRY_MEMORY)
-			return result;
-	}
+/* Store to untouched anonymous memory, which brings one page. */
+static __always_inline int fault_anon_page(struct site *s)
+{
 	struct folio *f = page_take(s, true);
 
 	if (unlikely(!f))
@@ -275,6 +303,18 @@ static __always_inline int fault_anon_write(struct site *s, const struct mapping
 	atomic_add(&s->a->resident_anon, 1);
 	counter_inc(anon);
 	return FAULT_DONE;
+}
+
+/* The same, perhaps with its cluster. */
+static int fault_anon_write(struct site *s, const struct mapping *m)
+{
+	if (may_start_cluster(s->address)) {
+		int result = fault_cluster(s, m);
+
+		if (result != TRY_MEMORY)
+			return result;
+	}
+	return fault_anon_page(s);
 }
 
 /* Load from untouched anonymous memory: the shared page of zeros. */
@@ -295,7 +335,8 @@ static __noinline int fault_zero_page(struct site *s)
  * The same for an entry that was not empty.  The table may have been emptied, and filled
  * behind an entry of 2 MiB with what was seen: such a one is no longer to be changed.
  */
-static inline bool site_lock_seen(const struct site *s) __try_acquires(true, site_lock_of(s))
+static __always_inline bool site_lock_seen(const struct site *s)
+	__try_acquires(true, site_lock_of(s))
 {
 	if (!site_lock(s))
 		return false;
@@ -306,7 +347,7 @@ static inline bool site_lock_seen(const struct site *s) __try_acquires(true, sit
 }
 
 /* A private page that may be the only entry's: 0, or what became of the try. */
-static inline int fault_reuse(struct site *s, struct folio *old)
+static __always_inline int fault_reuse(struct site *s, struct folio *old)
 {
 	bool exclusive;
 
@@ -324,7 +365,7 @@ static inline int fault_reuse(struct site *s, struct folio *old)
 }
 
 /* Store to a private page that is present but not writable. */
-static __noinline int fault_copy(struct site *s)
+static __always_inline int fault_copy(struct site *s)
 {
 	bool zero_page = pte_is_special(s->seen);
 	struct folio *old = zero_page ? NULL : phys_to_folio(pte_phys(s->seen));
@@ -632,13 +673,17 @@ static __noinline int fault_file(struct site *s, const struct mapping *m)
 	return FAULT_DONE;
 }
 
-/* A page is there, but its entry lacks the right that the mapping gives. */
+/* Whether it is the page that has to become another one. */
+static inline bool site_wants_copy(const struct site *s)
+{
+	return (s->access & ACCESS_WRITE) && !(s->seen & PTE_WRITE) && site_is_private(s);
+}
+
+/* A page is there, and stays, but its entry lacks the right that the mapping gives. */
 static __noinline int fault_present(struct site *s)
 {
 	bool write = s->access & ACCESS_WRITE;
 
-	if (write && !(s->seen & PTE_WRITE) && site_is_private(s))
-		return fault_copy(s);
 	if (!site_lock_seen(s))
 		return TRY_AGAIN;
 	pte_t new = (s->seen &
@@ -664,75 +709,120 @@ static __noinline int fault_present(struct site *s)
 
 /* ---- one try ---- */
 
-static __noinline bool site_wants_huge(const struct site *s)
+/* Off the straight way: after a race, or with a page at hand. */
+static __noinline int fault_copy_anew(struct site *s)
 {
-	return !s->cache && !(s->supply && s->supply->no_huge) &&
-	       huge_is_wanted(s->a, s->m, s->address, s->flags);
+	return fault_copy(s);
 }
 
-/* There is no table to put an entry into: *table becomes it, NULL where an entry of 2 MiB gives the access. */
-static __noinline int fault_no_table(const struct site *s, pte_t **table)
+static __always_inline int fault_at(struct site *s)
 {
-	pte_t *up = leaf_entry(s->a, s->address);
+	if (s->seen)
+		return site_wants_copy(s) ? fault_copy_anew(s) : fault_present(s);
+	if (s->cache)
+		return fault_file(s, s->m);
+	return s->access & ACCESS_WRITE ? fault_anon_write(s, s->m) : fault_zero_page(s);
+}
+
+/* Whatever is to be done at this entry. */
+static __noinline int fault_at_entry(struct aspace *a, u64 address, u32 access, u32 sequence,
+				     const struct mapping *m, pte_t *entry)
+{
+	struct site s;
+
+	site_look(&s, a, address, access, sequence, m, entry);
+	return fault_at(&s);
+}
+
+static __noinline int fault_supplied(struct aspace *a, u64 address, u32 access, u32 sequence,
+				     const struct mapping *m, pte_t *entry, struct supply *supply)
+{
+	struct site s;
+
+	site_look(&s, a, address, access, sequence, m, entry);
+	s.supply = supply;
+	return fault_at(&s);
+}
+
+/* A page is there: the straight way is to copy it. */
+static __noinline int fault_occupied(struct aspace *a, u64 address, u32 access, u32 sequence,
+				     const struct mapping *m, pte_t *entry)
+{
+	struct site s;
+
+	site_look(&s, a, address, access, sequence, m, entry);
+	if (likely(s.seen && site_wants_copy(&s)))
+		return fault_copy(&s);
+	return fault_at_entry(a, address, access, sequence, m, entry);
+}
+
+static __noinline bool huge_is_welcome(struct aspace *a, const struct mapping *m, u64 address,
+				       const struct supply *supply)
+{
+	return !READ_ONCE(m->cache) && !(supply && supply->no_huge) &&
+	       huge_is_wanted(a, m, address, READ_ONCE(m->flags));
+}
+
+/* There is no table to put an entry into: makes one, unless an entry of 2 MiB gives the access. */
+static __noinline int fault_no_table(struct aspace *a, u64 address, u32 access, u32 sequence,
+				     const struct mapping *m, struct supply *supply)
+{
+	pte_t *up = leaf_entry(a, address), *table;
 	pte_t link = up ? READ_ONCE(*up) : 0;
 
 	if (link_is_huge(link))
-		return huge_settle(s->a, up, s->address, s->access, s->flags, s->sequence) ?
+		return huge_settle(a, up, address, access, READ_ONCE(m->flags), sequence) ?
 			       FAULT_DONE :
 			       TRY_AGAIN;
-	if (!link && site_wants_huge(s))
+	if (!link && huge_is_welcome(a, m, address, supply))
 		return TRY_HUGE;
-	*table = table_get(s->a, s->address, ALLOC_NOWAIT);
-	return *table ? FAULT_DONE : TRY_MEMORY;
+	table = table_get(a, address, ALLOC_NOWAIT);
+	if (!table)
+		return TRY_MEMORY;
+	return fault_supplied(a, address, access, sequence, m, &table[PTE_INDEX(address, 1)],
+			      supply);
 }
 
 /* Inlined twice: without a supply it is the straight way, on which hardly anything is kept in memory. */
 static __always_inline int fault_try(struct aspace *a, u64 address, u32 access,
 				     struct supply *supply)
 {
-	struct site s;
-
 	scoped_rcu();
-	s.sequence = atomic_load(&a->tree_sequence.sequence);
-	if (unlikely(s.sequence & 1))
+	u32 sequence = atomic_load(&a->tree_sequence.sequence);
+	if (unlikely(sequence & 1))
 		return TRY_SLOW;
 	const struct mapping *m = mapping_find_rcu(a, address);
 
 	if (unlikely(!m))
 		return TRY_SLOW;
-	s.a = a;
-	s.address = address;
-	s.access = access;
-	s.flags = READ_ONCE(m->flags);
-	s.cache = READ_ONCE(m->cache);
-	s.supply = supply;
-	s.m = m;
-	/* flags of a mapping that is changing do no harm: site_lock looks at the sequence */
-	if (unlikely((s.flags & (MAPPING_SPECIAL | MAPPING_HUGE)) ||
-		     !access_is_allowed(s.flags, access))) {
-		if ((s.flags & MAPPING_SPECIAL) || !access_is_allowed(s.flags, access))
+	u32 flags = READ_ONCE(m->flags);
+
+	if (unlikely((flags & (MAPPING_SPECIAL | MAPPING_HUGE)) ||
+		     !access_is_allowed(flags, access))) {
+		if ((flags & MAPPING_SPECIAL) || !access_is_allowed(flags, access))
 			return TRY_SLOW;
-		if (site_wants_huge(&s))
+		if (huge_is_welcome(a, m, address, supply))
 			return TRY_HUGE;
 	}
 	pte_t *table = table_find_own(a, address);
 
-	if (unlikely(!table)) {
-		int result = fault_no_table(&s, &table);
+	if (unlikely(!table))
+		return fault_no_table(a, address, access, sequence, m, supply);
+	pte_t *entry = &table[PTE_INDEX(address, 1)];
 
-		if (result != FAULT_DONE)
-			return result;
-		if (!table)
-			return FAULT_DONE;
-	}
-	s.table = table_folio(table);
-	s.entry = &table[PTE_INDEX(address, 1)];
-	s.seen = READ_ONCE(*s.entry);
-	if (s.seen)
-		return fault_present(&s);
-	if (s.cache)
-		return fault_file(&s, m);
-	return access & ACCESS_WRITE ? fault_anon_write(&s, m) : fault_zero_page(&s);
+	if (supply)
+		return fault_supplied(a, address, access, sequence, m, entry, supply);
+	if (READ_ONCE(*entry))
+		return fault_occupied(a, address, access, sequence, m, entry);
+	if (!(access & ACCESS_WRITE) || READ_ONCE(m->cache) || may_start_cluster(address))
+		return fault_at_entry(a, address, access, sequence, m, entry);
+	struct site s;
+
+	site_place(&s, a, address, access, sequence, m, entry);
+	s.flags = flags;
+	s.cache = NULL;
+	s.seen = 0;
+	return fault_anon_page(&s);
 }
 
 /* What the first try, with `result`, has left to do. */
@@ -772,8 +862,13 @@ static __noinline enum fault_result fault_resolve_slow(struct aspace *a, u64 add
 	return (enum fault_result)result;
 }
 
-static __always_inline enum fault_result fault_resolve_inline(struct aspace *a, u64 address,
-							      u32 access)
+static __always_inline void count_fault(void)
+{
+	this_cpu_add(faults_all, 1);
+	current_thread->faults_minor++;
+}
+
+enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access)
 {
 	int result;
 
@@ -781,14 +876,8 @@ static __always_inline enum fault_result fault_resolve_inline(struct aspace *a, 
 	result = fault_try(a, address, access, NULL);
 	if (unlikely(result != FAULT_DONE))
 		return fault_resolve_slow(a, address, access, result);
-	this_cpu_add(faults_all, 1);
-	current_thread->faults_minor++;
+	count_fault();
 	return FAULT_DONE;
-}
-
-enum fault_result fault_resolve(struct aspace *a, u64 address, u32 access)
-{
-	return fault_resolve_inline(a, address, access);
 }
 
 static __noinline void fault_report(enum fault_result result, u64 address, u64 code)
@@ -816,29 +905,46 @@ static __noinline void fault_report(enum fault_result result, u64 address, u64 c
 	}
 }
 
-__hot bool page_fault_handle(struct trap_frame *frame, u64 address, u64 code)
+static inline u32 access_of(u64 code)
+{
+	return code & FAULT_WRITE ? ACCESS_WRITE : code & FAULT_EXEC ? ACCESS_EXEC : ACCESS_READ;
+}
+
+/* The first try, with `result`, did not do. */
+static __noinline bool page_fault_user_slow(struct aspace *a, u64 address, u64 code, int result)
+{
+	enum fault_result end = FAULT_SEGV_MAPERR;
+
+	/* what is not the user's has no mapping, so the try has touched nothing */
+	if (address < USER_ADDRESS_END && !(code & FAULT_RESERVED))
+		end = fault_resolve_slow(a, address & PAGE_MASK, access_of(code), result);
+	if (end == FAULT_DONE)
+		return true;
+	fault_report(end, address, code);
+	return false;
+}
+
+__hot bool page_fault_user(u64 address, u64 code)
 {
 	struct aspace *a = current_thread->aspace;
-	bool user = trap_is_from_user(frame);
+	int result = TRY_SLOW;
 
-	if (unlikely(address >= USER_ADDRESS_END || !a || (code & FAULT_RESERVED))) {
-		if (user)
-			process_fault_signal(SIGSEGV, SEGV_MAPERR, address, code | FAULT_PRESENT);
-		return user;
-	}
-	if (!user && user_fault_is_disabled())
-		return false;
-	u32 access = code & FAULT_WRITE ? ACCESS_WRITE :
-		     code & FAULT_EXEC  ? ACCESS_EXEC :
-					  ACCESS_READ;
-	enum fault_result result = fault_resolve_inline(a, address, access);
-
-	if (likely(result == FAULT_DONE))
-		return true;
-	if (!user)
-		return false;
-	fault_report(result, address, code);
+	if (likely(!(code & FAULT_RESERVED)))
+		result = fault_try(a, address & PAGE_MASK, access_of(code), NULL);
+	if (unlikely(result != FAULT_DONE))
+		return page_fault_user_slow(a, address, code, result);
+	count_fault();
 	return true;
+}
+
+bool page_fault_kernel(u64 address, u64 code)
+{
+	struct aspace *a = current_thread->aspace;
+
+	if (address >= USER_ADDRESS_END || !a || (code & FAULT_RESERVED) ||
+	    user_fault_is_disabled())
+		return false;
+	return fault_resolve(a, address, access_of(code)) == FAULT_DONE;
 }
 
 void fault_stats_read(struct memory_stats *s)

@@ -58,9 +58,7 @@
 #include <nos/string.h>
 #include <nos/thread.h>
 
-#define CPU_ARRAY 62u /* frames in a per-CPU array */
 #define CPU_BATCH 31u /* frames moved at once */
-#define NR_MOBILITY 2u
 #define REMOTE NR_MOBILITY /* the array of frames freed here that belong to other nodes */
 
 /* A tree's word: free frames in the low half, then the reservation. */
@@ -94,18 +92,9 @@ static struct {
 	struct page_node node[NUMA_MAX_NODES];
 } pool;
 
-struct frame_array {
-	u32 count;
-	u32 tree; /* reserved tree + 1; 0 = none */
-	u32 chunk; /* where the last search ended */
-	struct folio *frames[CPU_ARRAY];
-};
-static DEFINE_PERCPU(struct frame_array[NR_MOBILITY + 1], frame_arrays);
-
-/* Frames in use by kind, for /proc/meminfo; summed over CPUs. */
+DEFINE_PERCPU(struct frame_array[NR_MOBILITY + 1], frame_arrays);
 DEFINE_PERCPU(s64[16], frames_by_kind);
 DEFINE_PERCPU(u64, frames_allocated);
-DEFINE_PERCPU(u64, frames_freed);
 
 struct folio *zero_folio;
 
@@ -166,6 +155,23 @@ static void word_free(u64 frame, u64 mask)
 	chunk_give(chunk, n);
 }
 
+/* The lowest n (< 64) of the bits; *nr: how many there were. */
+static u64 lowest_bits(u64 bits, u32 n, u32 *nr)
+{
+	u64 got = 0;
+
+	for (*nr = 0; bits && *nr < n;) {
+		u32 first = (u32)__builtin_ctzll(bits), most = n - *nr;
+		u32 run = (u32)__builtin_ctzll(~(bits >> first) | 1ull << most);
+		u64 mask = ((1ull << run) - 1) << first;
+
+		got |= mask;
+		bits &= ~mask;
+		*nr += run;
+	}
+	return got;
+}
+
 /* Up to `want` single frames of one chunk into *a; returns how many. */
 static u32 chunk_take_singles(u32 chunk, u32 want, struct frame_array *a)
 {
@@ -181,29 +187,20 @@ static u32 chunk_take_singles(u32 chunk, u32 want, struct frame_array *a)
 
 	for (u32 i = 0; got < n; i = (i + 1) % 8) {
 		u64 *word = &pool.bits[chunk].word[i];
-		u64 seen = atomic_load_relaxed(word), mask = 0;
+		u64 seen = atomic_load_relaxed(word), mask;
+		u32 nr;
 
 		do {
-			u64 avail = ~seen;
-
-			if (avail == 0)
-				break;
-			mask = 0;
-			for (u32 k = got; k < n && avail; k++, avail &= avail - 1)
-				mask |= avail & -avail;
-		} while (!atomic_cas_update(word, &seen, seen | mask));
-		if (~seen == 0)
-			continue;
-		u64 first = ((u64)chunk << CHUNK_SHIFT) + i * 64;
+			mask = lowest_bits(~seen, n - got, &nr);
+		} while (mask && !atomic_cas_update(word, &seen, seen | mask));
 
 		/* highest first: the array is popped from its end, so frames come out rising */
-		for (u64 m = mask; m;) {
-			u32 b = 63 - (u32)__builtin_clzll(m);
+		struct folio *first = FRAME_TABLE + ((u64)chunk << CHUNK_SHIFT) + i * 64;
+		struct folio **to = &a->frames[a->count += nr];
 
-			a->frames[a->count++] = FRAME_TABLE + first + b;
-			m &= ~(1ull << b);
-			got++;
-		}
+		for (; mask; mask &= mask - 1)
+			*--to = first + __builtin_ctzll(mask);
+		got += nr;
 	}
 	tree_taken(chunk, got);
 	return got;
@@ -438,11 +435,6 @@ static void array_drain(struct frame_array *a, u32 nr)
 	memmove(a->frames, a->frames + nr, a->count * sizeof(a->frames[0]));
 }
 
-static inline u32 kind_mobility(enum folio_kind kind)
-{
-	return kind == FOLIO_ANON || kind == FOLIO_FILE;
-}
-
 /* In an interrupt handler: not through the arrays, which it may have interrupted. */
 static __noinline struct folio *frame_take_in_irq(unsigned order)
 {
@@ -506,7 +498,7 @@ static __noinline struct folio *frame_take_from(unsigned order, enum folio_kind 
 				break;
 			allowed = ~allowed;
 		}
-		if (!(allowed & bit(n)))
+		if (!(allowed & bit(n % NUMA_MAX_NODES)))
 			continue;
 		if (wanted == NUMA_HERE)
 			wanted = n;
@@ -587,13 +579,9 @@ static __always_inline struct folio *alloc_one(const struct node_choice *choice,
 			return NULL;
 	}
 	ASSERT(f->kind == FOLIO_FREE && !f->is_tail && ref_read(&f->refs) == 0);
-	f->flags = 0;
-	f->kind = (u8)kind;
-	f->order = (u8)order;
-	f->map_count = 0;
+	folio_begin(f, order, kind);
 	if (unlikely(order))
 		folio_set_tails(f, order);
-	ref_init(&f->refs, 1);
 	shadow_unpoison(folio_address(f), PAGE_SIZE << order);
 	this_cpu_add(frames_by_kind[kind], 1 << order);
 	this_cpu_add(frames_allocated, 1 << order);
@@ -653,12 +641,8 @@ struct folio *folio_alloc_cluster(unsigned order, unsigned unit, enum folio_kind
 		return NULL;
 	for (u32 i = 0; i < nr; i += 1u << unit) {
 		ASSERT(f[i].kind == FOLIO_FREE && !f[i].is_tail);
-		f[i].flags = 0;
-		f[i].kind = (u8)kind;
-		f[i].order = (u8)unit;
-		f[i].map_count = 0;
+		folio_begin(f + i, unit, kind);
 		folio_set_tails(f + i, unit);
-		ref_init(&f[i].refs, 1);
 	}
 	shadow_unpoison(folio_address(f), PAGE_SIZE << order);
 	this_cpu_add(frames_by_kind[kind], nr);
@@ -683,7 +667,6 @@ static void folio_free(struct folio *f)
 	ASSERT(!f->is_tail && kind != FOLIO_FREE && kind != FOLIO_RESERVED);
 	ASSERT(f->map_count == 0);
 	this_cpu_add(frames_by_kind[kind], -(1 << order));
-	this_cpu_add(frames_freed, 1 << order);
 	if (static_key_is_on(&numa_key))
 		node_count_kind(f, kind, -(1 << order));
 	shadow_poison(folio_address(f), PAGE_SIZE << order, SHADOW_PAGE_FREE);
@@ -750,7 +733,6 @@ static void frames_give(struct folio **folios, u32 nr)
 {
 	preempt_disable();
 	this_cpu_add(frames_by_kind[FOLIO_ANON], -(s64)nr);
-	this_cpu_add(frames_freed, nr);
 	struct frame_array *a = &(*this_cpu_ptr(frame_arrays))[kind_mobility(FOLIO_ANON)];
 
 	if (static_key_is_on(&numa_key))

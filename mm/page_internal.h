@@ -2,8 +2,10 @@
 #pragma once
 
 #include <nos/cpu.h>
+#include <nos/fail.h>
 #include <nos/numa.h>
 #include <nos/page.h>
+#include <nos/sanitize.h>
 
 #define CHUNK_SHIFT 9
 #define CHUNK_FRAMES (1u << CHUNK_SHIFT) /* frames of a 2 MiB chunk */
@@ -62,6 +64,37 @@ void aspace_system_init(void);
 bool memory_make_room(u64 nr_pages, u32 flags, unsigned round);
 void vmap_init(void);
 
+/* ---- a CPU's single frames ---- */
+
+#define CPU_ARRAY 62u /* frames in a per-CPU array */
+#define NR_MOBILITY 2u
+
+struct frame_array {
+	u32 count;
+	u32 tree; /* reserved tree + 1; 0 = none */
+	u32 chunk; /* where the last search ended */
+	struct folio *frames[CPU_ARRAY];
+};
+/* By mobility; the last is of frames freed here that belong to other nodes. */
+DECLARE_PERCPU(struct frame_array[NR_MOBILITY + 1], frame_arrays);
+DECLARE_PERCPU(s64[16], frames_by_kind); /* in use; summed over CPUs */
+DECLARE_PERCPU(u64, frames_allocated); /* ever */
+
+static inline u32 kind_mobility(enum folio_kind kind)
+{
+	return kind == FOLIO_ANON || kind == FOLIO_FILE;
+}
+
+/* A free frame becomes (the head of) a folio with one reference. */
+static inline void folio_begin(struct folio *f, unsigned order, enum folio_kind kind)
+{
+	f->flags = 0;
+	f->kind = (u8)kind;
+	f->order = (u8)order;
+	f->map_count = 0;
+	ref_init(&f->refs, 1);
+}
+
 /* Fault injection of <nos/test.h>: true if this allocation is to fail. */
 #if defined(DEBUG) || defined(NOS_HOST)
 bool test_allocation_fails(void);
@@ -71,3 +104,28 @@ static inline bool test_allocation_fails(void)
 	return false;
 }
 #endif
+
+/*
+ * A single page of kind FOLIO_ANON where there are no nodes, for a fault, or NULL: from the stock of
+ * zeroed ones, or what folio_alloc gives with ALLOC_NOWAIT and, if `zero`, ALLOC_ZERO.  Preemption off.
+ */
+static __always_inline struct folio *folio_alloc_private(bool zero)
+{
+	struct frame_array *a = &(*this_cpu_ptr(frame_arrays))[kind_mobility(FOLIO_ANON)];
+	struct folio *f = zero ? zeroed_take() : NULL;
+
+	if (f)
+		return f;
+	if (unlikely(!a->count))
+		return folio_alloc(0, FOLIO_ANON, ALLOC_NOWAIT | (zero ? ALLOC_ZERO : 0));
+	if (test_allocation_fails() || fail_now(FAIL_ALLOC, "page"))
+		return NULL;
+	f = a->frames[--a->count];
+	folio_begin(f, 0, FOLIO_ANON);
+	shadow_unpoison(folio_address(f), PAGE_SIZE);
+	this_cpu_add(frames_by_kind[FOLIO_ANON], 1);
+	this_cpu_add(frames_allocated, 1);
+	if (zero)
+		page_clear(folio_address(f));
+	return f;
+}

@@ -16,9 +16,6 @@ struct node_counts {
 	u64 event[NR_NODE_EVENTS];
 };
 static DEFINE_PERCPU(struct node_counts[NUMA_MAX_NODES], node_counts);
-DECLARE_PERCPU(s64[16], frames_by_kind);
-DECLARE_PERCPU(u64, frames_allocated);
-DECLARE_PERCPU(u64, frames_freed);
 
 DEFINE_STATIC_KEY(numa_key);
 
@@ -108,6 +105,16 @@ void __init node_counts_init(void)
 
 /* ---- frames by kind ---- */
 
+/* Frames that were allocated and not freed; what was freed is the rest of those ever allocated. */
+static s64 page_nr_in_use(void)
+{
+	s64 sum = 0;
+
+	for_each_cpu(cpu) for (unsigned k = 0; k < 16; k++) sum +=
+		(*per_cpu_ptr(frames_by_kind, cpu))[k];
+	return sum;
+}
+
 s64 page_nr_of_kind(enum folio_kind kind)
 {
 	s64 sum = 0;
@@ -153,9 +160,6 @@ void page_stats_read(struct memory_stats *s)
 	s->anon = (u64)page_nr_of_kind(FOLIO_ANON);
 	s->file = (u64)page_nr_of_kind(FOLIO_FILE);
 	s->pipe = (u64)page_nr_of_kind(FOLIO_PIPE);
-	for_each_cpu(cpu)
-	{
-		s->allocs += *per_cpu_ptr(frames_allocated, cpu);
-		s->frees += *per_cpu_ptr(frames_freed, cpu);
-	}
+	for_each_cpu(cpu) s->allocs += *per_cpu_ptr(frames_allocated, cpu);
+	s->frees = s->allocs - (u64)page_nr_in_use();
 }

@@ -12,6 +12,9 @@
  * tracing, clamp the number, call through the table; then interrupts off, test
  * one word (thread.work), restore six registers, SYSRET.
  *
+ * A page fault of user mode stores as little, and leaves without a look at what it
+ * restores, unless there is work.
+ *
  * Invariants.
  *   (1) From `cli` to the return instruction no work flag can be missed: an
  *       interrupt that sets one for a running thread comes as an IPI, which
@@ -19,7 +22,8 @@
  *   (2) SYSRET is used only with rcx = rip below USER_ADDRESS_END.  A
  *       non-canonical rcx would raise #GP in kernel mode with the user's gs and
  *       stack (Intel; AMD faults later).  IRET gets the same check, so that it
- *       never faults; a bad rip becomes a #GP of the user.
+ *       never faults; a bad rip becomes a #GP of the user.  Only what the processor
+ *       stored at a page fault, and nobody has changed, needs none.
  *   (3) SYSRET does not restore RF, and with TF it traps before the next
  *       instruction: a changed frame that has either leaves by IRET.  On the
  *       plain path rflags are those of entry, where both cases are harmless.
@@ -328,7 +332,8 @@ trap_return_to_user:
 
 /* ------------------------------------------------------ exceptions by gate */
 
-/* The stubs stand 16 bytes apart: `push $0` 2, `push %rdi` 1, `mov` 5, `jmp` 2 or 5. */
+/* The stubs stand 16 bytes apart: `push $0` 2, `push %rdi` 1, `mov` 5, `jmp` 2 or 5; that of page
+ * faults, `testb` 5, `jnz` 6, `jmp` 5. */
 	.balign 64
 	.globl trap_stubs
 trap_stubs:
@@ -339,6 +344,11 @@ trap_stubs:
 	.set paranoid, (vector == VECTOR_DB) || (vector == VECTOR_NMI) || \
 		(vector == VECTOR_DF) || (vector == VECTOR_MC)
 	.balign 16
+	.if (vector == VECTOR_PF)
+	testb $3, 16(%rsp)		/* cs, above the error code and rip */
+	jnz trap_page_fault_user
+	jmp trap_page_fault_kernel
+	.else
 	.if (has_code == 0)
 	push $0
 	.endif
@@ -348,6 +358,7 @@ trap_stubs:
 	jmp trap_common
 	.else
 	jmp trap_paranoid
+	.endif
 	.endif
 	.set vector, vector + 1
 	.endr
@@ -403,6 +414,70 @@ irq_stubs:
 	add $8, %rsp
 	.endm
 
+/*
+ * A page fault of user mode: like a system call it stores what the C code may clobber, and the rest
+ * only if there is work.  Until then the frame's orig_rax holds the error code.  The address is read
+ * before another fault can change it.  A frame that nobody could change is what the processor stored,
+ * so IRET takes it unchecked: its rip is canonical, for it is where the processor was.
+ */
+	.type trap_page_fault_user, @function
+trap_page_fault_user:
+	.cfi_startproc simple
+	.cfi_signal_frame
+	.cfi_def_cfa rsp, 48
+	.cfi_offset rip, FRAME_RIP - FRAME_SIZE
+	.cfi_offset rsp, FRAME_RSP - FRAME_SIZE
+	cld
+	SMAP_CLOSE
+	swapgs
+	lfence
+	push %rdi
+	push %rsi
+	push %rdx
+	push %rcx
+	push %rax
+	push %r8
+	push %r9
+	push %r10
+	push %r11
+	sub $48, %rsp			/* the six callee-saved */
+	.cfi_def_cfa rsp, FRAME_SIZE
+	mov %cr2, %rdi
+	mov FRAME_ORIG_RAX(%rsp), %rsi
+	call trap_handle_page_fault
+	cli
+	mov %gs:this_thread, %rcx
+	cmpl $0, THREAD_WORK_OFFSET(%rcx)
+	jne 1f
+	add $48, %rsp
+	pop %r11
+	pop %r10
+	pop %r9
+	pop %r8
+	pop %rax
+	pop %rcx
+	pop %rdx
+	pop %rsi
+	pop %rdi
+	add $8, %rsp
+	.cfi_def_cfa rsp, 40
+	swapgs
+	iretq
+	.cfi_def_cfa rsp, FRAME_SIZE
+1:	mov %r15, FRAME_R15(%rsp)
+	mov %r14, FRAME_R14(%rsp)
+	mov %r13, FRAME_R13(%rsp)
+	mov %r12, FRAME_R12(%rsp)
+	mov %rbp, FRAME_RBP(%rsp)
+	mov %rbx, FRAME_RBX(%rsp)
+	movq $-1, FRAME_ORIG_RAX(%rsp)
+	jmp user_exit_check
+	.cfi_endproc
+	.size trap_page_fault_user, . - trap_page_fault_user
+
+trap_page_fault_kernel:
+	push %rdi
+	mov $VECTOR_PF, %edi
 	.type trap_common, @function
 trap_common:
 	.cfi_startproc simple

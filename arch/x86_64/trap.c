@@ -12,6 +12,7 @@ DECLARE_PERCPU(struct thread *, this_thread);
 static u32 stopping;
 
 void trap_handle_user(struct trap_frame *frame, unsigned vector, u64 error);
+void trap_handle_page_fault(u64 address, u64 error);
 void trap_handle_kernel(struct trap_frame *frame, unsigned vector, u64 error);
 void trap_handle_paranoid(struct trap_frame *frame, unsigned vector, u64 error);
 void irq_handle(struct trap_frame *frame, unsigned vector);
@@ -119,11 +120,6 @@ void trap_handle_user(struct trap_frame *frame, unsigned vector, u64 error)
 	t->trap_vector = vector;
 	t->trap_error = error;
 	switch (vector) {
-	case VECTOR_PF:
-		t->trap_address = cr2_read();
-		irq_enable();
-		page_fault_handle(frame, t->trap_address, error);
-		return;
 	case VECTOR_NMI:
 		nmi_handle();
 		return;
@@ -132,6 +128,21 @@ void trap_handle_user(struct trap_frame *frame, unsigned vector, u64 error)
 	}
 	irq_enable();
 	trap_user_exception(frame, vector, error);
+}
+
+/* For entry.S, interrupts off: a page fault of user mode.  No frame, which is not complete. */
+void trap_handle_page_fault(u64 address, u64 error)
+{
+	if (unlikely(sections_measured))
+		section_trapped();
+	irq_enable();
+	if (likely(page_fault_user(address, error)))
+		return;
+	struct arch_thread *t = thread_arch(this_cpu_read(this_thread));
+
+	t->trap_vector = VECTOR_PF;
+	t->trap_error = error;
+	t->trap_address = address;
 }
 
 /* True when the fault of kernel code at a user address was resolved. */
@@ -151,7 +162,7 @@ static bool kernel_fault_resolve(struct trap_frame *frame, u64 error)
 			section_trapped();
 		irq_enable();
 	}
-	bool resolved = page_fault_handle(frame, addr, error);
+	bool resolved = page_fault_kernel(addr, error);
 
 	irq_disable();
 	if (unlikely(sections_measured) && enabled)

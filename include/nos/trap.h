@@ -1,12 +1,12 @@
 /*
  * Traps and the register frame (arch).  The frame has the order of Linux's
  * struct pt_regs / user_regs_struct, so that ptrace and core files need no
- * translation.  On the system-call fast path the six callee-saved registers
- * (rbx rbp r12–r15) are NOT stored: their slots hold garbage until
- * WORK_ flags, or a TRAP_FULL_FRAME_STUB of linux/, make the entry code store
- * them.  Anyone who reads them works behind one of the two.  The same holds for
- * the slots of rcx, r11 and rax.  Who changes the frame elsewhere sets
- * WORK_FULL_RETURN.
+ * translation.  On the fast paths of system calls and page faults the six
+ * callee-saved registers (rbx rbp r12–r15) are NOT stored: their slots hold
+ * garbage until WORK_ flags, or a TRAP_FULL_FRAME_STUB of linux/, make the entry
+ * code store them.  Anyone who reads them works behind one of the two.  The same
+ * holds in system calls for the slots of rcx, r11 and rax, and in page faults for
+ * orig_rax.  Who changes the frame elsewhere sets WORK_FULL_RETURN.
  */
 #pragma once
 
@@ -39,10 +39,12 @@ struct trap_frame *trap_user_frame(void);
 /*
  * Upward calls: declared here, defined above.
  */
-/* mm: resolve a fault at `addr`; error code bits as in the SDM (vol. 3, 4.7).  Returns
- * false when it is not resolved and comes from the kernel (arch then tries the exception
- * table, else panics); for user faults it has queued the signal itself and returns true. */
-bool page_fault_handle(struct trap_frame *frame, u64 addr, u64 code);
+/* mm: resolve a fault of user mode at `addr`; error code bits as in the SDM (vol. 3, 4.7).
+ * false: a signal may be queued.  Both are called with interrupts on, and sleep. */
+bool page_fault_user(u64 addr, u64 code);
+/* The same for the kernel's access to user memory; false when it is not resolved: arch then tries
+ * the exception table, else panics. */
+bool page_fault_kernel(u64 addr, u64 code);
 #define FAULT_PRESENT 1u
 #define FAULT_WRITE 2u
 #define FAULT_USER 4u

@@ -71,6 +71,124 @@ TEST(kernel_addresses)
 	CHECK(info.si_addr == NULL);
 }
 
+/*
+ * Loads all registers but rsp from `in`, stores a byte where rdi points, and gives to `out` what the
+ * registers are then; in the order of REG_R8 to REG_RCX.
+ */
+#define NR_REGISTERS 15
+void store_with_registers(const greg_t *in, greg_t *out);
+__asm__(".pushsection .text\n"
+	".globl store_with_registers\n"
+	"store_with_registers:\n"
+	".irp r, rbx, rbp, r12, r13, r14, r15, rsi\n push %\\r\n.endr\n"
+	"push %rdi\n"
+	".set at, 0\n"
+	".irp r, r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx\n"
+	".ifnc \\r, rdi\n mov at(%rdi), %\\r\n.endif\n"
+	".set at, at + 8\n.endr\n"
+	"mov 64(%rdi), %rdi\n"
+	"movb $1, (%rdi)\n"
+	"mov %rdi, (%rsp)\n"
+	"mov 8(%rsp), %rdi\n"
+	".set at, 0\n"
+	".irp r, r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx\n"
+	".ifnc \\r, rdi\n mov %\\r, at(%rdi)\n.endif\n"
+	".set at, at + 8\n.endr\n"
+	"pop %rax\n mov %rax, 64(%rdi)\n"
+	".irp r, rsi, r15, r14, r13, r12, rbp, rbx\n pop %\\r\n.endr\n"
+	"ret\n"
+	".popsection\n");
+
+static greg_t loaded[NR_REGISTERS];
+static char *good_place;
+static volatile int fixed;
+
+static void load_for(const void *place)
+{
+	for (int i = 0; i < NR_REGISTERS; i++)
+		loaded[i] = (greg_t)(0x1111111111111111ull * (unsigned)(i + 1));
+	loaded[REG_RDI] = (greg_t)place;
+}
+
+static void check_store(void *place)
+{
+	greg_t out[NR_REGISTERS];
+
+	load_for(place);
+	store_with_registers(loaded, out);
+	CHECK(!memcmp(loaded, out, sizeof(out)));
+}
+
+/* Untouched memory, memory shared with a child, a file's pages. */
+TEST(registers_survive_a_fault)
+{
+	char *p = CHECK_OK(mmap(NULL, 64 * 4096, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	int fd = CHECK_OK(memfd_create("pages", 0));
+	pid_t pid;
+
+	for (int i = 63; i >= 0; i--)
+		check_store(p + i * 4096);
+	CHILD(pid)
+		for (int i = 0; i < 64; i++)
+			check_store(p + i * 4096);
+	CHECK_EXIT(pid, 0);
+	for (int i = 0; i < 64; i++)
+		check_store(p + i * 4096);
+	CHECK_OK(ftruncate(fd, 64 * 4096));
+	p = CHECK_OK(mmap(NULL, 64 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	for (int i = 0; i < 64; i += 7)
+		check_store(p + i * 4096);
+	CHECK_OK(close(fd));
+}
+
+static void change_registers(int sig TEST_UNUSED, siginfo_t *i, void *context)
+{
+	greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	if (memcmp(r, loaded, sizeof(loaded)) || r[REG_TRAPNO] != 14 || (r[REG_ERR] & 6) != 6 ||
+	    r[REG_CR2] != loaded[REG_RDI] || i->si_addr != (void *)loaded[REG_RDI])
+		_exit(9);
+	load_for(good_place);
+	for (int k = 0; k < NR_REGISTERS; k++)
+		r[k] = loaded[k] += k == REG_RDI ? 0 : 5;
+	fixed++;
+}
+
+TEST(a_handler_sees_and_changes_all_registers)
+{
+	struct sigaction a = { .sa_sigaction = change_registers, .sa_flags = SA_SIGINFO };
+	char *p = CHECK_OK(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				-1, 0));
+
+	CHECK_OK(mprotect(p, 4096, PROT_NONE));
+	CHECK_OK(sigaction(SIGSEGV, &a, NULL));
+	good_place = p + 4096;
+	check_store(p);
+	CHECK_EQ(fixed, 1);
+	CHECK_EQ(good_place[0], 1);
+}
+
+static void look_at_trap(int sig TEST_UNUSED, siginfo_t *i TEST_UNUSED, void *context)
+{
+	trap = ((ucontext_t *)context)->uc_mcontext.gregs[REG_CR2];
+}
+
+/* What signals show of the last exception is of one that was a signal, not of a fault that was mended. */
+TEST(a_mended_fault_is_not_shown)
+{
+	struct sigaction a = { .sa_sigaction = look_at_trap, .sa_flags = SA_SIGINFO };
+	char *p = CHECK_OK(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				-1, 0));
+
+	CHECK_EQ(CAUGHT(*(volatile char *)test_wild = 1), SIGSEGV);
+	CHECK_OK(sigaction(SIGUSR1, &a, NULL));
+	p[4096] = 1;
+	CHECK_OK(raise(SIGUSR1));
+	CHECK_EQ(trap, 8);
+	CHECK_OK(munmap(p, 8192));
+}
+
 TEST(no_execute)
 {
 	static char data[16] = { (char)0xc3 };
