@@ -182,7 +182,7 @@ int inode_change_locked(struct inode *i, struct inode_change *c)
 }
 
 /* Writing takes set-id bits away unless the writer may keep them (inode(7)). */
-int inode_drop_suid_locked(struct inode *i)
+__noinline int inode_drop_suid_locked(struct inode *i)
 {
 	struct inode_change c = { .valid = ATTR_KILL_SUID };
 

@@ -26,7 +26,7 @@ static DEFINE_PERCPU(u64, next_ino);
 
 /* opt.time_hints: what the inode knows of its times saves to look at them again. */
 static bool time_hints_enabled __ro_after_init;
-static bool is_atime_strict; /* there was a mount with MS_STRICTATIME */
+bool inode_atime_is_strict; /* there was a mount with MS_STRICTATIME */
 
 static struct timestamp timestamp_of(u64 ns)
 {
@@ -164,7 +164,7 @@ static bool is_later(struct timestamp a, struct timestamp b)
 
 void inode_atime_set_strict(void)
 {
-	WRITE_ONCE(is_atime_strict, true);
+	WRITE_ONCE(inode_atime_is_strict, true);
 }
 
 /* Whether relatime leaves the access time: it is later than the change and not a day old. */
@@ -174,7 +174,7 @@ static bool is_atime_settled(const struct inode *i, s64 now)
 	       now - i->atime.sec < 24 * 3600;
 }
 
-static __noinline void accessed(struct file *f, u64 now_ns)
+__noinline void inode_settle_atime(struct file *f, u64 now_ns)
 {
 	struct inode *i = f->inode;
 	struct mount *m = f->path.mount;
@@ -196,19 +196,6 @@ static __noinline void accessed(struct file *f, u64 now_ns)
 		}
 	}
 	inode_mark_times(i, ATTR_ATIME);
-}
-
-/*
- * Access time under relatime (mount(8)): when older than the change, or than a day.  That it was settled
- * within the last second holds for every mount that is not strict.
- */
-__hot void inode_accessed(struct file *f)
-{
-	u64 now_ns = clock_coarse_realtime_ns();
-
-	if (unlikely(now_ns - READ_ONCE(f->inode->atime_settled_ns) >= NSEC_PER_SEC ||
-		     READ_ONCE(is_atime_strict)))
-		accessed(f, now_ns);
 }
 
 /* ---- permissions (path_resolution(7), capabilities(7)) ---- */

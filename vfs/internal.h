@@ -188,7 +188,24 @@ int inode_get_writer(struct inode *i); /* -ETXTBSY */
 void inode_put_writer(struct inode *i);
 int inode_deny_write(struct inode *i); /* -ETXTBSY: somebody writes; file_deny_write */
 void inode_allow_write(struct inode *i);
-void inode_accessed(struct file *f);
+extern bool inode_atime_is_strict;
+void inode_settle_atime(struct file *f, u64 now_ns);
+/*
+ * Access time under relatime (mount(8)): when older than the change, or than a day.  That it was settled
+ * within the last second holds for every mount that is not strict.
+ */
+static inline bool inode_atime_is_due(const struct inode *i, u64 now_ns)
+{
+	return now_ns - READ_ONCE(i->atime_settled_ns) >= NSEC_PER_SEC ||
+	       READ_ONCE(inode_atime_is_strict);
+}
+static inline void inode_accessed(struct file *f)
+{
+	u64 now_ns = clock_coarse_realtime_ns();
+
+	if (unlikely(inode_atime_is_due(f->inode, now_ns)))
+		inode_settle_atime(f, now_ns);
+}
 void inode_atime_set_strict(void); /* before the first mount with MS_STRICTATIME has its flags */
 
 /* Whose locks f takes: the inode of its name, which a stacked file system's file keeps when the real

@@ -90,9 +90,18 @@ __hot ssize_t file_write(struct file *f, struct iobuf *from, u64 *pos)
 
 /* ---- files in the page cache ---- */
 
-ssize_t file_read_generic(struct file *f, struct iobuf *to, u64 *pos)
+static __noinline ssize_t settle_and_read(struct file *f, struct iobuf *to, u64 *pos, u64 now_ns)
 {
-	inode_accessed(f);
+	inode_settle_atime(f, now_ns);
+	return page_cache_read(&f->inode->cache, f, to, pos, &f->last_folio);
+}
+
+__hot ssize_t file_read_generic(struct file *f, struct iobuf *to, u64 *pos)
+{
+	u64 now_ns = clock_coarse_realtime_ns();
+
+	if (unlikely(inode_atime_is_due(f->inode, now_ns)))
+		return settle_and_read(f, to, pos, now_ns);
 	return page_cache_read(&f->inode->cache, f, to, pos, &f->last_folio);
 }
 
