@@ -51,6 +51,7 @@
 #include <nos/counter.h>
 #include <nos/irq.h>
 #include <nos/log.h>
+#include <nos/restart.h>
 #include <nos/string.h>
 #include <linux/sched.h>
 
@@ -532,10 +533,11 @@ void preempt_reschedule(void)
 	} while (this_cpu_read(preempt_word) == 0);
 }
 
-void preempt_from_irq(void)
+void preempt_from_irq(struct trap_frame *frame)
 {
 	while (unlikely(this_cpu_read(preempt_word) == 0)) {
 		preempt_disable();
+		restart_preempted(frame);
 		schedule(false, INSERT_PREEMPTED);
 		preempt_enable_no_resched();
 	}

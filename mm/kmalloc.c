@@ -24,14 +24,13 @@ static const char *const class_name[NR_CLASSES] = {
 	"kmalloc-1k", "kmalloc-2k",  "kmalloc-4k",  "kmalloc-8k",
 };
 static struct slab_cache class_cache[NR_CLASSES];
-/* Class by (size − 1) / 8, for sizes up to 192. */
-static u8 small_class[24];
+/* Class by (size − 1) / 8: a load, where a choice between small and large would be guessed wrong. */
+static u8 class_of[KMALLOC_MAX / 8] __ro_after_init;
 
-static inline struct slab_cache *size_cache(size_t size)
+/* The classes' caches are the first that have arrays: their places in the rows are known. */
+static inline u32 class_row(u32 class)
 {
-	if (size <= 192)
-		return &class_cache[small_class[(size - 1) / 8]];
-	return &class_cache[log2_ceil(size)]; /* 256 = 2^8 is class 8, and so on */
+	return slab_row_offset(SLAB_FIRST_PLACE + class);
 }
 
 /* Of whole folios. */
@@ -50,7 +49,8 @@ static __noinline void *kmalloc_large(size_t size, u32 flags)
 
 static __always_inline void *kmalloc_object(size_t size, u32 flags)
 {
-	void *p = slab_alloc_inline(size_cache(size), flags);
+	u32 class = class_of[(size - 1) / 8];
+	void *p = slab_alloc_inline(&class_cache[class], class_row(class), flags);
 
 	if (p)
 		slab_debug_trim(p, size);
@@ -120,12 +120,14 @@ void kfree(void *p)
 {
 	if (!p)
 		return;
-	struct folio *f = phys_to_folio(direct_to_phys(p));
+	u32 place = direct_to_frame(p)->slab_place;
 
-	if (likely(f->kind == FOLIO_SLAB)) {
-		slab_free_inline(f->slab_cache, p);
+	if (likely(place)) {
+		slab_free_inline(NULL, slab_row_offset(place), p);
 		return;
 	}
+	struct folio *f = direct_to_folio(p);
+
 	VERIFY(f->kind == FOLIO_KERNEL && folio_address(f) == p);
 	folio_put(f);
 }
@@ -274,7 +276,6 @@ void kmalloc_init(void)
 	};
 	u32 class = 0;
 
-	slab_cache_prepare(&radix_cache, &radix_info, true);
 	for (u32 i = 0; i < NR_CLASSES; i++) {
 		u32 size = class_size[i], natural = size & -size;
 		struct slab_cache_info info = {
@@ -284,10 +285,12 @@ void kmalloc_init(void)
 		};
 
 		slab_cache_prepare(&class_cache[i], &info, true);
+		VERIFY(class_cache[i].row_offset == class_row(i));
 	}
-	for (u32 i = 0; i < ARRAY_SIZE(small_class); i++) {
+	for (u32 i = 0; i < ARRAY_SIZE(class_of); i++) {
 		while (class_size[class] < (i + 1) * 8)
 			class ++;
-		small_class[i] = (u8) class;
+		class_of[i] = (u8) class;
 	}
+	slab_cache_prepare(&radix_cache, &radix_info, true);
 }

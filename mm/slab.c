@@ -13,8 +13,9 @@
  * owners in one batch, a lock for each of them.  A node without memory takes
  * what other nodes have free, before it makes slabs of their memory.
  *
- * Use.  slab_alloc and slab_free on a hit are a load, a test and a store in
- * the CPU's first array with preemption off.  In an interrupt handler, which may
+ * Use.  slab_alloc and slab_free on a hit are a load, a test and a store in the
+ * CPU's first array, a sequence that is restarted if it is preempted
+ * (<nos/restart.h>); all else has preemption off.  In an interrupt handler, which may
  * have interrupted just that, objects come from the slabs and go to them, and
  * never wait.  A CPU's arrays of all caches stand side by side, apart from
  * those of other CPUs: a hit touches no line that another CPU writes.
@@ -32,7 +33,7 @@
  *   (6) a sheaf's memory stays a sheaf for a grace period: who adds up the
  *       counts of all CPUs looks at sheaves that may just have been freed.
  *
- * Locking.  A CPU's arrays: preemption off.  A barn and its slabs: its lock, with
+ * Locking.  A CPU's arrays: preemption off, or a restartable sequence.  A barn and its slabs: its lock, with
  * interrupts off, one at a time.  Sheaves come from a cache that itself has none.
  *
  * Models: tests/models/slab.pml, and slab_remote.pml for several nodes.
@@ -43,6 +44,7 @@
 #include "slab_internal.h"
 
 #include <nos/assert.h>
+#include <nos/log.h>
 #include <nos/fail.h>
 #include <nos/init.h>
 #include <nos/irq.h>
@@ -53,14 +55,15 @@
 #define BARN_MAX 8u /* full, and empty, sheaves kept */
 #define IDLE_MAX 1u /* slabs without a live object kept */
 
+DEFINE_STATIC_KEY(slab_plain_key);
+DEFINE_STATIC_KEY(slab_plain_free_key);
 struct slab_row slab_rows[MAX_CPUS];
 static struct slab_sheaf no_sheaf;
 static const struct slab_cpu no_arrays = { &no_sheaf, &no_sheaf, &no_sheaf };
 static struct slab_cache sheaf_cache, cache_cache, barn_cache;
 static struct list caches = LIST_INIT(caches);
 static struct mutex caches_lock = MUTEX_INIT(RANK_NONE);
-/* Entries of the rows in use; the first is that of caches without arrays. */
-static bool row_entry_used[SLAB_ROW_CACHES] __guarded_by(&caches_lock) = { true };
+static bool row_entry_used[SLAB_ROW_CACHES] __guarded_by(&caches_lock); /* from the first on */
 
 /* Each barn of the cache once. */
 #define for_each_barn(c, b)                                                                        \
@@ -76,7 +79,7 @@ static inline void **object_link(const struct slab_cache *c, void *object)
 
 static inline struct folio *object_slab(const void *object)
 {
-	return phys_to_folio(direct_to_phys(object));
+	return direct_to_folio(object);
 }
 
 static inline struct slab_barn *object_barn(const void *object)
@@ -88,6 +91,12 @@ static inline struct slab_barn *object_barn(const void *object)
 static inline struct slab_barn *barn_here(const struct slab_cache *c)
 {
 	return c->barn[this_cpu_read(this_numa_node)];
+}
+
+static void folio_set_place(struct folio *f, u8 place)
+{
+	for (u32 i = 0; i < 1u << f->order; i++)
+		f[i].slab_place = place;
 }
 
 /* A new slab, not yet in the cache; no lock held. */
@@ -111,6 +120,7 @@ static struct folio *slab_create(struct slab_cache *c, const struct node_choice 
 		head = object;
 	}
 	f->slab_cache = c;
+	folio_set_place(f, (u8)(c->row_offset / sizeof(struct slab_cpu)));
 	f->slab_barn = c->barn[folio_node(f)];
 	f->slab_free = head;
 	f->slab_in_use = 0;
@@ -119,9 +129,15 @@ static struct folio *slab_create(struct slab_cache *c, const struct node_choice 
 	return f;
 }
 
+static void slab_give_back(struct folio *f)
+{
+	folio_set_place(f, 0);
+	folio_put(f);
+}
+
 static void slab_release_late(struct rcu_head *head)
 {
-	folio_put(container_of(head, struct folio, rcu));
+	slab_give_back(container_of(head, struct folio, rcu));
 }
 
 /* Frees an idle slab's memory. */
@@ -133,7 +149,7 @@ static void slab_release(struct slab_cache *c, struct slab_barn *b, struct folio
 	if (c->info.rcu_typed)
 		rcu_call(&f->rcu, slab_release_late);
 	else
-		folio_put(f);
+		slab_give_back(f);
 }
 
 static void *slab_take(struct slab_cache *c, struct slab_barn *b, struct folio *f)
@@ -491,9 +507,45 @@ __noinline void *slab_alloc_miss(struct slab_cache *c, u32 flags)
 	return object;
 }
 
+__noinline void *slab_alloc_plain(struct slab_cache *c, u32 flags)
+{
+	preempt_disable();
+	struct slab_sheaf *s = slab_cpu_of(c, cpu_id())->main;
+	u32 count = s->count;
+
+	if (unlikely(!count || irq_is_in_handler())) {
+		preempt_enable();
+		return slab_alloc_miss(c, flags);
+	}
+	void *object = s->objects[--count];
+
+	s->count = count;
+	preempt_enable();
+	slab_debug_alloc(c, object);
+	return object;
+}
+
+__noinline void slab_free_plain(struct slab_cache *c, void *object)
+{
+	c = c ?: slab_cache_of(object);
+	preempt_disable();
+	struct slab_sheaf *s = slab_cpu_of(c, cpu_id())->main;
+	u32 count = s->count;
+
+	if (unlikely(count >= s->capacity || irq_is_in_handler() ||
+		     (static_key_is_on(&numa_key) && slab_is_remote(c, object)))) {
+		preempt_enable();
+		slab_free_miss(c, object);
+		return;
+	}
+	s->objects[count] = object;
+	s->count = count + 1;
+	preempt_enable();
+}
+
 static __noinline void *slab_alloc_zeroed(struct slab_cache *c, u32 flags)
 {
-	void *object = slab_alloc_inline(c, flags);
+	void *object = slab_alloc_inline(c, c->row_offset, flags);
 
 	if (object)
 		memset(object, 0, c->size);
@@ -504,16 +556,17 @@ void *slab_alloc(struct slab_cache *c, u32 flags)
 {
 	if (flags & ALLOC_ZERO)
 		return slab_alloc_zeroed(c, flags);
-	return slab_alloc_inline(c, flags);
+	return slab_alloc_inline(c, c->row_offset, flags);
 }
 
 void slab_free(struct slab_cache *c, void *object)
 {
-	slab_free_inline(c, object);
+	slab_free_inline(c, c->row_offset, object);
 }
 
 __noinline void slab_free_miss(struct slab_cache *c, void *object)
 {
+	c = c ?: slab_cache_of(object);
 	if (irq_is_in_handler())
 		free_to_slab(c, object);
 	else
@@ -522,7 +575,7 @@ __noinline void slab_free_miss(struct slab_cache *c, void *object)
 
 void slab_free_now(struct slab_cache *c, void *object)
 {
-	slab_free_now_inline(c, object);
+	slab_free_now_inline(c, c->row_offset, object);
 }
 
 /* Smallest order that wastes at most an eighth, or holds 8 objects. */
@@ -561,10 +614,10 @@ static void barns_create(struct slab_cache *c)
 /* Gives the cache an entry of its own in each row; false: there is none left. */
 static bool row_entry_take(struct slab_cache *c) __must_hold(&caches_lock)
 {
-	for (u32 i = 1; i < SLAB_ROW_CACHES; i++)
+	for (u32 i = SLAB_FIRST_PLACE; i < SLAB_ROW_CACHES; i++)
 		if (!row_entry_used[i]) {
 			row_entry_used[i] = true;
-			c->row_offset = i * (u32)sizeof(struct slab_cpu);
+			c->row_offset = slab_row_offset(i);
 			for (u32 cpu = 0; cpu < MAX_CPUS; cpu++)
 				*slab_cpu_of(c, cpu) = no_arrays;
 			return true;
@@ -580,6 +633,7 @@ void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info
 	memset(c, 0, sizeof(*c));
 	c->info = *info;
 	c->size = (u32)info->size;
+	c->row_offset = slab_row_offset(SLAB_NO_PLACE);
 	/* (3): a link behind objects whose contents must survive */
 	c->free_offset = 0;
 	if (info->construct || info->rcu_typed) {
@@ -703,7 +757,7 @@ void slab_cache_destroy(struct slab_cache *c)
 
 	mutex_lock(&caches_lock);
 	list_remove(&c->node);
-	if (c->row_offset && !leaked)
+	if (c->row_offset != slab_row_offset(SLAB_NO_PLACE) && !leaked)
 		row_entry_used[c->row_offset / sizeof(struct slab_cpu)] = false;
 	mutex_unlock(&caches_lock);
 	if (leaked)
@@ -807,7 +861,7 @@ void slab_init(void)
 	};
 
 	for (u32 cpu = 0; cpu < MAX_CPUS; cpu++)
-		slab_rows[cpu].of[0] = no_arrays;
+		slab_rows[cpu].of[SLAB_NO_PLACE] = no_arrays;
 	slab_cache_prepare(&barn_cache, &barn_info, false);
 	slab_cache_prepare(&sheaf_cache, &sheaf_info, false);
 	slab_cache_prepare(&cache_cache, &cache_info, false);
@@ -830,4 +884,17 @@ void __init slab_nodes_init(void)
 		if (c != &barn_cache)
 			barns_create(c);
 	}
+	static_key_set(&slab_plain_free_key, true);
 }
+
+#ifndef NOS_HOST
+static int slab_choose_paths(void)
+{
+	if (!boot_opt_enabled("slab_restart")) {
+		static_key_set(&slab_plain_key, true);
+		static_key_set(&slab_plain_free_key, true);
+	}
+	return 0;
+}
+INIT_STEP(INIT_CORE, slab_choose_paths);
+#endif

@@ -8,8 +8,10 @@
 #include <nos/list.h>
 #include <nos/lock.h>
 #include <nos/numa.h>
+#include <nos/restart.h>
 #include <nos/sanitize.h>
 #include <nos/slab.h>
+#include <nos/static_key.h>
 #include <nos/thread.h>
 
 #define SHEAF_CAPACITY 61u
@@ -28,12 +30,18 @@ struct slab_cpu {
 
 /*
  * Of all caches, a row for each CPU: no line of it is written by another.  Caches without
- * sheaves, and those that come when the rows are full, share the first entry, which stays empty.
+ * sheaves, and those that come when the rows are full, share an entry that stays empty.  Each
+ * frame of a slab says which place is its cache's, so that kfree looks at nothing else; 0 is
+ * none's.
  */
+#define SLAB_NO_PLACE 1u
+#define SLAB_FIRST_PLACE 2u
 #define SLAB_ROW_CACHES 85u
+#define SLAB_ROW_SHIFT 11
 struct slab_row {
 	struct slab_cpu of[SLAB_ROW_CACHES];
-} __aligned(2048);
+} __aligned(1 << SLAB_ROW_SHIFT);
+_Static_assert(sizeof(struct slab_row) == 1 << SLAB_ROW_SHIFT, "rows are found by shifting");
 extern struct slab_row slab_rows[MAX_CPUS];
 
 /* What a node has of a cache: sheaves to exchange, and slabs. */
@@ -64,16 +72,25 @@ struct slab_cache {
 	u64 nr_quarantined;
 };
 
+static inline u32 slab_row_offset(u32 place)
+{
+	return place * (u32)sizeof(struct slab_cpu);
+}
+
 static inline struct slab_cpu *slab_cpu_of(const struct slab_cache *c, unsigned cpu)
 {
 	return (struct slab_cpu *)((char *)&slab_rows[cpu] + c->row_offset);
 }
 
+static inline struct slab_cache *slab_cache_of(const void *object)
+{
+	return direct_to_folio(object)->slab_cache;
+}
+
 /* Whether the object is another node's; preemption off. */
 static inline bool slab_is_remote(const struct slab_cache *c, const void *object)
 {
-	return phys_to_folio(direct_to_phys(object))->slab_barn !=
-	       c->barn[this_cpu_read(this_numa_node)];
+	return direct_to_folio(object)->slab_barn != c->barn[this_cpu_read(this_numa_node)];
 }
 
 void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info, bool sheaves);
@@ -151,47 +168,100 @@ static inline void slab_debug_close(struct slab_cache *c, struct folio *f)
 void *slab_alloc_miss(struct slab_cache *c, u32 flags);
 void slab_free_miss(struct slab_cache *c, void *object);
 
-/* An object, not zeroed. */
-static __always_inline void *slab_alloc_inline(struct slab_cache *c, u32 flags)
+/*
+ * Whether the quick paths turn preemption off instead of being restarted: opt.slab_restart=off, the
+ * host's unit tests, and for frees where memory has several nodes, too, since they ask for the CPU's.
+ */
+extern struct static_key slab_plain_key, slab_plain_free_key;
+#if defined(NOS_HOST) && !defined(NOS_NATIVE)
+#define slab_alloc_is_plain() true
+#define slab_free_is_plain() true
+#else
+#define slab_alloc_is_plain() static_key_is_on(&slab_plain_key)
+#define slab_free_is_plain() static_key_is_on(&slab_plain_free_key)
+#endif
+
+#ifdef NOS_HOST
+#define THIS_CPU_ASM ""
+#else
+#define THIS_CPU_ASM "%%gs:"
+#endif
+
+/* The first array of this CPU, into s; n is scratch. */
+#define SLAB_THIS_SHEAF                                                                            \
+	"mov " THIS_CPU_ASM "%[cpu], %k[n]\n"                                                      \
+	"shl %[shift], %k[n]\n"                                                                    \
+	"add %[row], %k[n]\n"                                                                      \
+	"mov %c[rows](%[n]), %[s]\n"                                                               \
+	"mov (%[s]), %k[n]\n"
+#define SLAB_THIS_SHEAF_INPUTS                                                                     \
+	[cpu] "m"(this_cpu_id), [shift] "i"(SLAB_ROW_SHIFT), [row] "r"(row_offset),                \
+		[rows] "i"(slab_rows), [objects] "i"(offsetof(struct slab_sheaf, objects))
+_Static_assert(offsetof(struct slab_sheaf, count) == 0, "SLAB_THIS_SHEAF");
+
+void *slab_alloc_plain(struct slab_cache *c, u32 flags);
+void slab_free_plain(struct slab_cache *c, void *object);
+
+/* An object, not zeroed.  The offset is the cache's: who knows it need not read it there. */
+static __always_inline void *slab_alloc_inline(struct slab_cache *c, u32 row_offset, u32 flags)
 {
+	struct slab_sheaf *s;
+	void *object;
+	u64 n;
+
 	if (test_allocation_fails() || fail_now(FAIL_ALLOC, c->info.name))
 		return NULL;
-	preempt_disable();
-	struct slab_sheaf *s = slab_cpu_of(c, cpu_id())->main;
-	u32 count = s->count;
-
-	if (unlikely(!count || irq_is_in_handler())) {
-		preempt_enable_in_leaf();
+	if (slab_alloc_is_plain())
+		return slab_alloc_plain(c, flags);
+	if (unlikely(irq_is_in_handler()))
 		return slab_alloc_miss(c, flags);
-	}
-	void *object = s->objects[--count];
-
-	s->count = count;
-	preempt_enable_in_leaf();
+	__asm__ volatile goto(RESTART_BEGIN SLAB_THIS_SHEAF
+			      "sub $1, %k[n]\n"
+			      "jb %l[miss]\n"
+			      "mov %c[objects](%[s],%[n],8), %[object]\n"
+			      "mov %k[n], (%[s])\n" RESTART_END
+			      : [s] "=&r"(s), [n] "=&r"(n), [object] "=&r"(object)
+			      : SLAB_THIS_SHEAF_INPUTS
+			      : "cc", "memory"
+			      : miss);
 	slab_debug_alloc(c, object);
 	return object;
+miss:
+	return slab_alloc_miss(c, flags);
 }
 
-static __always_inline void slab_free_now_inline(struct slab_cache *c, void *object)
+/* The cache may be NULL, that is the object's own. */
+static __always_inline void slab_free_now_inline(struct slab_cache *c, u32 row_offset, void *object)
 {
-	preempt_disable();
-	struct slab_sheaf *s = slab_cpu_of(c, cpu_id())->main;
-	u32 count = s->count;
+	struct slab_sheaf *s;
+	u64 n;
 
-	if (unlikely(count >= s->capacity || irq_is_in_handler() ||
-		     (static_key_is_on(&numa_key) && slab_is_remote(c, object)))) {
-		preempt_enable_in_leaf();
+	if (slab_free_is_plain()) {
+		slab_free_plain(c, object);
+		return;
+	}
+	if (unlikely(irq_is_in_handler())) {
 		slab_free_miss(c, object);
 		return;
 	}
-	s->objects[count] = object;
-	s->count = count + 1;
-	preempt_enable_in_leaf();
+	__asm__ volatile goto(RESTART_BEGIN SLAB_THIS_SHEAF
+			      "cmp %c[capacity](%[s]), %k[n]\n"
+			      "jae %l[miss]\n"
+			      "mov %[object], %c[objects](%[s],%[n],8)\n"
+			      "incl (%[s])\n" RESTART_END
+			      : [s] "=&r"(s), [n] "=&r"(n)
+			      : SLAB_THIS_SHEAF_INPUTS, [object] "r"(object),
+				[capacity] "i"(offsetof(struct slab_sheaf, capacity))
+			      : "cc", "memory"
+			      : miss);
+	return;
+miss:
+	slab_free_miss(c, object);
 }
 
-static __always_inline void slab_free_inline(struct slab_cache *c, void *object)
+static __always_inline void slab_free_inline(struct slab_cache *c, u32 row_offset, void *object)
 {
-	slab_debug_free(c, object);
-	if (!slab_quarantine_put(c, object))
-		slab_free_now_inline(c, object);
+	slab_debug_free(c ?: slab_cache_of(object), object);
+	if (!slab_quarantine_put(c ?: slab_cache_of(object), object))
+		slab_free_now_inline(c, row_offset, object);
 }

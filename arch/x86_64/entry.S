@@ -210,24 +210,6 @@ trap_frame_complete:
 	.cfi_endproc
 	.size trap_frame_complete, . - trap_frame_complete
 
-/* preempt_reschedule for code that does not know that it calls: keeps all registers but flags. */
-	.globl preempt_reschedule_stub
-	.type preempt_reschedule_stub, @function
-preempt_reschedule_stub:
-	.cfi_startproc
-	.irp reg, rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
-	push %\reg
-	.cfi_adjust_cfa_offset 8
-	.endr
-	call preempt_reschedule
-	.irp reg, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax
-	pop %\reg
-	.cfi_adjust_cfa_offset -8
-	.endr
-	ret
-	.cfi_endproc
-	.size preempt_reschedule_stub, . - preempt_reschedule_stub
-
 /* ------------------------------------------------- general way to user mode */
 
 /* Jumped to by a full-frame stub: rax is the result, the return address is on the stack. */

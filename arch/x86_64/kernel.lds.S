@@ -77,6 +77,7 @@ SECTIONS
 	REGISTERED(counters)
 	REGISTERED(histograms)
 	REGISTERED(static_key_sites)
+	REGISTERED(restart_ranges)
 
 	/* Only the sanitizing kernel has constructors; it calls them. */
 	.init_array : AT(ADDR(.init_array) - IMAGE_BASE) ALIGN(8)

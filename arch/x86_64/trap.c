@@ -222,7 +222,7 @@ void irq_handle_kernel(struct trap_frame *frame, unsigned vector)
 	irq_handle(frame, vector);
 	if (!(frame->rflags & RFLAGS_IF))
 		return;
-	preempt_from_irq();
+	preempt_from_irq(frame);
 	if (unlikely(sections_measured))
 		section_returns();
 }

@@ -25,7 +25,10 @@ static inline bool irq_is_in_handler(void)
 DECLARE_PERCPU(u32, irq_depth); /* handlers that this CPU is in */
 static inline bool irq_is_in_handler(void)
 {
-	return this_cpu_read(irq_depth) != 0;
+	bool is;
+
+	__asm__ volatile("cmpl $0, %%gs:%1" : "=@ccne"(is) : "m"(irq_depth));
+	return is;
 }
 #endif
 u64 irq_count(unsigned vector, unsigned cpu);

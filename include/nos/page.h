@@ -46,6 +46,7 @@ struct folio {
 	u8 kind; /* enum folio_kind */
 	u8 order; /* head: 2^order frames */
 	u8 is_tail;
+	u8 slab_place; /* of slabs, head and tails: where arrays of the cache are (mm/slab.c); else 0 */
 	struct ref refs; /* head only */
 	u32 map_count; /* head: page-table entries that map any part of it */
 	union {
@@ -101,6 +102,24 @@ static inline struct folio *phys_to_frame(phys_t p)
 static inline struct folio *phys_to_folio(phys_t p)
 {
 	struct folio *f = phys_to_frame(p);
+
+	return f->is_tail ? f->head : f;
+}
+/* The record of the frame of an address in the direct map. */
+static inline struct folio *direct_to_frame(const void *p)
+{
+#ifdef NOS_HOST
+	return phys_to_frame(direct_to_phys(p));
+#else
+	/* The bases of map and table make one constant. */
+	return (struct folio *)(((uintptr_t)p >> PAGE_SHIFT) * sizeof(struct folio) +
+				(uintptr_t)FRAME_TABLE -
+				(DIRECT_MAP_BASE >> PAGE_SHIFT) * sizeof(struct folio));
+#endif
+}
+static inline struct folio *direct_to_folio(const void *p)
+{
+	struct folio *f = direct_to_frame(p);
 
 	return f->is_tail ? f->head : f;
 }

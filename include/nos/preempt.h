@@ -19,7 +19,6 @@ extern __thread struct thread *host_current;
 
 void preempt_disable(void);
 void preempt_enable(void);
-#define preempt_enable_in_leaf preempt_enable
 void preempt_enable_no_resched(void);
 static inline u32 preempt_count(void)
 {
@@ -65,20 +64,6 @@ static __always_inline void preempt_enable(void)
 	__asm__ volatile("decl %%gs:%0" : "+m"(preempt_word), "=@ccz"(due)::"memory");
 	if (unlikely(due))
 		preempt_reschedule();
-	if (unlikely(preempt_hostile_rate))
-		preempt_hostile();
-}
-
-/* The same for functions that call nothing else: the stub keeps all registers (arch). */
-static __always_inline void preempt_enable_in_leaf(void)
-{
-	bool due;
-
-	if (unlikely(sections_measured))
-		section_preemption_on();
-	__asm__ volatile("decl %%gs:%0" : "+m"(preempt_word), "=@ccz"(due)::"memory");
-	if (unlikely(due))
-		__asm__ volatile("call preempt_reschedule_stub" ::: "cc", "memory");
 	if (unlikely(preempt_hostile_rate))
 		preempt_hostile();
 }

@@ -55,7 +55,7 @@ void trap_user_exception(struct trap_frame *frame, unsigned vector, u64 error);
 /* core: hardware interrupt on `vector`, interrupts off. */
 void irq_dispatch(struct trap_frame *frame, unsigned vector);
 /* core: called with interrupts off at the end of each interrupt of kernel code: preempts if due. */
-void preempt_from_irq(void);
+void preempt_from_irq(struct trap_frame *frame);
 /* proc: called with interrupts on and a full frame when any WORK_ flag is set on the way to
  * user mode (signals, reschedule, tracing); returns when none is. */
 void exit_to_user_work(struct trap_frame *frame);

@@ -5,7 +5,9 @@
  * free objects.  Follows slab_alloc, alloc_slow, alloc_refill, slab_free, free_slow,
  * free_make_space, and the way of an interrupt handler (alloc_in_irq, free_to_slab).
  * Preemption off is a lock of the CPU; between two such stretches a thread may come
- * to another CPU.  Loads and stores of a count are steps of their own.
+ * to another CPU.  The quick paths leave preemption on: whoever finds, at the store, that
+ * another thread was on the CPU since starts again (core/restart.c), anywhere.  Loads and
+ * stores of a count are steps of their own.
  *
  * Checked: no array overflows or is taken from when it is empty; only empty sheaves
  * are in the barn's list of empty ones, only full ones in that of full ones; no
@@ -17,7 +19,7 @@
  * M2  an interrupt handler uses the arrays
  * M3  the barn is used without the cache's lock
  * M4  free_make_space does not look again at the array of the CPU where it goes on
- * M5  the quick path leaves preemption on
+ * M5  the quick path is not restarted when it was preempted
  * M6  alloc_refill takes from the spare array without looking
  */
 #define CAPACITY 2
@@ -30,6 +32,7 @@ byte nr_empty = 0;
 byte slabs = OBJECTS;
 byte out = 0;			/* objects that someone has */
 bit preempt_off[2];
+byte ran[2];			/* the thread that was last on the CPU */
 bit cache_lock = 0;
 byte running = 0;
 
@@ -45,8 +48,32 @@ inline unlock_cache() { cache_lock = 0 }
 /* A thread goes on on any CPU on which no other has preemption off. */
 inline enter() {
 	if
-	:: atomic { !preempt_off[0] -> preempt_off[0] = 1; c = 0 }
-	:: atomic { !preempt_off[1] -> preempt_off[1] = 1; c = 1 }
+	:: atomic { !preempt_off[0] -> preempt_off[0] = 1; c = 0; ran[0] = _pid }
+	:: atomic { !preempt_off[1] -> preempt_off[1] = 1; c = 1; ran[1] = _pid }
+	fi
+}
+inline start() {
+	if
+	:: atomic { !preempt_off[0] -> c = 0; ran[0] = _pid }
+	:: atomic { !preempt_off[1] -> c = 1; ran[1] = _pid }
+	fi
+}
+
+/* The quick path's count goes from n to n + `by`, unless it was preempted; then it starts again. */
+inline commit(by) {
+	if
+#ifdef M5
+	:: true ->
+#else
+	:: atomic { ran[c] == _pid ->
+#endif
+		main[c] = n + by;
+		got = 1;
+		again = 0
+#ifndef M5
+	}
+	:: ran[c] != _pid -> again = 1
+#endif
 	fi
 }
 inline leave() { preempt_off[c] = 0 }
@@ -110,21 +137,17 @@ inline refill() {
 
 inline alloc() {
 	got = 0;
-#ifdef M5
-	if
-	:: c = 0
-	:: c = 1
-	fi;
-#else
-	enter();
-#endif
-	if
-	:: main[c] > 0 -> pop(); got = 1
-	:: else
-	fi;
-#ifndef M5
-	leave();
-#endif
+	again = 1;
+	do
+	:: again ->
+		start();
+		n = main[c];
+		if
+		:: n > 0 -> assert(n <= CAPACITY); commit(-1)
+		:: n == 0 -> again = 0
+		fi
+	:: !again -> break
+	od;
 	if
 	:: got
 	:: else -> enter(); refill(); leave()
@@ -170,12 +193,17 @@ inline make_space() {
 inline release() {
 	atomic { have--; out-- };
 	got = 0;
-	enter();
-	if
-	:: main[c] < CAPACITY -> push(); got = 1
-	:: else
-	fi;
-	leave();
+	again = 1;
+	do
+	:: again ->
+		start();
+		n = main[c];
+		if
+		:: n < CAPACITY -> commit(1)
+		:: n >= CAPACITY -> again = 0
+		fi
+	:: !again -> break
+	od;
 	if
 	:: got
 	:: else -> enter(); make_space(); push(); leave()
@@ -185,7 +213,7 @@ inline release() {
 
 proctype thread() {
 	byte c = 0, n = 0, have = 0, steps = 0;
-	bit got = 0;
+	bit got = 0, again = 0;
 
 	do
 	:: steps == 2 -> break

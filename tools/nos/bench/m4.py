@@ -31,7 +31,7 @@ def kernel_objects(name, modules, define=()):
            if entry.endswith(".c") and not entry.endswith("_test.c")]
     gcc = subprocess.run(["gcc", "-print-file-name=include"], capture_output=True, text=True,
                          check=True).stdout.strip()
-    flags = [*GCC, "-std=gnu2x", "-DNOS_HOST", "-ffreestanding", "-fwrapv",
+    flags = [*GCC, "-std=gnu2x", "-DNOS_HOST", "-DNOS_NATIVE", "-fno-pie", "-ffreestanding", "-fwrapv",
              "-fno-strict-aliasing", "-ffunction-sections", "-fdata-sections", "-nostdinc",
              "-isystem", gcc, "-isystem", "build/uapi", "-Iinclude", "-Ibuild/release/gen",
              "-include", "tests/host/host.h", *define]
