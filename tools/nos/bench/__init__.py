@@ -38,7 +38,7 @@ meter is m1 (some minutes).
   --json FILE               also write all figures to FILE
   --html FILE               also write them to FILE, with the last known figures of
                             all others: one page with charts and history
-  --page FILE               also write them to FILE as Markdown
+  --page FILE               also write them to FILE as Markdown; its other sections stay
   --record                  make NOS's figures the records of the gate
                             (bench/records.txt), that `make test` compares with
   --reason TEXT             why --record raises one; stays in the file
@@ -289,7 +289,7 @@ def main(words):
         write_html(arguments, results)
     titles = {meter: model.meter(meter).TITLE for meter, rows in results.items() if rows}
     if arguments.page:
-        markdown.write(arguments.page, arguments.linux, results, titles)
+        markdown.write(arguments.page, arguments, results, titles)
     failed = [row for rows in results.values() for row in rows
               for figure in row.figures.values() if "ended with status" in figure.why]
     return 1 if failed else 0

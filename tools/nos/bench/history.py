@@ -104,9 +104,10 @@ def in_suite_order(rows, suites):
 # ---- figures of NOS by commit
 
 def parse_page(content):
-    """{name: instructions} of the table of docs/performance.md."""
+    """{name: instructions} of the table of M1 in docs/performance.md."""
     found = {}
-    for line in content.splitlines():
+    section = content.partition("\n## Guest instructions\n")[2].partition("\n## ")[0]
+    for line in section.splitlines():
         match = re.match(r"\| ([^|]+?) \| [\d,.–]+ \| ([\d,]+) \|", line)
         if match:
             found[match[1]] = float(match[2].replace(",", ""))
