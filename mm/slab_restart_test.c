@@ -37,8 +37,8 @@ static void take_and_give(u64 self)
 	u64 *held[NR_HELD];
 	u32 nr = 0;
 
-	while (nr < NR_HELD && (held[nr] = slab_alloc(of.cache, ALLOC_ATOMIC)))
-		WRITE_ONCE(*held[nr++], self);
+	for (; nr < NR_HELD && (held[nr] = slab_alloc(of.cache, ALLOC_ATOMIC)); nr++)
+		WRITE_ONCE(*held[nr], self);
 	while (nr-- > 0) {
 		if (READ_ONCE(*held[nr]) != self)
 			WRITE_ONCE(of.shared, 1);
