@@ -42,7 +42,8 @@
 #define NR_PI_BUCKETS 64u
 #define CHAIN_MAX 1024 /* owners followed: longer is taken for a deadlock */
 
-enum owner_state { OWNER_LIVES, OWNER_EXITS, OWNER_DEAD };
+/* NEW: it has never been in the graph, as most threads never are; its end needs no lock then. */
+enum owner_state { OWNER_NEW, OWNER_LIVES, OWNER_EXITS, OWNER_DEAD };
 
 struct futex_pi {
 	struct list node; /* bucket->states */
@@ -74,7 +75,7 @@ static_assert(NR_PI_BUCKETS == 1u << 6);
 
 void futex_owner_init(struct futex_owner *o, struct thread *t, s32 tid)
 {
-	*o = (struct futex_owner){ .thread = t, .tid = tid, .state = OWNER_LIVES };
+	*o = (struct futex_owner){ .thread = t, .tid = tid, .state = OWNER_NEW };
 	list_init(&o->held);
 }
 
@@ -198,6 +199,16 @@ static struct futex_pi *state_find(const struct futex_key *k)
 	return NULL;
 }
 
+/* o comes into the graph, whose lock is held, unless it has ended: its state. */
+static u8 enter_graph(struct futex_owner *o)
+{
+	u8 state = READ_ONCE(o->state);
+
+	if (state == OWNER_NEW && atomic_cas_update(&o->state, &state, (u8)OWNER_LIVES))
+		state = OWNER_LIVES;
+	return state;
+}
+
 /* The owner's reference is the state's from now on; not without memory, nor for one that exits. */
 static int state_create(const struct futex_key *k, struct futex_owner *owner,
 			struct futex_pi **made)
@@ -214,10 +225,12 @@ static int state_create(const struct futex_key *k, struct futex_owner *owner,
 
 	u64 flags = spin_lock_irq(&graph_lock);
 
-	if (owner->state == OWNER_LIVES)
+	u8 state = enter_graph(owner);
+
+	if (state == OWNER_LIVES)
 		list_push_back(&owner->held, &s->owner_node);
 	else
-		err = owner->state == OWNER_EXITS ? -EBUSY : -ESRCH;
+		err = state == OWNER_EXITS ? -EBUSY : -ESRCH;
 	spin_unlock_irq(&graph_lock, flags);
 	if (err) {
 		kfree(s);
@@ -242,6 +255,7 @@ static int join(struct futex_pi *s, struct pi_waiter *w)
 	bool circle;
 
 	w->state = s;
+	(void)enter_graph(w->owner); /* it may be handed the lock */
 	w->owner->waiting = w;
 	insert_waiter(s, w);
 	circle = propagate(s->owner, w->owner);
@@ -544,7 +558,11 @@ void futex_exit_pi(struct futex_owner *o, bool dies)
 {
 	struct pi_bucket *b = NULL;
 	struct futex_pi *s;
+	u8 new = OWNER_NEW;
 
+	if (likely(READ_ONCE(o->state) == OWNER_NEW &&
+		   (!dies || atomic_cas_update(&o->state, &new, (u8)OWNER_DEAD))))
+		return; /* it holds nothing, and who is dead never comes in */
 	set_owner_state(o, OWNER_EXITS);
 	while (held_by(o, &b)) {
 		mutex_lock(&b->lock);
