@@ -373,7 +373,8 @@ bool mutex_try_lock_slow(struct mutex *m)
 	return take_if_free(m, 0);
 }
 
-void mutex_unlock_slow(struct mutex *m)
+/* Not in line, for the sake of mutex_unlock, which is. */
+__noinline void mutex_unlock_slow(struct mutex *m)
 {
 	unlock_slow(m);
 }

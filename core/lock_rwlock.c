@@ -160,7 +160,17 @@ static int sleep_for(struct rwlock *l, bool is_writer, enum thread_state state)
 	return err;
 }
 
-static __always_inline int wait_for(struct rwlock *l, bool is_writer, enum thread_state state)
+/*
+ * What lock_stats_add notes is the place that waits.  A release kernel has the fast paths in the callers, or
+ * jumps here from them; a debug kernel returns to them, and has this in each.
+ */
+#ifdef DEBUG
+#define WAIT_PLACE __always_inline
+#else
+#define WAIT_PLACE __noinline
+#endif
+
+static WAIT_PLACE int wait_for(struct rwlock *l, bool is_writer, enum thread_state state)
 {
 	u64 start_ns;
 	int err;
@@ -205,7 +215,7 @@ __no_lock_check int rwlock_write_killable(struct rwlock *l)
 	int err = 0;
 
 	lock_check_order(l, rank_of(l), site_of(l), true);
-	if (!atomic_cas(&l->word, 0ul, WRITER))
+	if (unlikely(!atomic_cas(&l->word, 0ul, WRITER)))
 		err = wait_for(l, true, THREAD_KILLABLE);
 	if (!err && rank_of(l))
 		lock_note_taken(l, rank_of(l), site_of(l));
@@ -215,10 +225,16 @@ __no_lock_check int rwlock_write_killable(struct rwlock *l)
 __no_lock_check void rwlock_write(struct rwlock *l)
 {
 	lock_check_order(l, rank_of(l), site_of(l), true);
-	if (!atomic_cas(&l->word, 0ul, WRITER))
+	if (unlikely(!atomic_cas(&l->word, 0ul, WRITER)))
 		(void)wait_for(l, true, THREAD_UNINTERRUPTIBLE);
 	if (rank_of(l))
 		lock_note_taken(l, rank_of(l), site_of(l));
+}
+
+static __noinline void release_contended(struct rwlock *l)
+{
+	if (atomic_fetch_and(&l->word, ~WRITER) & WAITERS)
+		grant_waiting(l);
 }
 
 __no_lock_check void rwlock_write_unlock(struct rwlock *l)
@@ -226,10 +242,8 @@ __no_lock_check void rwlock_write_unlock(struct rwlock *l)
 	if (rank_of(l))
 		lock_note_released(l);
 	ASSERT(l->word & WRITER);
-	if (likely(atomic_cas(&l->word, WRITER, 0ul)))
-		return;
-	if (atomic_fetch_and(&l->word, ~WRITER) & WAITERS)
-		grant_waiting(l);
+	if (unlikely(!atomic_cas(&l->word, WRITER, 0ul)))
+		release_contended(l);
 }
 
 __no_lock_check void rwlock_downgrade(struct rwlock *l)

@@ -191,7 +191,8 @@ bool spin_is_held(const struct spinlock *l)
 
 #else
 
-void spin_lock_slow(struct spinlock *l)
+/* Not in line: then the rest of spin_lock is small enough to be it everywhere. */
+__noinline void spin_lock_slow(struct spinlock *l)
 {
 	spin_wait(l);
 }

@@ -231,7 +231,8 @@ struct fd_ref fd_lookup_shared_any(int fd)
 	return lookup(fd, 0);
 }
 
-void fd_release_counted(struct file *f)
+/* Not in line: hardly anyone gets here. */
+__noinline void fd_release_counted(struct file *f)
 {
 	file_put(f);
 }
