@@ -51,8 +51,8 @@ static long map_file(struct file *f, struct map_request *r)
 	return err ? err : aspace_map(this_aspace(), r);
 }
 
-long sys_mmap(unsigned long addr, unsigned long len, unsigned long prot, unsigned long flags,
-	      int fd, unsigned long offset)
+static __noinline long map_any(unsigned long addr, unsigned long len, unsigned long prot,
+			       unsigned long flags, int fd, unsigned long offset)
 {
 	struct map_request r = {
 		.address = addr,
@@ -77,6 +77,16 @@ long sys_mmap(unsigned long addr, unsigned long len, unsigned long prot, unsigne
 	scoped_fd ref = fd_lookup(fd);
 
 	return ref.file ? map_file(ref.file, &r) : -EBADF;
+}
+
+long sys_mmap(unsigned long addr, unsigned long len, unsigned long prot, unsigned long flags,
+	      int fd, unsigned long offset)
+{
+	/* MAP_STACK means nothing */
+	if ((flags & ~(unsigned long)MAP_STACK) == (MAP_PRIVATE | MAP_ANONYMOUS) &&
+	    offset % PAGE_SIZE == 0)
+		return aspace_map_private(this_aspace(), addr, len, (u32)prot);
+	return map_any(addr, len, prot, flags, fd, offset);
 }
 
 long sys_munmap(unsigned long addr, unsigned long len)

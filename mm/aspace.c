@@ -121,6 +121,8 @@ void aspace_put(struct aspace *a)
 	if (unlikely(a->kernel_page))
 		kernel_page_free(a->kernel_page);
 	mappings_release(a->mappings.node);
+	if (a->spare)
+		mapping_free(a->spare);
 	memory_uncommit(a->committed_pages);
 	if (a->exe_file)
 		file_put_for_mapping(a->exe_file);
@@ -226,7 +228,7 @@ static int fork_mapping(struct aspace *from, struct aspace *to, struct mapping *
 	mapping_copy(c, m);
 	c->flags &= ~MAPPING_LOCKED;
 	mapping_hold_object(m);
-	aspace_account(to, c->flags, (s64)nr);
+	aspace_account_more(to, c->flags, nr);
 	mapping_insert_between(to, c, *last, NULL);
 	*last = c;
 	if (m->flags & (MAPPING_SHARED | MAPPING_WIPEONFORK))

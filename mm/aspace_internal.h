@@ -99,6 +99,21 @@ static inline struct mapping *mapping_find_rcu(struct aspace *a, u64 address)
 {
 	return mapping_hint(a, address) ?: mapping_find_rcu_slow(a, address);
 }
+/* The mappings around `start`, which is free: often the one found last is below it.  NULL: none. */
+static inline void mapping_neighbours(struct aspace *a, u64 start, struct mapping **low,
+				      struct mapping **high)
+{
+	struct mapping *m = a->hint;
+
+	if (likely(m && m->aspace == a && m->end <= start &&
+		   (!m->next || m->next->start >= start))) {
+		*low = m;
+		*high = m->next;
+		return;
+	}
+	*high = mapping_find(a, start);
+	*low = *high ? (*high)->prev : mapping_find_below(a, start);
+}
 /* Into and out of the tree and the cache's list. */
 void mapping_insert(struct aspace *a, struct mapping *m);
 /* The same between its known neighbours (NULL: none on that side). */
@@ -133,14 +148,15 @@ void mapping_split(struct aspace *a, struct mapping *m, u64 address, struct mapp
 int mapping_split_range(struct aspace *a, u64 start, u64 end);
 /* Joins m with its neighbours where they are alike; returns the survivor. */
 struct mapping *mapping_merge(struct aspace *a, struct mapping *m);
-/* Could they be one, if they had these flags? */
-static inline bool mapping_can_join_as(const struct mapping *low, const struct mapping *high,
-				       u32 low_flags, u32 high_flags)
+/* Do neighbours show one part of the same object, with the same name and policy? */
+bool mapping_continues(const struct mapping *low, const struct mapping *high);
+/* Could they be one, if they had these flags?  Mostly not, which is seen in line. */
+static __always_inline bool mapping_can_join_as(const struct mapping *low,
+						const struct mapping *high, u32 low_flags,
+						u32 high_flags)
 {
 	return low->end == high->start && mapping_flags_join(low_flags, high_flags) &&
-	       low->file == high->file && low->cache == high->cache && low->name == high->name &&
-	       !(low_flags & MAPPING_SPECIAL) && memory_policy_equal(low->policy, high->policy) &&
-	       low->page_offset + mapping_pages(low) == high->page_offset;
+	       !(low_flags & MAPPING_SPECIAL) && mapping_continues(low, high);
 }
 static inline bool mapping_can_join(const struct mapping *low, const struct mapping *high)
 {
@@ -148,8 +164,6 @@ static inline bool mapping_can_join(const struct mapping *low, const struct mapp
 }
 /* Another bound between neighbours of the same object; the order must not change. */
 void mapping_move_bound(struct aspace *a, struct mapping *low, struct mapping *high, u64 address);
-/* Page counts of the address space; nr < 0: fewer. */
-void aspace_account(struct aspace *a, u32 flags, s64 nr);
 /* The same for the counts by sort only. */
 static inline void aspace_count_sort(struct aspace *a, u32 flags, s64 nr)
 {
@@ -159,6 +173,37 @@ static inline void aspace_count_sort(struct aspace *a, u32 flags, s64 nr)
 		a->data_pages += (u64)nr;
 	else if ((flags & (MAPPING_EXEC | MAPPING_WRITE)) == MAPPING_EXEC)
 		a->exec_pages += (u64)nr;
+}
+/* What decides which counts a mapping is in, and what nearly all anonymous memory has of it. */
+#define COUNTED_FLAGS                                                                              \
+	(MAPPING_WRITE | MAPPING_EXEC | MAPPING_SHARED | MAPPING_STACK | MAPPING_GROWS_DOWN |      \
+	 MAPPING_LOCKED | MAPPING_ACCOUNTED)
+#define COUNTED_AS_DATA (MAPPING_WRITE | MAPPING_ACCOUNTED)
+/* All counts but that of all pages, of other mappings. */
+void aspace_account_rest(struct aspace *a, u32 flags, s64 nr);
+/* Page counts of the address space: `nr` more, or fewer where it is negative; what was promised stays so. */
+static inline void aspace_account_counts(struct aspace *a, u32 flags, s64 nr)
+{
+	a->total_pages += (u64)nr;
+	if (unlikely((flags & COUNTED_FLAGS) != COUNTED_AS_DATA)) {
+		aspace_account_rest(a, flags, nr);
+		return;
+	}
+	a->data_pages += (u64)nr;
+	a->committed_pages += (u64)nr;
+}
+static inline void aspace_account_more(struct aspace *a, u32 flags, u64 nr)
+{
+	aspace_account_counts(a, flags, (s64)nr);
+	if (a->total_pages > a->peak_total_pages)
+		a->peak_total_pages = a->total_pages;
+}
+/* Also takes the promise back. */
+static inline void aspace_account_fewer(struct aspace *a, u32 flags, u64 nr)
+{
+	aspace_account_counts(a, flags, -(s64)nr);
+	if (flags & MAPPING_ACCOUNTED)
+		memory_uncommit(nr);
 }
 /* Where the room below m ends: a stack keeps its guard. */
 static inline u64 mapping_room_end(const struct mapping *m)
@@ -185,8 +230,8 @@ static inline void mapping_hold_object(const struct mapping *m)
 	else if (m->cache)
 		shared_memory_get(m->cache);
 }
-/* Drops the references that a mapping outside the tree holds, and frees it. */
-static inline void mapping_release(struct mapping *m)
+/* Drops the references that a mapping outside the tree holds. */
+static inline void mapping_drop_object(struct mapping *m)
 {
 	if (unlikely(m->policy))
 		memory_policy_put(m->policy);
@@ -194,7 +239,32 @@ static inline void mapping_release(struct mapping *m)
 		file_put_for_mapping(m->file);
 	else if (m->cache)
 		shared_memory_put(m->cache);
+}
+/* The same, and frees it. */
+static inline void mapping_release(struct mapping *m)
+{
+	mapping_drop_object(m);
 	mapping_free(m);
+}
+extern struct static_key mapping_no_spare_key; /* opt.spare_mapping=off */
+/* The same for who is likely to map again: it stays as a blank if there is none.  `lock` is held for writing. */
+static inline void mapping_leave(struct aspace *a, struct mapping *m)
+{
+	mapping_drop_object(m);
+	if (unlikely(a->spare) || static_key_is_on(&mapping_no_spare_key))
+		mapping_free(m);
+	else
+		a->spare = m;
+}
+/* A blank, left by the last one that went, or new; NULL: no memory.  `lock` is held for writing. */
+static inline struct mapping *mapping_take(struct aspace *a)
+{
+	struct mapping *m = a->spare;
+
+	if (unlikely(!m))
+		return mapping_alloc();
+	a->spare = NULL;
+	return m;
 }
 
 /* ---- cursor.c: page tables ---- */
@@ -302,6 +372,18 @@ static inline pte_t *entry_next(pte_t *p, pte_t *end)
 	while (p < end && *p == 0)
 		p++;
 	return p;
+}
+/* The same said of all, seen without the table's lock. */
+static inline bool entries_are_absent(const pte_t *p, const pte_t *end)
+{
+	while (p + 8 <= end) {
+		if (p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7])
+			return false;
+		p += 8;
+	}
+	while (p < end && *p == 0)
+		p++;
+	return p == end;
 }
 /* Everything, at the end of the address space; no CPU uses it. */
 void table_free_all(struct aspace *a);
@@ -503,6 +585,9 @@ struct zap_filter {
 /* Empties [start, end); the batch is not finished. */
 void zap_range(struct aspace *a, u64 start, u64 end, const struct zap_filter *filter,
 	       struct tlb_batch *b);
+/* The same where [start, end) lies in one leaf table, which is the address space's own and stays so: `lock` is
+ * held for writing. */
+void zap_own_table(struct aspace *a, pte_t link, u64 start, u64 end, struct tlb_batch *b);
 /* Frees the empty leaf tables of [va, stop), whole ones. */
 void zap_tables_between(struct aspace *a, u64 va, u64 stop, struct tlb_batch *b);
 /* Frees leaf tables wholly inside [floor, ceiling) that overlap [start, end). */

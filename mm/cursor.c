@@ -66,7 +66,8 @@ static void table_release_late(struct rcu_head *head)
 	folio_put(container_of(head, struct folio, table_rcu));
 }
 
-void table_free(struct aspace *a, struct folio *f)
+/* In line where an address space ends. */
+static __always_inline void table_stock(struct aspace *a, struct folio *f)
 {
 	ASSERT(f->nr_present == 0 && f->nr_special == 0 && f->table_refs == 1);
 	atomic_sub(&a->page_table_bytes, PAGE_SIZE);
@@ -80,6 +81,11 @@ void table_free(struct aspace *a, struct folio *f)
 	preempt_enable();
 	if (f)
 		rcu_call(&f->table_rcu, table_release_late);
+}
+
+void table_free(struct aspace *a, struct folio *f)
+{
+	table_stock(a, f);
 }
 
 u64 page_tables_in_stock(void)
@@ -303,7 +309,7 @@ static u64 tables_free(struct aspace *a, u64 start, u64 end)
 		*e = 0;
 		if (likely(tf)) {
 			leaf_free(tf, (u32)PTE_INDEX(va, 1));
-			table_free(a, tf);
+			table_stock(a, tf);
 		}
 		va = reached = align_down(va, HUGE_SIZE) + HUGE_SIZE;
 	}
@@ -332,7 +338,7 @@ void table_free_all(struct aspace *a)
 		struct folio *f = a->upper_tables;
 
 		a->upper_tables = f->table_next;
-		table_free(a, f);
+		table_stock(a, f);
 	}
 	table_free_top(phys_to_frame(a->table_phys));
 }

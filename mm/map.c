@@ -3,7 +3,10 @@
  *
  * Each takes the lock for writing, makes ready what can fail (limits, memory for
  * mappings), then changes the tree, then the page tables, and frees pages after
- * the flush.
+ * the flush.  Where a look at the entries finds none, that is all (pages_are_absent).
+ *
+ * Most memory is private and anonymous, and asks for nothing special: it has a way
+ * of its own (aspace_map_private), which the heap shares.
  */
 #include "aspace_internal.h"
 
@@ -96,7 +99,7 @@ int aspace_may_lock(struct aspace *a, u64 nr_pages)
 /* [start, end) of mapping m, which lies wholly inside it, leaves the accounts. */
 static inline void account_removal(struct aspace *a, u32 flags, u64 start, u64 end)
 {
-	aspace_account(a, flags, -(s64)((end - start) >> PAGE_SHIFT));
+	aspace_account_fewer(a, flags, (end - start) >> PAGE_SHIFT);
 }
 
 /* Cuts a hole into one mapping; needs memory for the upper part. */
@@ -106,7 +109,7 @@ static int unmap_middle(struct aspace *a, struct mapping *m, u64 start, u64 end)
 
 	if (a->nr_mappings >= vm_max_map_count)
 		return -ENOMEM;
-	upper = mapping_alloc();
+	upper = mapping_take(a);
 	if (!upper)
 		return -ENOMEM;
 	mapping_split(a, m, end, upper);
@@ -140,23 +143,83 @@ static struct mapping *unmap_tree(struct aspace *a, struct mapping *m, u64 start
 	return m;
 }
 
-/* Also drops page-table pages that no mapping needs any more, and notes the new gap. */
-void unmap_pages_locked(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling)
+/* `link`: of the only leaf table of [start, end), or 0. */
+static __noinline void pages_remove(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling,
+				    pte_t link)
 {
 	struct tlb_batch b;
 
 	tlb_batch_init(&b, a);
 	if (unlikely(READ_ONCE(a->nr_shared_tables)))
 		tables_drop(a, start, end, floor, ceiling, &b);
-	zap_range(a, start, end, NULL, &b);
+	if (table_link_is_own(link))
+		zap_own_table(a, link, start, end, &b);
+	else
+		zap_range(a, start, end, NULL, &b);
 	zap_tables(a, start, end, floor, ceiling, &b);
 	tlb_batch_finish(&b);
+}
+
+/*
+ * Is it plain that nothing goes with [start, end), which lies in the 2 MiB at `base` and has left the tree:
+ * neither a page nor the leaf table, to which `link` points?  Without the table's lock: the change of the tree
+ * ended with a full barrier, and a fault takes the lock by another before it looks at the sequence.  So one
+ * that takes it after we saw it free finds the sequence moved, and one that had released it by then has stored
+ * its entry.
+ */
+static inline bool pages_are_absent(pte_t link, u64 base, u64 start, u64 end, u64 floor,
+				    u64 ceiling)
+{
+	const pte_t *first = (pte_t *)phys_to_virt(pte_phys(link)) + PTE_INDEX(start, 1);
+
+	return !atomic_load(&phys_to_frame(pte_phys(link))->table_lock.value) &&
+	       entries_are_absent(first, first + ((end - start) >> PAGE_SHIFT)) &&
+	       (floor > base || ceiling < base + HUGE_SIZE);
+}
+
+static inline void unmap_pages(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling)
+{
+	u64 base = align_down(start, HUGE_SIZE);
+	const pte_t *entry;
+	pte_t link = 0;
+
+	if (end - base > HUGE_SIZE)
+		pages_remove(a, start, end, floor, ceiling, 0);
+	else if ((entry = leaf_entry(a, start)) && (link = READ_ONCE(*entry)) &&
+		 !(table_link_is_own(link) &&
+		   pages_are_absent(link, base, start, end, floor, ceiling)))
+		pages_remove(a, start, end, floor, ceiling, link);
 	if (a->gap_from && end > a->gap_from && start < a->mmap_base)
 		a->gap_from = min(ceiling, a->mmap_base);
 }
 
+/* Also drops page-table pages that no mapping needs any more, and notes the new gap. */
+void unmap_pages_locked(struct aspace *a, u64 start, u64 end, u64 floor, u64 ceiling)
+{
+	unmap_pages(a, start, end, floor, ceiling);
+}
+
+/* m from `start` on goes, which is all of it or the upper part. */
+static inline void unmap_top(struct aspace *a, struct mapping *m, u64 start)
+{
+	u64 floor = start, end = m->end;
+	u64 ceiling = m->next ? m->next->start : USER_ADDRESS_END;
+	bool is_part = m->start < start;
+
+	account_removal(a, m->flags, start, end);
+	if (is_part) {
+		mapping_resize(a, m, m->start, start);
+	} else {
+		floor = m->prev ? m->prev->end : 0;
+		mapping_remove(a, m);
+	}
+	unmap_pages(a, start, end, floor, ceiling);
+	if (!is_part)
+		mapping_leave(a, m);
+}
+
 /* Shared tables that lose only a part of their pages are made own. */
-static int own_edges(struct aspace *a, u64 start, u64 end)
+static __noinline int own_edges(struct aspace *a, u64 start, u64 end)
 {
 	struct mapping *below = mapping_find_below(a, start), *above = mapping_find(a, end);
 	u64 floor = below ? min(below->end, start) : 0;
@@ -165,15 +228,12 @@ static int own_edges(struct aspace *a, u64 start, u64 end)
 	return tables_own(a, start, end, floor, ceiling);
 }
 
-int unmap_locked(struct aspace *a, u64 start, u64 end)
+/* What is in [start, end) goes: something of m, which is the first there, and perhaps more. */
+static __noinline int unmap_parts(struct aspace *a, struct mapping *m, u64 start, u64 end)
 {
-	struct mapping *m = mapping_find(a, start), *above, *gone = NULL;
+	struct mapping *above, *gone = NULL;
 	int err;
 
-	if (!m || m->start >= end)
-		return 0;
-	if (unlikely(READ_ONCE(a->nr_shared_tables)) && (err = own_edges(a, start, end)))
-		return err;
 	/* what the neighbours leave free around the range */
 	u64 floor = m->start < start ? start : m->prev ? m->prev->end : 0;
 	u64 ceiling = end;
@@ -186,12 +246,27 @@ int unmap_locked(struct aspace *a, u64 start, u64 end)
 		above = unmap_tree(a, m, start, end, &gone);
 		ceiling = above ? above->start : USER_ADDRESS_END;
 	}
-	unmap_pages_locked(a, start, end, floor, ceiling);
+	unmap_pages(a, start, end, floor, ceiling);
 	while (gone) {
 		m = gone;
 		gone = m->next;
-		mapping_release(m);
+		mapping_leave(a, m);
 	}
+	return 0;
+}
+
+int unmap_locked(struct aspace *a, u64 start, u64 end)
+{
+	struct mapping *m = mapping_find(a, start);
+	int err;
+
+	if (!m || m->start >= end)
+		return 0;
+	if (unlikely(READ_ONCE(a->nr_shared_tables)) && (err = own_edges(a, start, end)))
+		return err;
+	if (m->start > start || m->end != end)
+		return unmap_parts(a, m, start, end);
+	unmap_top(a, m, start);
 	return 0;
 }
 
@@ -237,7 +312,7 @@ static_assert(MAPPING_READ == PROT_READ && MAPPING_WRITE == PROT_WRITE && MAPPIN
 	      "rights are taken over as they are");
 
 /* Rights that the file gives, and what few requests ask for: 0 or −errno. */
-static int request_flags_rare(const struct map_request *r, u32 *flags)
+static __noinline int request_flags_rare(const struct map_request *r, u32 *flags)
 {
 	u32 f = *flags;
 
@@ -292,7 +367,8 @@ static inline int request_flags(const struct map_request *r, u32 *flags)
 }
 
 /* Instead of `at`, which was not asked for, a place where 2 MiB of a file may be mapped by one entry. */
-static s64 place_for_blocks(struct aspace *a, const struct map_request *r, s64 at, u64 length)
+static __noinline s64 place_for_blocks(struct aspace *a, const struct map_request *r, s64 at,
+				       u64 length)
 {
 	const struct page_cache *c = r->cache;
 	u64 offset = c ? r->page_offset * PAGE_SIZE % HUGE_SIZE : 0;
@@ -333,8 +409,8 @@ static s64 request_place(struct aspace *a, const struct map_request *r, u64 leng
 }
 
 /* Private anonymous memory beside one of its kind just makes that one longer. */
-static inline bool map_extend(struct aspace *a, const char *name, u64 start, u64 end, u32 flags,
-			      struct mapping *low, struct mapping *high)
+static __always_inline bool map_extend(struct aspace *a, const char *name, u64 start, u64 end,
+				       u32 flags, struct mapping *low, struct mapping *high)
 {
 	bool joins_high = high && high->start == end && mapping_is_anonymous(high, flags, name) &&
 			  high->page_offset == end >> PAGE_SHIFT;
@@ -351,6 +427,40 @@ static inline bool map_extend(struct aspace *a, const char *name, u64 start, u64
 	return joins_high;
 }
 
+/*
+ * [start, end), free and between these neighbours, becomes private anonymous memory of one of them or of a new
+ * mapping: 0, or -ENOMEM.
+ */
+static inline int add_private(struct aspace *a, const char *name, u64 start, u64 end, u32 flags,
+			      struct mapping *low, struct mapping *high)
+{
+	u64 nr = (end - start) >> PAGE_SHIFT;
+
+	if (aspace_may_expand(a, flags, nr) || ((flags & MAPPING_ACCOUNTED) && memory_commit(nr)))
+		return -ENOMEM;
+	if (!map_extend(a, name, start, end, flags, low, high)) {
+		struct mapping *m = a->nr_mappings < vm_max_map_count ? mapping_take(a) : NULL;
+
+		if (unlikely(!m)) {
+			if (flags & MAPPING_ACCOUNTED)
+				memory_uncommit(nr);
+			return -ENOMEM;
+		}
+		m->start = start;
+		m->end = end;
+		m->flags = flags;
+		m->file = NULL;
+		m->cache = NULL;
+		m->name = name;
+		m->policy = NULL;
+		m->page_offset = start >> PAGE_SHIFT;
+		mapping_insert_between(a, m, low, high);
+		WRITE_ONCE(a->hint, m);
+	}
+	aspace_account_more(a, flags, nr);
+	return 0;
+}
+
 /* Puts the mapping in; `start` is free.  0 or −errno. */
 static int map_insert(struct aspace *a, const struct map_request *r, u64 start, u64 length,
 		      u32 flags)
@@ -364,7 +474,7 @@ static int map_insert(struct aspace *a, const struct map_request *r, u64 start, 
 		return 0;
 	if (a->nr_mappings >= vm_max_map_count)
 		return -ENOMEM;
-	m = mapping_alloc();
+	m = mapping_take(a);
 	if (!m)
 		return -ENOMEM;
 	m->start = start;
@@ -421,7 +531,7 @@ static s64 map_locked(struct aspace *a, const struct map_request *r, u64 length,
 			memory_uncommit(nr);
 		return err;
 	}
-	aspace_account(a, flags, (s64)nr);
+	aspace_account_more(a, flags, nr);
 	start_mapped(a, r, (u64)start, length, flags);
 	return start;
 }
@@ -455,6 +565,51 @@ s64 aspace_map(struct aspace *a, const struct map_request *r)
 	return start;
 }
 
+/* For memory that is to be locked. */
+static __noinline s64 map_private_locked(struct aspace *a, u64 address, u64 length, u32 prot)
+{
+	const struct map_request r = {
+		.address = address,
+		.length = length,
+		.prot = prot,
+		.map_flags = MAP_PRIVATE | MAP_ANONYMOUS,
+	};
+
+	return aspace_map(a, &r);
+}
+
+s64 aspace_map_private(struct aspace *a, u64 address, u64 length, u32 prot)
+{
+	u32 flags =
+		MAPPING_MAY_READ | MAPPING_MAY_WRITE | MAPPING_MAY_EXEC | (prot & MAPPING_RIGHTS);
+	struct mapping *low, *high;
+
+	if (length == 0)
+		return -EINVAL;
+	length = align_up(length, PAGE_SIZE);
+	if (unlikely(length - 1 >= USER_ADDRESS_END))
+		return -ENOMEM;
+	if (prot & PROT_WRITE)
+		flags |= MAPPING_WRITTEN | MAPPING_ACCOUNTED;
+	if (unlikely(rwlock_write_killable(&a->lock)))
+		return -EINTR;
+	if (unlikely(a->default_locked & MCL_FUTURE)) {
+		rwlock_write_unlock(&a->lock);
+		return map_private_locked(a, address, length, prot);
+	}
+	s64 start = aspace_find_gap(a, address, length, false);
+
+	if (likely(start >= 0)) {
+		mapping_neighbours(a, (u64)start, &low, &high);
+		int err = add_private(a, NULL, (u64)start, (u64)start + length, flags, low, high);
+
+		if (unlikely(err))
+			start = err;
+	}
+	rwlock_write_unlock(&a->lock);
+	return start;
+}
+
 /* ---- brk ---- */
 
 #define HEAP_FLAGS                                                                                 \
@@ -465,26 +620,18 @@ static const char heap_name[] = "[heap]";
 /* [start, end) is to be heap; false: it can't. */
 static bool heap_grow_locked(struct aspace *a, u64 start, u64 end)
 {
-	u64 nr = (end - start) >> PAGE_SHIFT;
-	struct mapping *high = mapping_find(a, start);
-	struct mapping *low = high ? high->prev : mapping_find_below(a, start);
-	u32 flags = HEAP_FLAGS | (a->default_locked & MCL_FUTURE ? MAPPING_LOCKED : 0);
+	u32 flags = HEAP_FLAGS;
+	struct mapping *low, *high;
 
+	mapping_neighbours(a, start, &low, &high);
 	if (high && end > mapping_room_end(high))
 		return false;
-	if (aspace_may_expand(a, flags, nr) ||
-	    (unlikely(flags & MAPPING_LOCKED) && aspace_may_lock(a, nr)) || memory_commit(nr))
-		return false;
-	if (!map_extend(a, heap_name, start, end, flags, low, high)) {
-		struct map_request r = { .name = heap_name };
-
-		if (map_insert(a, &r, start, end - start, flags)) {
-			memory_uncommit(nr);
+	if (unlikely(a->default_locked & MCL_FUTURE)) {
+		if (aspace_may_lock(a, (end - start) >> PAGE_SHIFT))
 			return false;
-		}
+		flags |= MAPPING_LOCKED;
 	}
-	aspace_account(a, flags, (s64)nr);
-	return true;
+	return add_private(a, heap_name, start, end, flags, low, high) == 0;
 }
 
 u64 aspace_brk(struct aspace *a, u64 end)
@@ -545,7 +692,7 @@ int aspace_grow_stack(struct aspace *a, u64 address)
 	    !aspace_may_expand(a, m->flags, nr) &&
 	    (!(m->flags & MAPPING_ACCOUNTED) || !memory_commit(nr))) {
 		mapping_resize(a, m, start, m->end);
-		aspace_account(a, m->flags, (s64)nr);
+		aspace_account_more(a, m->flags, nr);
 		err = 0;
 	}
 	rwlock_write_unlock(&a->lock);

@@ -12,6 +12,9 @@
  * held a search begins at the hint and its neighbours, which is where calls on
  * memory in use mostly go; the tree is for the others.
  *
+ * A mapping that leaves is kept as a blank for the next one (aspace->spare), if there is none: programs that map
+ * and unmap by turns need no allocator.  Boot switch: opt.spare_mapping.
+ *
  * The memory of a struct mapping stays of that type for ever (type_stable), so
  * a reader without the lock may follow stale links; it bounds its steps and
  * checks the sequence.  aspace->hint may be stale too, even stored late by a
@@ -22,11 +25,14 @@
 #include "aspace_internal.h"
 
 #include <nos/errno.h>
+#include <nos/log.h>
 #include <nos/memory_policy.h>
 #include <nos/slab.h>
 #include <nos/string.h>
 
 #define MAX_STEPS 96 /* deeper than any tree of 2^32 mappings */
+
+DEFINE_STATIC_KEY(mapping_no_spare_key);
 
 static struct slab_cache *mapping_cache;
 
@@ -49,6 +55,8 @@ void mapping_init(void)
 
 	mapping_cache = slab_cache_create(&info);
 	VERIFY(mapping_cache);
+	if (!boot_opt_enabled("spare_mapping"))
+		static_key_set(&mapping_no_spare_key, true);
 }
 
 struct mapping *mapping_alloc(void)
@@ -295,7 +303,7 @@ int mapping_split_range(struct aspace *a, u64 start, u64 end)
 			continue;
 		if (a->nr_mappings >= vm_max_map_count)
 			return -ENOMEM;
-		struct mapping *upper = mapping_alloc();
+		struct mapping *upper = mapping_take(a);
 
 		if (!upper)
 			return -ENOMEM;
@@ -305,7 +313,7 @@ int mapping_split_range(struct aspace *a, u64 start, u64 end)
 }
 
 /* `low` takes over what `high` covers. */
-static void mapping_join(struct aspace *a, struct mapping *low, struct mapping *high)
+static __noinline void mapping_join(struct aspace *a, struct mapping *low, struct mapping *high)
 {
 	tree_change_begin(a, low->cache);
 	tree_unlink(a, high);
@@ -313,7 +321,14 @@ static void mapping_join(struct aspace *a, struct mapping *low, struct mapping *
 	low->end = high->end;
 	low->flags |= high->flags;
 	tree_change_end(a, low->cache);
-	mapping_release(high);
+	mapping_leave(a, high);
+}
+
+bool mapping_continues(const struct mapping *low, const struct mapping *high)
+{
+	return low->file == high->file && low->cache == high->cache && low->name == high->name &&
+	       memory_policy_equal(low->policy, high->policy) &&
+	       low->page_offset + mapping_pages(low) == high->page_offset;
 }
 
 struct mapping *mapping_merge(struct aspace *a, struct mapping *m)
@@ -330,19 +345,13 @@ struct mapping *mapping_merge(struct aspace *a, struct mapping *m)
 	return m;
 }
 
-void aspace_account(struct aspace *a, u32 flags, s64 nr)
+void aspace_account_rest(struct aspace *a, u32 flags, s64 nr)
 {
-	a->total_pages += (u64)nr;
 	aspace_count_sort(a, flags, nr);
 	if (flags & MAPPING_LOCKED)
 		a->locked_pages += (u64)nr;
-	if (a->total_pages > a->peak_total_pages)
-		a->peak_total_pages = a->total_pages;
-	if (flags & MAPPING_ACCOUNTED) {
+	if (flags & MAPPING_ACCOUNTED)
 		a->committed_pages += (u64)nr;
-		if (nr < 0)
-			memory_uncommit((u64)-nr);
-	}
 }
 
 /* ---- gaps ---- */

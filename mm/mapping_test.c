@@ -261,6 +261,222 @@ TEST(mapping_calls_match_a_model)
 	aspace_put(a);
 }
 
+/* Random requests for private memory have the same outcome by either function. */
+TEST(mapping_private_is_like_any_other)
+{
+	static const u32 prots[] = { PROT_NONE, PROT_READ, RW, RW | PROT_EXEC };
+	struct aspace *a = space_create(), *b = space_create();
+	u32 random = 4711;
+
+	if (!a || !b)
+		return;
+	for (u32 step = 0; step < 1000; step++) {
+		random = random * 1103515245 + 12345;
+		struct map_request r = {
+			.address = random >> 30 ? BASE + PAGES((random >> 8) % 32) : 0,
+			.length = (random >> 13) % 9 * 1500,
+			.prot = prots[(random >> 20) % 4],
+			.map_flags = MAP_PRIVATE | MAP_ANONYMOUS,
+		};
+		s64 at = aspace_map(a, &r);
+
+		EXPECT_EQ(aspace_map_private(b, r.address, r.length, r.prot), at);
+		EXPECT(at > 0 || at == -EINVAL);
+		if (at > 0 && (random >> 5) % 2) {
+			u64 from = (u64)at & ~(PAGES(4) - 1);
+
+			EXPECT_EQ(aspace_unmap(a, from, PAGES(3)), 0);
+			EXPECT_EQ(aspace_unmap(b, from, PAGES(3)), 0);
+		}
+		EXPECT(is_sound(a) && is_sound(b));
+		EXPECT_EQ(b->nr_mappings, a->nr_mappings);
+		EXPECT_EQ(b->total_pages, a->total_pages);
+		EXPECT_EQ(b->peak_total_pages, a->peak_total_pages);
+		EXPECT_EQ(b->data_pages, a->data_pages);
+		EXPECT_EQ(b->exec_pages, a->exec_pages);
+		EXPECT_EQ(b->committed_pages, a->committed_pages);
+	}
+	EXPECT_EQ(aspace_map_private(b, 0, USER_ADDRESS_END + 1, RW), -ENOMEM);
+	EXPECT_EQ(aspace_map_private(b, 0, U64_MAX, RW), -ENOMEM);
+	b->default_locked = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
+	EXPECT(aspace_map_private(b, 0, PAGE_SIZE, RW) > 0);
+	EXPECT_EQ(b->locked_pages, 1);
+	aspace_put(a);
+	aspace_put(b);
+}
+
+/* Maps a page by itself, which goes again; the struct mapping that it had. */
+static struct mapping *map_and_unmap(struct aspace *a)
+{
+	s64 at = aspace_map_private(a, 0, PAGE_SIZE, RW);
+	struct mapping *m = at > 0 ? mapping_find(a, (u64)at) : NULL;
+
+	EXPECT(m || test_allocation_failed());
+	if (m)
+		EXPECT_EQ(aspace_unmap(a, (u64)at, PAGE_SIZE), 0);
+	return m;
+}
+
+static void map_by_turns(void)
+{
+	struct aspace *a = space_create();
+
+	if (!a)
+		return;
+	struct mapping *m = map_and_unmap(a);
+
+	EXPECT(a->spare == m);
+	if (m)
+		EXPECT(map_and_unmap(a) == m);
+	/* one is kept, however many go */
+	(void)map_at(a, 0, 1, RW);
+	(void)map_at(a, 2, 1, RW);
+	(void)map_at(a, 4, 1, PROT_READ);
+	EXPECT_EQ(aspace_unmap(a, BASE, PAGES(8)), 0);
+	EXPECT(a->spare || test_allocation_failed());
+	EXPECT_EQ(a->nr_mappings, 0);
+	/* a part that gets rights of its own takes it, and gives it back as they join again */
+	if (map_at(a, 0, 3, RW) > 0 && aspace_protect(a, BASE, PAGES(1), PROT_READ) == 0) {
+		EXPECT_LAYOUT(a, "0-1r 1-3rw");
+		EXPECT_EQ(aspace_protect(a, BASE, PAGES(1), RW), 0);
+		EXPECT_LAYOUT(a, "0-3rw");
+	}
+	aspace_put(a);
+}
+
+TEST(mapping_blank_is_used_again)
+{
+	TEST_EACH_ALLOCATION_FAILING(map_by_turns());
+}
+
+TEST(mapping_blank_is_not_kept_if_switched_off)
+{
+	struct aspace *a = space_create();
+
+	if (!a)
+		return;
+	static_key_set(&mapping_no_spare_key, true);
+	(void)map_and_unmap(a);
+	EXPECT(!a->spare);
+	static_key_set(&mapping_no_spare_key, false);
+	aspace_put(a);
+}
+
+/* Wherever in a range the only page is, and whatever is beside it, it goes and the table with the last. */
+TEST(unmap_finds_a_page_anywhere)
+{
+	struct aspace *a = space_create();
+
+	if (!a)
+		return;
+	for (u32 nr = 1; nr <= 35; nr++) {
+		for (u32 at = 0; at <= nr + 1; at++) {
+			u64 first = 512 - nr % 2 * 20; /* across two tables, or in one */
+
+			EXPECT(map_at(a, first - 1, nr + 2, RW) > 0);
+			EXPECT(write_at(a, first - 1 + at, 7));
+			EXPECT_EQ(aspace_unmap(a, BASE + PAGES(first), PAGES(nr)), 0);
+			EXPECT_EQ(a->resident_anon, at == 0 || at == nr + 1);
+			EXPECT_EQ(aspace_unmap(a, BASE + PAGES(first - 1), PAGES(nr + 2)), 0);
+			EXPECT_EQ(a->resident_anon, 0);
+			EXPECT(!table_find(a, BASE + PAGES(first - 1)));
+			EXPECT(!table_find(a, BASE + PAGES(first + nr)));
+		}
+	}
+	aspace_put(a);
+}
+
+#ifdef NOS_HOST /* a second thread, and nobody else's faults */
+extern int pthread_create(unsigned long *id, const void *attributes, void *(*fn)(void *),
+			  void *arg);
+extern int pthread_join(unsigned long id, void **result);
+extern int usleep(unsigned us);
+
+static bool late_has_lock;
+
+/* What a fault does that looked at the tree before a change: it has the leaf's lock, then the page comes. */
+static void *fault_late(void *arg)
+{
+	struct aspace *a = arg;
+	pte_t *table = table_find(a, BASE);
+	struct folio *page = folio_alloc(0, FOLIO_ANON, ALLOC_ZERO);
+
+	VERIFY(page);
+	page->map_count = 1;
+	spin_lock(&table_folio(table)->table_lock);
+	atomic_store(&late_has_lock, true);
+	usleep(20000);
+	WRITE_ONCE(table[PTE_INDEX(BASE, 1)], folio_to_phys(page) | mapping_pte_bits(MAPPING_READ));
+	table_folio(table)->nr_present++;
+	atomic_add(&a->resident_anon, 1);
+	spin_unlock(&table_folio(table)->table_lock);
+	return NULL;
+}
+
+/* Where nothing is yet, but a fault holds the lock, unmapping waits for it. */
+TEST(unmap_waits_for_a_late_fault)
+{
+	struct aspace *a = space_create();
+	unsigned long id;
+
+	if (!a)
+		return;
+	EXPECT(map_at(a, 0, 1, RW) > 0);
+	EXPECT(map_at(a, 1, 1, PROT_READ) > 0); /* so that the table stays */
+	EXPECT(write_at(a, 0, 1));
+	EXPECT_EQ(aspace_advise(a, BASE, PAGES(1), MADV_DONTNEED), 0);
+	late_has_lock = false;
+	VERIFY(!pthread_create(&id, NULL, fault_late, a));
+	while (!atomic_load(&late_has_lock))
+		usleep(100);
+	EXPECT_EQ(aspace_unmap(a, BASE, PAGES(1)), 0);
+	EXPECT_EQ(atomic_load(&a->resident_anon), 0);
+	pthread_join(id, NULL);
+	EXPECT_EQ(atomic_load(&a->resident_anon), 0);
+	aspace_put(a);
+}
+#endif
+
+#define SPARSE_PAGES 1500u /* of three tables; more than a batch of flushes takes */
+
+/* Random pages of random ranges go, and no others. */
+TEST(unmap_takes_what_is_there)
+{
+	static u8 there[SPARSE_PAGES];
+	struct aspace *a = space_create();
+	u32 random = 99;
+
+	if (!a)
+		return;
+	memset(there, 0, sizeof(there));
+	EXPECT(map_at(a, 0, SPARSE_PAGES, RW) > 0);
+	for (u32 step = 0; step < 60; step++) {
+		u32 nr_there = 0, spread = 1 + step % 7 * 3;
+
+		for (u32 i = 0; i < 120; i++) {
+			random = random * 1103515245 + 12345;
+			u32 page = ((random >> 8) % 90 * spread + step * 20) % SPARSE_PAGES;
+
+			EXPECT(write_at(a, page, page + 1));
+			there[page] = 1;
+		}
+		random = random * 1103515245 + 12345;
+		u32 first = (random >> 8) % SPARSE_PAGES;
+		u32 nr = min(1 + (random >> 4) % 700, SPARSE_PAGES - first);
+
+		EXPECT_EQ(aspace_unmap(a, BASE + PAGES(first), PAGES(nr)), 0);
+		memset(there + first, 0, nr);
+		for (u32 i = 0; i < SPARSE_PAGES; i++)
+			nr_there += there[i];
+		EXPECT_EQ(a->resident_anon, nr_there);
+		EXPECT(map_at(a, first, nr, RW) > 0);
+		for (u32 i = 0; i < SPARSE_PAGES; i++)
+			if (there[i])
+				EXPECT_EQ(read_at(a, i), i + 1);
+	}
+	aspace_put(a);
+}
+
 TEST(mapping_gap_is_the_highest)
 {
 	struct aspace *a = space_create();

@@ -43,10 +43,10 @@ static pte_t protect_new(u32 flags, pte_t old)
 	return new;
 }
 
-/* Did it lose rights that others may still use? */
+/* Did it lose rights that others may still use: bits that were set, or PTE_NX, which was not? */
 static inline bool rights_are_lost(pte_t old, pte_t new)
 {
-	return (old & ~new &(PTE_PRESENT | PTE_WRITE)) | (~old & new &PTE_NX);
+	return (old ^ new) & (old ^ PTE_NX) & (PTE_PRESENT | PTE_WRITE | PTE_NX);
 }
 
 /* Entries [e, end) one by one; were rights lost? */
@@ -231,7 +231,7 @@ static __noinline int protect_part(struct aspace *a, struct mapping *m, u64 star
 	if (a->nr_mappings + nr > vm_max_map_count)
 		return -ENOMEM;
 	for (u32 i = 0; i < nr; i++) {
-		upper[i] = mapping_alloc();
+		upper[i] = mapping_take(a);
 		if (!upper[i]) {
 			if (i)
 				mapping_free(upper[0]);
@@ -297,8 +297,14 @@ static __always_inline int protect_piece(struct aspace *a, struct mapping *m, u6
 			protect_uncharge(a, nr);
 		return err;
 	}
-	aspace_count_sort(a, old, -(s64)nr);
-	aspace_count_sort(a, flags, (s64)nr);
+	if (likely(!((old | flags) &
+		     (MAPPING_SHARED | MAPPING_EXEC | MAPPING_STACK | MAPPING_GROWS_DOWN)))) {
+		if ((old ^ flags) & MAPPING_WRITE)
+			a->data_pages += flags & MAPPING_WRITE ? nr : -nr;
+	} else {
+		aspace_count_sort(a, old, -(s64)nr);
+		aspace_count_sort(a, flags, (s64)nr);
+	}
 	struct flush_range lost = protect_range(a, start, stop, flags);
 
 	if (lost.end) {
@@ -370,7 +376,7 @@ int aspace_protect(struct aspace *a, u64 address, u64 length, u64 prot)
 		return length ? -ENOMEM : 0;
 	if (rwlock_write_killable(&a->lock))
 		return -EINTR;
-	struct mapping *m = mapping_find(a, address);
+	struct mapping *m = mapping_hint(a, address) ?: mapping_find(a, address);
 
 	if (likely(m && m->start <= address && m->end >= end)) {
 		struct flush_range flush = { 0, 0 };

@@ -160,17 +160,17 @@ static int move_locked(struct aspace *a, struct mapping *m, u64 from, u64 length
 	if (!n->cache && moved == 0) /* never touched: as if mapped here */
 		n->page_offset = to >> PAGE_SHIFT;
 	mapping_insert(a, n);
-	aspace_account(a, n->flags, (s64)nr);
+	aspace_account_more(a, n->flags, nr);
 	mapping_merge(a, n);
 	if (old && keep_old) {
-		aspace_account(a, old->flags & MAPPING_LOCKED ? MAPPING_LOCKED : 0,
-			       -(s64)mapping_pages(old));
+		aspace_account_fewer(a, old->flags & MAPPING_LOCKED ? MAPPING_LOCKED : 0,
+				     mapping_pages(old));
 		a->total_pages += mapping_pages(old);
 		old->flags &= ~MAPPING_LOCKED;
 		mapping_insert(a, old);
 		mapping_merge(a, old);
 	} else if (old) {
-		aspace_account(a, old->flags, -(s64)mapping_pages(old));
+		aspace_account_fewer(a, old->flags, mapping_pages(old));
 		mapping_release(old);
 	}
 	return 0;
@@ -188,7 +188,7 @@ static bool grow_in_place(struct aspace *a, struct mapping *m, u64 new_end)
 	if ((m->flags & MAPPING_ACCOUNTED) && memory_commit(nr))
 		return false;
 	mapping_resize(a, m, m->start, new_end);
-	aspace_account(a, m->flags, (s64)nr);
+	aspace_account_more(a, m->flags, nr);
 	mapping_merge(a, m);
 	return true;
 }

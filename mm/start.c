@@ -528,8 +528,8 @@ static void set_map(struct aspace *a, const struct map_request *m, u64 start, u6
 	counter_add(pages_copied, r.nr_anon);
 }
 
-void start_mapped_slow(struct aspace *a, const struct map_request *r, u64 start, u64 length,
-		       u32 flags)
+__noinline void start_mapped_slow(struct aspace *a, const struct map_request *r, u64 start,
+				  u64 length, u32 flags)
 {
 	if (!r->file || !r->cache || (flags & MAPPING_SHARED) ||
 	    !(flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC)))

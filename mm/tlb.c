@@ -139,11 +139,17 @@ static void flush_all_here(const struct aspace *a)
 
 static inline void flush_loaded_here(struct aspace *a, u64 start, u64 end, u64 generation)
 {
-	if (unlikely(end - start > FLUSH_SINGLY * PAGE_SIZE)) {
+	u64 size = end - start, va = start;
+
+	if (unlikely(size > FLUSH_SINGLY * PAGE_SIZE)) {
 		flush_all_here(a);
 		return;
 	}
-	for (u64 va = start; va < end; va += PAGE_SIZE)
+	for (; size >= 4 * PAGE_SIZE; size -= 4 * PAGE_SIZE, va += 4 * PAGE_SIZE) {
+		tlb_flush_page(va), tlb_flush_page(va + PAGE_SIZE);
+		tlb_flush_page(va + 2 * PAGE_SIZE), tlb_flush_page(va + 3 * PAGE_SIZE);
+	}
+	for (; va < end; va += PAGE_SIZE)
 		tlb_flush_page(va);
 	if (static_key_is_on(&pcid_key))
 		tlb_slots_flushed(this_cpu_ptr(tlb_slots), generation);

@@ -17,14 +17,19 @@ u64 process_limit(const struct process *p, unsigned what)
 
 u64 process_rlimit(unsigned what)
 {
-	return current_thread->is_kernel ? RLIM_INFINITY : process_limit(process_current(), what);
+	const struct task *t = task_current();
+
+	return t->thread.is_kernel ? RLIM_INFINITY : process_limit(t->process, what);
 }
 
 u64 process_data_limit(void)
 {
-	u64 soft = process_rlimit(RLIMIT_DATA);
+	const struct task *t = task_current();
 
-	return soft ? soft : READ_ONCE(process_current()->limits[RLIMIT_DATA].max);
+	if (t->thread.is_kernel)
+		return RLIM_INFINITY;
+	return process_limit(t->process, RLIMIT_DATA) ?:
+		       READ_ONCE(t->process->limits[RLIMIT_DATA].max);
 }
 
 u64 process_nofile_limit(void)

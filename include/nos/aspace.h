@@ -64,6 +64,7 @@ struct aspace {
 	phys_t table_phys;
 	struct rb_root mappings;
 	struct mapping *hint; /* found last; may be stale: see mapping.c */
+	struct mapping *spare; /* a blank that left the tree; under `lock`; NULL */
 	struct rwlock lock; /* tree: readers may sleep; rank ASPACE */
 	struct seqlock tree_sequence; /* lets faults read the tree without `lock` */
 	u32 nr_mappings;
@@ -153,6 +154,8 @@ struct map_request {
 	const char *name;
 };
 s64 aspace_map(struct aspace *a, const struct map_request *r);
+/* The same for private anonymous memory with no other flag; address 0: wherever there is room. */
+s64 aspace_map_private(struct aspace *a, u64 address, u64 length, u32 prot);
 /* Where mmap(2) would put `length` bytes, or -ENOMEM; `a` is seen by the caller alone. */
 s64 aspace_find_room(struct aspace *a, u64 length);
 int aspace_unmap(struct aspace *a, u64 address, u64 length);

@@ -98,6 +98,16 @@ static inline struct folio *phys_to_frame(phys_t p)
 {
 	return FRAME_TABLE + (p >> PAGE_SHIFT);
 }
+/* Is it an anonymous folio of one frame, and no other's tail? */
+static inline bool frame_is_single_anon(const struct folio *f)
+{
+	u32 word;
+
+	static_assert(offsetof(struct folio, kind) % 4 == 0 &&
+		      offsetof(struct folio, slab_place) == offsetof(struct folio, kind) + 3);
+	__builtin_memcpy(&word, &f->kind, sizeof(word));
+	return word == FOLIO_ANON;
+}
 /* The folio (head) that holds the frame of p. */
 static inline struct folio *phys_to_folio(phys_t p)
 {

@@ -58,7 +58,7 @@ void tlb_flush_page(u64 va);
 #else
 static __always_inline void tlb_flush_page(u64 va)
 {
-	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
+	__asm__ volatile("invlpg %0" ::"m"(*(const char *)va) : "memory");
 }
 #endif
 void tlb_flush_all(void); /* of the PCID that is loaded; not global entries */

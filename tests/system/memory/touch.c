@@ -1,5 +1,7 @@
 /* Touching memory in the orders that programs do: what is seen is what belongs there, in every page. */
 #include "../test.h"
+#include <pthread.h>
+#include <setjmp.h>
 
 #define PAGE	4096ul
 #define RW	(PROT_READ | PROT_WRITE)
@@ -225,4 +227,55 @@ TEST(touched_memory_at_most_doubles)
 		CHECK(resident(p, 500) <= 2 * (i + 1));
 		CHECK(resident(p, 500) <= i + 1 + 16);
 	}
+}
+
+static sigjmp_buf stored_nowhere;
+static char *volatile store_to;
+static volatile bool storing_ends;
+
+static void on_store_fault(int sig)
+{
+	siglongjmp(stored_nowhere, sig);
+}
+
+static void *store_always(void *arg TEST_UNUSED)
+{
+	(void)sigsetjmp(stored_nowhere, 1);
+	while (!storing_ends)
+		*(volatile char *)store_to = 'x';
+	return NULL;
+}
+
+/*
+ * A thread stores to a page all the time, while it is mapped and unmapped.  What is mapped next at that place
+ * has nothing of it, though the neighbours keep the page table.
+ */
+TEST_TIMED(unmapped_under_a_store, 30)
+{
+	char *p = CHECK_OK(mmap(NULL, 3 * PAGE, RW, ANON, -1, 0)) + PAGE;
+	struct sigaction act = { .sa_handler = on_store_fault };
+	pthread_t thread;
+	long stored = 0;
+
+	p[-1] = p[PAGE] = 1;
+	CHECK_OK(mprotect(p - PAGE, PAGE, PROT_READ));
+	CHECK_OK(mprotect(p + PAGE, PAGE, PROT_READ));
+	store_to = p;
+	CHECK_OK(sigaction(SIGSEGV, &act, NULL));
+	CHECK_EQ(pthread_create(&thread, NULL, store_always, NULL), 0);
+	for (int round = 0; round < 800; round++) {
+		CHECK_OK(munmap(p, PAGE));
+		CHECK(mmap(p, PAGE, PROT_READ, ANON, -1, 0) == p);
+		CHECK_EQ(*(volatile char *)p, 0);
+		CHECK_OK(munmap(p, PAGE));
+		CHECK(mmap(p, PAGE, RW, ANON, -1, 0) == p);
+		for (volatile int i = 0; i < round % 64; i++)
+			;
+		if (round % 64 == 0)
+			sched_yield();
+		stored += *(volatile char *)p == 'x';
+	}
+	storing_ends = true;
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK(stored > 0);
 }
