@@ -187,7 +187,10 @@ extern struct static_key slab_plain_key, slab_plain_free_key;
 #define THIS_CPU_ASM "%%gs:"
 #endif
 
-/* The first array of this CPU, into s; n is scratch. */
+/*
+ * The first array of this CPU, into s; n is scratch.  The sequences tell by the carry whether they came to their
+ * end: asm goto with outputs is compiled wrongly by gcc before 12.4 (its PR 113921).
+ */
 #define SLAB_THIS_SHEAF                                                                            \
 	"mov " THIS_CPU_ASM "%[cpu], %k[n]\n"                                                      \
 	"shl %[shift], %k[n]\n"                                                                    \
@@ -206,6 +209,7 @@ void slab_free_plain(struct slab_cache *c, void *object);
 static __always_inline void *slab_alloc_inline(struct slab_cache *c, u32 row_offset, u32 flags)
 {
 	struct slab_sheaf *s;
+	bool is_empty;
 	void *object;
 	u64 n;
 
@@ -215,25 +219,24 @@ static __always_inline void *slab_alloc_inline(struct slab_cache *c, u32 row_off
 		return slab_alloc_plain(c, flags);
 	if (unlikely(irq_is_in_handler()))
 		return slab_alloc_miss(c, flags);
-	__asm__ volatile goto(RESTART_BEGIN SLAB_THIS_SHEAF
-			      "sub $1, %k[n]\n"
-			      "jb %l[miss]\n"
-			      "mov %c[objects](%[s],%[n],8), %[object]\n"
-			      "mov %k[n], (%[s])\n" RESTART_END
-			      : [s] "=&r"(s), [n] "=&r"(n), [object] "=&r"(object)
-			      : SLAB_THIS_SHEAF_INPUTS
-			      : "cc", "memory"
-			      : miss);
+	__asm__ volatile(RESTART_BEGIN SLAB_THIS_SHEAF "sub $1, %k[n]\n"
+						       "jb 772f\n"
+						       "mov %c[objects](%[s],%[n],8), %[object]\n"
+						       "mov %k[n], (%[s])\n" RESTART_END
+			 : [s] "=&r"(s), [n] "=&r"(n), [object] "=&r"(object), "=@ccb"(is_empty)
+			 : SLAB_THIS_SHEAF_INPUTS
+			 : "memory");
+	if (unlikely(is_empty))
+		return slab_alloc_miss(c, flags);
 	slab_debug_alloc(c, object);
 	return object;
-miss:
-	return slab_alloc_miss(c, flags);
 }
 
 /* The cache may be NULL, that is the object's own. */
 static __always_inline void slab_free_now_inline(struct slab_cache *c, u32 row_offset, void *object)
 {
 	struct slab_sheaf *s;
+	bool is_full;
 	u64 n;
 
 	if (slab_free_is_plain()) {
@@ -244,19 +247,17 @@ static __always_inline void slab_free_now_inline(struct slab_cache *c, u32 row_o
 		slab_free_miss(c, object);
 		return;
 	}
-	__asm__ volatile goto(RESTART_BEGIN SLAB_THIS_SHEAF
-			      "cmp %c[capacity](%[s]), %k[n]\n"
-			      "jae %l[miss]\n"
-			      "mov %[object], %c[objects](%[s],%[n],8)\n"
-			      "incl (%[s])\n" RESTART_END
-			      : [s] "=&r"(s), [n] "=&r"(n)
-			      : SLAB_THIS_SHEAF_INPUTS, [object] "r"(object),
-				[capacity] "i"(offsetof(struct slab_sheaf, capacity))
-			      : "cc", "memory"
-			      : miss);
-	return;
-miss:
-	slab_free_miss(c, object);
+	/* what increments leaves the carry, which says that there was room, as it is */
+	__asm__ volatile(RESTART_BEGIN SLAB_THIS_SHEAF "cmp %c[capacity](%[s]), %k[n]\n"
+						       "jae 772f\n"
+						       "mov %[object], %c[objects](%[s],%[n],8)\n"
+						       "incl (%[s])\n" RESTART_END
+			 : [s] "=&r"(s), [n] "=&r"(n), "=@ccae"(is_full)
+			 : SLAB_THIS_SHEAF_INPUTS, [object] "r"(object),
+			   [capacity] "i"(offsetof(struct slab_sheaf, capacity))
+			 : "memory");
+	if (unlikely(is_full))
+		slab_free_miss(c, object);
 }
 
 static __always_inline void slab_free_inline(struct slab_cache *c, u32 row_offset, void *object)

@@ -6,9 +6,10 @@
  *
  * In between it may store only to what nobody reads without the last store, must leave
  * its inputs as they are, and neither calls nor faults.  What it shares with interrupt handlers
- * is not protected: a handler that returns to it without a switch does not restart it.
+ * is not protected: a handler that returns to it without a switch does not restart it.  A jump to
+ * 772f leaves it.
  *
- *	__asm__ volatile goto(RESTART_BEGIN "..." "last store\n" RESTART_END : ...);
+ *	__asm__ volatile(RESTART_BEGIN "..." "last store\n" RESTART_END : ...);
  *
  * Bershad, Redell and Ellis, "Fast mutual exclusion for uniprocessors", ASPLOS 1992.
  */
