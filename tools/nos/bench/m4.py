@@ -87,6 +87,21 @@ def figure(values):
     return Figure(statistics.median(values), low=min(values), high=max(values))
 
 
+def budget(suite, row):
+    """What a row may cost, by the others' figures; None where nothing is asked."""
+    value = row.value
+    if suite == "alloc" and row.name.endswith((": best", ": median")):
+        asked = [value("glibc") / 2] if value("glibc") else []  # half of glibc's, and no more
+        return min(asked + [value("mimalloc")])  # than mimalloc's
+    if suite == "frames":
+        return min(15, 0.6 * value("buddy"))
+    if suite == "locks" and "wasted" in row.name and "alone" not in row.name:
+        return 0.6 * value("spinning")
+    if suite == "locks" and row.name.startswith("two threads"):
+        return value("pthread")
+    return None
+
+
 def rows_of(suite, samples, columns):
     """samples: {(row, column): [value]} in the order of the rows."""
     rows = []
@@ -96,6 +111,7 @@ def rows_of(suite, samples, columns):
         rows.append(Row(name, suite, {column: figure(samples[name, column])
                                       for column in columns if (name, column) in samples},
                         unit, more_is_better="locks per ms" in name))
+        rows[-1].budget = budget(suite, rows[-1])
     return rows
 
 

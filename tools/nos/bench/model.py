@@ -76,6 +76,11 @@ class Row:
         """The column that "nos" is compared with."""
         return next((name for name in self.figures if name != "nos"), None)
 
+    def missed_by(self):
+        """How far our figure is from its budget; at most 0: the budget is met."""
+        rest = self.value("nos") - self.budget
+        return -rest if self.more_is_better else rest
+
     def ratio(self):
         """Our cost beside the reference's: below 1 we are better."""
         if self.paired:

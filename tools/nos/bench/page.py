@@ -71,7 +71,7 @@ def said(row):
     words = table.verdict(row)
     if words == "met":
         return "budget met", "good"
-    if words.startswith("over by"):
+    if words.startswith(("over by", "short by")):
         return words, "miss"
     if words.startswith("not there yet"):
         return "not there yet", ""
@@ -236,7 +236,7 @@ def cards(results):
     judged = [row for rows in results.values() for row in rows
               if row.budget is not None and row.value("nos") is not None]
     if judged:
-        met = sum(row.value("nos") <= row.budget for row in judged)
+        met = sum(row.missed_by() <= 0 for row in judged)
         parts.append(card(f"{met} of {len(judged)}", "budgets met"))
     return f'<div class="cards">{"".join(parts)}</div>'
 

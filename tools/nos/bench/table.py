@@ -19,9 +19,9 @@ def verdict(row):
         return explain(asked.why)
     if row.budget is None or ours is None:
         return ""
-    if ours.value <= row.budget:
+    if row.missed_by() <= 0:
         return "met"
-    return f"over by {number(ours.value - row.budget)}"
+    return f"{'short' if row.more_is_better else 'over'} by {number(row.missed_by())}"
 
 
 ABSENT = ("not implemented", "not supported", "Protocol not available")
@@ -120,7 +120,7 @@ def summary(rows, before, meter):
                f"worst {last.ratio():.2f} ({last.name})")
     judged = [row for row in rows if row.budget is not None and row.value("nos") is not None]
     if judged:
-        met = sum(row.value("nos") <= row.budget for row in judged)
+        met = sum(row.missed_by() <= 0 for row in judged)
         yield f"{met} budgets met, {len(judged) - met} missed"
     if before:
         yield from compared(rows, before, NOTABLE.get(meter, 0.03))
