@@ -8,12 +8,8 @@
  *
  * How it works.  rcu_call pushes the callback on a list of this CPU by
  * compare-and-swap, in any context.  One thread makes batches: it takes the
- * lists of all CPUs, starts a grace period, sleeps until it is over, and has
- * the batch called; meanwhile the next one gathers.  Each CPU's callbacks are
- * called on that CPU, by a thread of its own, so that what it frees comes back
- * to it and not to another one's cache (opt.rcu_local=off: all by the batch's
- * thread).  Where that thread does not come to run, the batch's does its work,
- * or makes it go on elsewhere.  A grace period is a map of the
+ * lists of all CPUs, starts a grace period, sleeps until it is over, and calls
+ * the batch; meanwhile the next one gathers.  A grace period is a map of the
  * CPUs it waits for; each clears its bit (rcu_note_switch tests it with one
  * load) and the last one wakes the thread.  CPUs that idle are not waited for
  * nor woken: their counter `rcu_active` is even.  It is made odd by interrupts
@@ -23,10 +19,7 @@
  *   (1) rcu_waiting_map changes only under rcu_lock;
  *   (2) a CPU clears its own bit, at a moment when it is quiescent; or the
  *       starter leaves it out, having seen its counter even after the start;
- *   (3) a share's `taken` belongs to the batch's thread, `ready` to who takes it
- *       by an exchange; nr_calling counts the shares handed over until all of
- *       their callbacks have returned;
- *   (4) an idle CPU that finds its bit set after it has made its counter even
+ *   (3) an idle CPU that finds its bit set after it has made its counter even
  *       reports itself: either it sees the bit or the starter sees the counter
  *       (full barriers on both sides).
  * Model: tests/models/rcu.pml.
@@ -46,8 +39,6 @@
 #include "lock.h"
 #include "sched.h"
 
-#include <nos/init.h>
-#include <nos/log.h>
 #include <nos/wait.h>
 #include <linux/sched.h>
 
@@ -55,16 +46,6 @@ u64 rcu_waiting_map;
 static struct spinlock rcu_lock = SPINLOCK_INIT(RANK_NONE);
 static DEFINE_PERCPU(u64, rcu_active);
 static DEFINE_PERCPU(struct rcu_head *, rcu_callbacks);
-
-/* What a batch has of one CPU's callbacks, oldest first. */
-struct share {
-	struct rcu_head *taken; /* until the grace period is over */
-	struct rcu_head *ready; /* to be called */
-	struct thread *thread; /* that calls them on this CPU; NULL: none */
-	bool is_calling; /* handed over, and not done */
-};
-static DEFINE_PERCPU(struct share, rcu_share);
-static u32 nr_calling; /* shares that were handed over, and are not done */
 
 static struct thread *rcu_thread;
 static u32 nr_waiting; /* threads that wait for a batch: hurry the CPUs */
@@ -215,140 +196,26 @@ void rcu_call(struct rcu_head *head, void (*callback)(struct rcu_head *head))
 	preempt_enable();
 }
 
-/* All that is queued goes to the shares. */
-static void take_callbacks(void)
+/* All that is queued, newest first within a CPU. */
+static struct rcu_head *take_callbacks(void)
 {
+	struct rcu_head *all = NULL;
+
 	for (u64 rest = READ_ONCE(sched_online_map); rest; rest &= rest - 1) {
-		unsigned cpu = (unsigned)__builtin_ctzll(rest);
-		struct rcu_head **list = per_cpu_ptr(rcu_callbacks, cpu);
+		struct rcu_head **list =
+			per_cpu_ptr(rcu_callbacks, (unsigned)__builtin_ctzll(rest));
 		struct rcu_head *h =
 			READ_ONCE(*list) ? atomic_xchg(list, (struct rcu_head *)NULL) : NULL;
-		struct rcu_head *taken = NULL;
 
 		while (h) {
 			struct rcu_head *next = h->next;
 
-			h->next = taken;
-			taken = h;
+			h->next = all;
+			all = h;
 			h = next;
 		}
-		per_cpu_ptr(rcu_share, cpu)->taken = taken;
 	}
-}
-
-static void call_all(struct rcu_head *h)
-{
-	while (h) {
-		struct rcu_head *next = h->next;
-
-		h->callback(h);
-		h = next;
-	}
-}
-
-/* Calls what was handed over to a CPU, unless someone else does; false: there was nothing. */
-static bool call_ready(struct share *s)
-{
-	struct rcu_head *h = READ_ONCE(s->ready);
-
-	if (h)
-		h = atomic_xchg(&s->ready, (struct rcu_head *)NULL);
-	if (!h)
-		return false;
-	call_all(h);
-	atomic_store(&s->is_calling, false);
-	if (atomic_sub(&nr_calling, 1u) == 0)
-		thread_wake(rcu_thread);
-	return true;
-}
-
-static void caller_main(void *arg)
-{
-	struct share *s = arg;
-
-	for (;;) {
-		thread_set_state(THREAD_INTERRUPTIBLE);
-		if (READ_ONCE(s->ready)) {
-			thread_set_state(THREAD_RUNNABLE);
-			call_ready(s);
-		} else {
-			thread_block();
-		}
-	}
-}
-
-/*
- * A thread of higher priority keeps some CPUs from calling theirs: what they have not begun is called here,
- * what they are in the middle of goes on on another CPU.
- */
-static void help_callers(void)
-{
-	for_each_cpu(cpu)
-	{
-		struct share *s = per_cpu_ptr(rcu_share, cpu);
-
-		if (s->thread && !call_ready(s) && atomic_load(&s->is_calling))
-			(void)thread_set_affinity(s->thread, ~bit(cpu));
-	}
-}
-
-static void wait_for_callers(void)
-{
-	bool helped = false;
-
-	for (;;) {
-		thread_set_state(THREAD_INTERRUPTIBLE);
-		if (!atomic_load(&nr_calling))
-			break;
-		if (thread_block_until(clock_monotonic_ns() +
-				       (READ_ONCE(nr_waiting) ? TICK_NS : 4 * TICK_NS))) {
-			thread_set_state(THREAD_RUNNABLE);
-			help_callers();
-			helped = true;
-		}
-	}
-	thread_set_state(THREAD_RUNNABLE);
-	if (likely(!helped))
-		return;
-	for_each_cpu(cpu)
-	{
-		struct share *s = per_cpu_ptr(rcu_share, cpu);
-
-		if (s->thread)
-			(void)thread_set_affinity(s->thread, bit(cpu));
-	}
-}
-
-/*
- * After the grace period: each CPU's thread gets its share; this CPU's, and those of CPUs that have no thread
- * yet, are called here.
- */
-static void call_batch(void)
-{
-	u64 online =
-		READ_ONCE(sched_online_map); /* at least those that were asked: no CPU leaves */
-	unsigned here = cpu_id(); /* should this thread move, it calls another one's: no harm */
-
-	for (u64 rest = online & ~bit(here); rest; rest &= rest - 1) {
-		struct share *s = per_cpu_ptr(rcu_share, (unsigned)__builtin_ctzll(rest));
-
-		if (!s->taken || !atomic_load(&s->thread))
-			continue;
-		(void)atomic_add(&nr_calling, 1u);
-		atomic_store(&s->is_calling, true);
-		atomic_store(&s->ready, s->taken);
-		s->taken = NULL;
-		thread_wake(s->thread);
-	}
-	for (u64 rest = online; rest; rest &= rest - 1) {
-		struct share *s = per_cpu_ptr(rcu_share, (unsigned)__builtin_ctzll(rest));
-		struct rcu_head *h = s->taken;
-
-		s->taken = NULL;
-		call_all(h);
-	}
-	if (READ_ONCE(nr_calling))
-		wait_for_callers();
+	return all;
 }
 
 static bool is_work_waiting(void)
@@ -366,10 +233,16 @@ static void run_batch(void)
 	atomic_store(&batches_started, batches_started + 1);
 	memory_fence();
 
-	take_callbacks();
+	struct rcu_head *h = take_callbacks();
+
 	grace_period_start();
 	grace_period_wait();
-	call_batch();
+	while (h) {
+		struct rcu_head *next = h->next;
+
+		h->callback(h);
+		h = next;
+	}
 	atomic_store(&batches_done, batches_done + 1);
 	wake_all(&rcu_batch_queue);
 }
@@ -388,39 +261,15 @@ static void rcu_main(void *unused)
 	}
 }
 
-static struct thread *create_thread(void (*fn)(void *), void *arg)
+void __init rcu_start(void)
 {
-	struct thread *t = kthread_create(fn, arg, "rcu");
+	struct thread *t = kthread_create(rcu_main, NULL, "rcu");
 	struct sched_params params = { .policy = SCHED_FIFO, .rt_priority = 1 };
 
 	VERIFY(t && thread_set_sched(t, &params) == 0);
-	return t;
+	rcu_thread = t;
+	thread_start(t);
 }
-
-void __init rcu_start(void)
-{
-	rcu_thread = create_thread(rcu_main, NULL);
-	thread_start(rcu_thread);
-}
-
-/* Once all CPUs are up; one alone needs no more than the batch's thread. */
-static int rcu_start_callers(void)
-{
-	if (nr_cpus == 1 || !boot_opt_enabled("rcu_local"))
-		return 0;
-	for_each_cpu(cpu)
-	{
-		struct share *s = per_cpu_ptr(rcu_share, cpu);
-		struct thread *t = create_thread(caller_main, s);
-
-		t->affinity = bit(cpu);
-		t->cpu = cpu;
-		thread_start(t);
-		atomic_store(&s->thread, t);
-	}
-	return 0;
-}
-INIT_STEP(INIT_SUBSYSTEM, rcu_start_callers);
 
 /* ---- waiting ---- */
 

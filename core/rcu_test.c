@@ -4,13 +4,10 @@
 #ifndef NOS_HOST
 
 #include <nos/cpu.h>
-#include <nos/log.h>
 #include <nos/rcu.h>
 #include <nos/thread.h>
 #include <nos/timer.h>
 #include <nos/wait.h>
-
-#include <linux/sched.h>
 
 #define NR_READERS 4
 #define POISON 0xdeadu
@@ -129,71 +126,6 @@ TEST(rcu_callbacks_run_without_a_barrier)
 		thread_block_until(clock_monotonic_ns() + NSEC_PER_MSEC);
 	}
 	EXPECT_EQ(callbacks_run, ARRAY_SIZE(heads));
-}
-
-static struct local {
-	struct rcu_head rcu;
-	unsigned cpu;
-} local;
-
-static void callback_note_cpu(struct rcu_head *head)
-{
-	container_of(head, struct local, rcu)->cpu = cpu_id();
-}
-
-/* Not each time: a CPU that does not come to it in time is helped. */
-TEST(rcu_callbacks_run_on_their_cpu)
-{
-	if (nr_cpus == 1 || !boot_opt_enabled("rcu_local"))
-		return;
-	for_each_cpu(cpu)
-	{
-		bool was_there = false;
-
-		EXPECT_EQ(thread_set_affinity(current_thread, bit(cpu)), 0);
-		for (unsigned i = 0; i < 50 && !was_there; i++) {
-			rcu_call(&local.rcu, callback_note_cpu);
-			rcu_barrier();
-			was_there = local.cpu == cpu;
-		}
-		EXPECT(was_there);
-	}
-	EXPECT_EQ(thread_set_affinity(current_thread, U64_MAX), 0);
-}
-
-static struct rcu_head hog_head;
-
-/* Lets nothing else run on its CPU, until its callback has run on another one or three seconds are over. */
-static void hog_main(void *arg)
-{
-	u64 end = clock_monotonic_ns() + 3 * NSEC_PER_SEC;
-
-	rcu_call(&hog_head, callback_count);
-	while (!READ_ONCE(callbacks_run) && clock_monotonic_ns() < end)
-		cpu_relax();
-	EXPECT_EQ(atomic_load(&callbacks_run), 1);
-	completion_signal(&done);
-}
-
-TEST(rcu_callbacks_run_beside_a_real_time_thread)
-{
-	struct sched_params params = { .policy = SCHED_FIFO, .rt_priority = 50 };
-
-	if (nr_cpus == 1)
-		return;
-	for (unsigned i = 0; i < 5; i++) {
-		struct thread *t = kthread_create(hog_main, NULL, "hog");
-
-		EXPECT(t != NULL);
-		if (!t)
-			return;
-		completion_init(&done);
-		callbacks_run = 0;
-		EXPECT_EQ(thread_set_sched(t, &params), 0);
-		EXPECT_EQ(thread_set_affinity(t, bit(1)), 0);
-		thread_start(t);
-		completion_wait(&done);
-	}
 }
 
 #endif
