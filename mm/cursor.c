@@ -250,7 +250,7 @@ void leaf_free(struct folio *tf, u32 first)
 		struct folio *page = phys_to_frame(pte_phys(*p));
 
 		if (page->is_tail || page->order) {
-			page = page->is_tail ? page->head : page;
+			page = frame_folio(page);
 			n = folio_run(p, page, min((u32)(end - p), left));
 			atomic_sub(&page->refs.count, n - 1);
 		}

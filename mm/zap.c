@@ -75,7 +75,7 @@ static __always_inline u32 zap_leaf_some(struct aspace *a, pte_t *table, u32 fir
 				struct folio *f = phys_to_frame(pte_phys(e));
 
 				if (only_cache || unlikely(!frame_is_single_anon(f))) {
-					f = f->is_tail ? f->head : f;
+					f = frame_folio(f);
 					if (!zap_folio_other(f, only_cache, &n)) {
 						nr_left++;
 						continue;

@@ -66,6 +66,19 @@
 	.cfi_offset r15, FRAME_R15 - FRAME_SIZE
 	.endm
 
+/* What C code may clobber, in the order of the frame. */
+	.macro POP_CLOBBERED
+	pop %r11
+	pop %r10
+	pop %r9
+	pop %r8
+	pop %rax
+	pop %rcx
+	pop %rdx
+	pop %rsi
+	pop %rdi
+	.endm
+
 /* User access closed (AC clear); a NOP of the same length until SMAP is on. */
 	.macro SMAP_CLOSE
 771:	.byte 0x0f, 0x1f, 0x00
@@ -255,29 +268,13 @@ user_exit_check:
 	jne user_exit_iret
 	test $(RFLAGS_RF | RFLAGS_TF), %eax
 	jnz user_exit_iret
-	pop %r11
-	pop %r10
-	pop %r9
-	pop %r8
-	pop %rax
-	pop %rcx
-	pop %rdx
-	pop %rsi
-	pop %rdi
+	POP_CLOBBERED
 	mov FRAME_RSP - FRAME_ORIG_RAX(%rsp), %rsp
 	swapgs
 	sysretq
 	.cfi_def_cfa rsp, FRAME_SIZE - 48
 user_exit_iret:
-	pop %r11
-	pop %r10
-	pop %r9
-	pop %r8
-	pop %rax
-	pop %rcx
-	pop %rdx
-	pop %rsi
-	pop %rdi
+	POP_CLOBBERED
 	add $8, %rsp
 	.cfi_def_cfa rsp, 40
 	swapgs
@@ -384,15 +381,7 @@ irq_stubs:
 	pop %r12
 	pop %rbp
 	pop %rbx
-	pop %r11
-	pop %r10
-	pop %r9
-	pop %r8
-	pop %rax
-	pop %rcx
-	pop %rdx
-	pop %rsi
-	pop %rdi
+	POP_CLOBBERED
 	add $8, %rsp
 	.endm
 
@@ -432,15 +421,7 @@ trap_page_fault_user:
 	cmpl $0, THREAD_WORK_OFFSET(%rcx)
 	jne 1f
 	add $48, %rsp
-	pop %r11
-	pop %r10
-	pop %r9
-	pop %r8
-	pop %rax
-	pop %rcx
-	pop %rdx
-	pop %rsi
-	pop %rdi
+	POP_CLOBBERED
 	add $8, %rsp
 	.cfi_def_cfa rsp, 40
 	swapgs

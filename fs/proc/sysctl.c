@@ -78,7 +78,7 @@ CONSTANT(tainted, "kernel/tainted", 0);
 CONSTANT(map_count, "vm/max_map_count", 65530);
 NUMBER32(randomize, "kernel/randomize_va_space", sysctl_randomize_va_space, 0, INT32_MAX);
 NUMBER32(nr_open, "fs/nr_open", sysctl_nr_open, 8, 1u << 30);
-NUMBER64(file_max, "fs/file-max", sysctl_file_max, 0, U64_MAX);
+NUMBER64(file_max, "fs/file-max", sysctl_file_max, 0, (u64)S64_MAX);
 NUMBER32(protected_symlinks, "fs/protected_symlinks", sysctl_protected_symlinks, 0, 1);
 NUMBER32(protected_hardlinks, "fs/protected_hardlinks", sysctl_protected_hardlinks, 0, 1);
 NUMBER32(protected_fifos, "fs/protected_fifos", sysctl_protected_fifos, 0, 2);

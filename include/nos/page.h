@@ -108,12 +108,14 @@ static inline bool frame_is_single_anon(const struct folio *f)
 	__builtin_memcpy(&word, &f->kind, sizeof(word));
 	return word == FOLIO_ANON;
 }
-/* The folio (head) that holds the frame of p. */
+/* The folio (head) that holds the frame. */
+static inline struct folio *frame_folio(struct folio *f)
+{
+	return f->is_tail ? f->head : f;
+}
 static inline struct folio *phys_to_folio(phys_t p)
 {
-	struct folio *f = phys_to_frame(p);
-
-	return f->is_tail ? f->head : f;
+	return frame_folio(phys_to_frame(p));
 }
 /* The record of the frame of an address in the direct map. */
 static inline struct folio *direct_to_frame(const void *p)
@@ -129,9 +131,7 @@ static inline struct folio *direct_to_frame(const void *p)
 }
 static inline struct folio *direct_to_folio(const void *p)
 {
-	struct folio *f = direct_to_frame(p);
-
-	return f->is_tail ? f->head : f;
+	return frame_folio(direct_to_frame(p));
 }
 static inline phys_t folio_to_phys(const struct folio *f)
 {

@@ -229,6 +229,16 @@ TEST(kernel_parameters)
 	CHECK(strcmp(slurp("/proc/sys/kernel/random/uuid"), again));
 }
 
+/* More than LONG_MAX files can't be counted, and would be a limit below zero. */
+TEST(file_max_is_no_more_than_long_max)
+{
+	int fd = CHECK_OK(open("/proc/sys/fs/file-max", O_WRONLY));
+
+	CHECK_ERR(write(fd, "9223372036854775808", 19), EINVAL);
+	CHECK_OK(close(fd));
+	CHECK(atol(slurp("/proc/sys/fs/file-max")) >= 1000);
+}
+
 TEST(read_only_and_missing)
 {
 	CHECK_ERR(open("/proc/none", O_RDONLY), ENOENT);
