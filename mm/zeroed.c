@@ -11,7 +11,9 @@
  *       pages in; slots from that on are empty;
  *   (2) a page is taken by exchanging its slot with NULL, by whomever: so a drain needs no lock and
  *       no other CPU's help.  It leaves empty slots below the count, which their
- *       owner skips.
+ *       owner skips;
+ *   (3) a page is in its slot, marked, while it is being zeroed, so that who counts
+ *       frames finds it; nobody but its CPU touches a marked one.
  *
  * The pages are counted as free memory.  They are given back when memory is short
  * (memory_make_room), and no more are made unless it is plenty.
@@ -36,6 +38,13 @@ struct zeroed_stock {
 };
 static DEFINE_PERCPU(struct zeroed_stock, zeroed_pages);
 DEFINE_PERCPU(u32, zeroed_count);
+
+#define BEING_ZEROED 1ul
+
+static bool is_being_zeroed(const struct folio *f)
+{
+	return (uintptr_t)f & BEING_ZEROED;
+}
 
 void zeroed_init(void)
 {
@@ -94,6 +103,7 @@ bool zeroed_fill_one(void)
 	f = folio_alloc(0, FOLIO_ANON, ALLOC_NOWAIT | ALLOC_MOVABLE);
 	if (!f)
 		return false;
+	WRITE_ONCE(s->pages[n], (struct folio *)((uintptr_t)f | BEING_ZEROED));
 	page_clear_past_cache(folio_address(f));
 	__atomic_store_n(&s->pages[n], f, __ATOMIC_RELEASE);
 	this_cpu_write(zeroed_count, n + 1);
@@ -110,10 +120,10 @@ u64 zeroed_drain(void)
 		struct zeroed_stock *s = per_cpu_ptr(zeroed_pages, cpu);
 
 		for (u32 i = 0; i < ZEROED_PER_CPU; i++) {
-			struct folio *f =
-				READ_ONCE(s->pages[i]) ? atomic_xchg(&s->pages[i], NULL) : NULL;
+			struct folio *f = READ_ONCE(s->pages[i]);
 
-			if (f) {
+			if (f && !is_being_zeroed(f) &&
+			    atomic_cas(&s->pages[i], f, (struct folio *)NULL)) {
 				folio_put(f);
 				nr++;
 			}

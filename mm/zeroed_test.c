@@ -3,9 +3,12 @@
 /* needs: mm/fault_injection_test.c */
 #include "page_internal.h"
 
+#include <nos/arch.h>
+#include <nos/cpu.h>
 #include <nos/preempt.h>
 #include <nos/string.h>
 #include <nos/test.h>
+#include <nos/timer.h>
 
 #define TRIES 1000u
 
@@ -70,3 +73,27 @@ TEST(zeroed_stock_has_a_bound_and_goes_back)
 	EXPECT_EQ(refill(), n);
 	preempt_enable();
 }
+
+#ifndef NOS_HOST
+/* Other CPUs idle and fill their stocks.  Now and then a frame is met on its way into one. */
+TEST(zeroed_pages_are_nobodys_while_they_are_zeroed)
+{
+	struct memory_stats m;
+	u64 least = U64_MAX, end = clock_monotonic_ns() + 100 * NSEC_PER_MSEC;
+	u32 nr_more = 0, nr_read = 0;
+
+	do {
+		if (nr_read++ % 10 == 0) {
+			(void)zeroed_drain();
+			for_each_cpu(cpu) if (cpu != cpu_id()) cpu_send_reschedule(cpu);
+		}
+		memory_stats_read(&m);
+		if (m.anon < least) {
+			least = m.anon;
+			nr_more = 0;
+		}
+		nr_more += m.anon > least;
+	} while (clock_monotonic_ns() < end);
+	EXPECT(nr_more <= nr_read / 50);
+}
+#endif
