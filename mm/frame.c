@@ -4,9 +4,9 @@
  * From the loader's memory map to the page allocator: what the kernel image
  * and the initramfs occupy, and the first MiB (firmware, trampoline), is cut
  * out; the direct map is completed with 2 MiB pages for all memory; the frame
- * table gets pages for existing memory only (a page of it describes 256 KiB);
- * the rest is given to the page allocator.  Memory for all this comes from the
- * top ends of the free ranges.
+ * table and the table of slabs' places get pages for existing memory only (a page
+ * of them describes 256 KiB and 16 MiB); the rest is given to the page allocator.
+ * Memory for all this comes from the top ends of the free ranges.
  */
 #include "page_internal.h"
 
@@ -190,11 +190,11 @@ static void __init direct_map_complete(void)
 	direct_limit = U64_MAX;
 }
 
-/* Frame-table pages for [start, end): large pages where a whole one fits. */
-static void __init frame_table_map(phys_t start, phys_t end)
+/* Zeroed pages where there are none yet, for [from, to) of a table: large ones where a whole one fits. */
+static void __init table_map(const void *from, const void *to)
 {
-	u64 va = align_down((u64)phys_to_frame(start), PAGE_SIZE);
-	u64 stop = align_up((u64)phys_to_frame(end), PAGE_SIZE);
+	u64 va = align_down((u64)from, PAGE_SIZE);
+	u64 stop = align_up((u64)to, PAGE_SIZE);
 
 	while (va < stop) {
 		if (is_aligned(va, HUGE_SIZE) && stop - va >= HUGE_SIZE) {
@@ -237,9 +237,15 @@ void __init mm_init_early(void)
 	direct_map_complete();
 	phys_t tables = boot_take(page_pool_table_size(nr_frames), PAGE_SIZE);
 
-	for (unsigned i = 0; i < boot_info.nr_ranges; i++)
-		if (boot_info.ranges[i].type == 1)
-			frame_table_map(boot_info.ranges[i].start, boot_info.ranges[i].end);
+	for (unsigned i = 0; i < boot_info.nr_ranges; i++) {
+		phys_t start = boot_info.ranges[i].start, end = boot_info.ranges[i].end;
+
+		if (boot_info.ranges[i].type != 1)
+			continue;
+		table_map(phys_to_frame(start), phys_to_frame(end));
+		table_map(frame_slab_place(phys_to_virt(start)),
+			  frame_slab_place(phys_to_virt(end)));
+	}
 	tlb_flush_global();
 	page_pool_init(phys_to_virt(tables), nr_frames);
 	for (unsigned i = 0; i < nr_free_ranges; i++)

@@ -120,7 +120,7 @@ void kfree(void *p)
 {
 	if (!p)
 		return;
-	u32 place = direct_to_frame(p)->slab_place;
+	u32 place = *frame_slab_place(p);
 
 	if (likely(place)) {
 		slab_free_inline(NULL, slab_row_offset(place), p);

@@ -64,6 +64,24 @@ void aspace_system_init(void);
 bool memory_make_room(u64 nr_pages, u32 flags, unsigned round);
 void vmap_init(void);
 
+/*
+ * Of the frame of an address in the direct map, whether slabs have it (mm/slab.c): the place of their cache in
+ * the rows, or 0.  Apart from the frame's record: what frees objects all over memory reads a line of these for
+ * 256 KiB, not for 4 KiB.  The table lies where the address itself leads, shifted.
+ */
+#ifdef NOS_HOST
+extern u8 host_slab_places[]; /* the test's */
+#endif
+static inline u8 *frame_slab_place(const void *p)
+{
+#ifdef NOS_HOST
+	return host_slab_places + (direct_to_phys(p) >> PAGE_SHIFT);
+#else
+	static_assert((s64)DIRECT_MAP_BASE >> PAGE_SHIFT == (s64)SLAB_PLACE_BASE);
+	return (u8 *)((s64)p >> PAGE_SHIFT);
+#endif
+}
+
 /* ---- a CPU's single frames ---- */
 
 #define CPU_ARRAY 62u /* frames in a per-CPU array */

@@ -95,8 +95,7 @@ static inline struct slab_barn *barn_here(const struct slab_cache *c)
 
 static void folio_set_place(struct folio *f, u8 place)
 {
-	for (u32 i = 0; i < 1u << f->order; i++)
-		f[i].slab_place = place;
+	memset(frame_slab_place(folio_address(f)), place, folio_nr_pages(f));
 }
 
 /* A new slab, not yet in the cache; no lock held. */

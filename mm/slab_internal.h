@@ -247,11 +247,12 @@ static __always_inline void slab_free_now_inline(struct slab_cache *c, u32 row_o
 		slab_free_miss(c, object);
 		return;
 	}
-	/* what increments leaves the carry, which says that there was room, as it is */
+	/* lea leaves the carry, which says that there was room, as it is; inc on memory would load it once more */
 	__asm__ volatile(RESTART_BEGIN SLAB_THIS_SHEAF "cmp %c[capacity](%[s]), %k[n]\n"
 						       "jae 772f\n"
 						       "mov %[object], %c[objects](%[s],%[n],8)\n"
-						       "incl (%[s])\n" RESTART_END
+						       "lea 1(%[n]), %k[n]\n"
+						       "mov %k[n], (%[s])\n" RESTART_END
 			 : [s] "=&r"(s), [n] "=&r"(n), "=@ccae"(is_full)
 			 : SLAB_THIS_SHEAF_INPUTS, [object] "r"(object),
 			   [capacity] "i"(offsetof(struct slab_sheaf, capacity))

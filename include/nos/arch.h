@@ -47,6 +47,7 @@ extern const char kernel_start[], kernel_end[];
 #define KERNEL_VMAP_END 0xffffc08000000000ul
 #define PERCPU_MAP_BASE 0xffffd00000000000ul /* arch: per-CPU copies and stacks with guard pages */
 #define FRAME_TABLE_BASE 0xffffe00000000000ul /* struct folio of frame n at base + n*size */
+#define SLAB_PLACE_BASE 0xfffffff800000000ul /* mm: a byte of frame n at base + n */
 #define KERNEL_IMAGE_BASE 0xffffffff80000000ul
 /* One page short, so that no syscall instruction ends at the canonical border (AMD64 APM, SYSRET). */
 #define USER_ADDRESS_END 0x00007ffffffff000ul

@@ -46,7 +46,7 @@ struct folio {
 	u8 kind; /* enum folio_kind */
 	u8 order; /* head: 2^order frames */
 	u8 is_tail;
-	u8 slab_place; /* of slabs, head and tails: where arrays of the cache are (mm/slab.c); else 0 */
+	u8 zero; /* makes a word of kind and what follows */
 	struct ref refs; /* head only */
 	u32 map_count; /* head: page-table entries that map any part of it */
 	union {
@@ -104,7 +104,7 @@ static inline bool frame_is_single_anon(const struct folio *f)
 	u32 word;
 
 	static_assert(offsetof(struct folio, kind) % 4 == 0 &&
-		      offsetof(struct folio, slab_place) == offsetof(struct folio, kind) + 3);
+		      offsetof(struct folio, zero) == offsetof(struct folio, kind) + 3);
 	__builtin_memcpy(&word, &f->kind, sizeof(word));
 	return word == FOLIO_ANON;
 }

@@ -24,6 +24,7 @@ extern void abort(void) __noreturn;
 #define NR_FRAMES (HOST_MEMORY_MIB * 256 + FIRST_FRAME)
 
 struct folio *host_frame_table;
+u8 host_slab_places[NR_FRAMES];
 bool (*idle_work)(void);
 static char *memory;
 static pte_t top_level[512] __aligned(4096);
