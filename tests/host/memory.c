@@ -26,7 +26,22 @@ extern void abort(void) __noreturn;
 struct folio *host_frame_table;
 u8 host_slab_places[NR_FRAMES];
 bool (*idle_work)(void);
+#ifdef NOS_NATIVE /* at a constant address, as the kernel's direct map is */
+static char memory[NR_FRAMES * PAGE_SIZE] __aligned(HUGE_SIZE);
+
+static bool memory_create(void)
+{
+	return true;
+}
+#else
 static char *memory;
+
+static bool memory_create(void)
+{
+	memory = aligned_alloc(HUGE_SIZE, NR_FRAMES * PAGE_SIZE);
+	return memory != NULL;
+}
+#endif
 static pte_t top_level[512] __aligned(4096);
 pte_t *kernel_page_table = top_level;
 
@@ -144,8 +159,7 @@ static struct thread this_thread_of_host;
 __attribute__((constructor)) static void host_memory_init(void)
 {
 	host_frame_table = calloc(NR_FRAMES, sizeof(struct folio));
-	memory = aligned_alloc(HUGE_SIZE, NR_FRAMES * PAGE_SIZE);
-	if (!host_frame_table || !memory)
+	if (!host_frame_table || !memory_create())
 		abort();
 	page_pool_init(calloc(1, page_pool_table_size(NR_FRAMES)), NR_FRAMES);
 	page_pool_add(FIRST_FRAME, NR_FRAMES);
