@@ -83,6 +83,33 @@ TEST(slab_large_objects)
 	slab_cache_destroy(c);
 }
 
+TEST(slab_frames_know_their_place_while_they_are_slabs)
+{
+	struct slab_cache_info info = { .name = "test_place", .size = 3000 };
+	struct slab_cache *c = slab_cache_create(&info);
+	char *p = c ? slab_alloc(c, 0) : NULL;
+
+	if (p) {
+		const struct folio *f = direct_to_folio(p);
+		const char *base = folio_address(f);
+		u8 place = *frame_slab_place(p);
+
+		EXPECT(f->order > 0);
+		EXPECT(slab_row_offset(place) == c->row_offset);
+		EXPECT(place > SLAB_NO_PLACE);
+		for (u64 i = 0; i < folio_nr_pages(f); i++)
+			EXPECT_EQ(*frame_slab_place(base + i * PAGE_SIZE), place);
+		kfree(p); /* an object of any cache */
+		EXPECT_EQ(slab_cache_live(c), 0);
+		slab_cache_destroy(c);
+		/* others may have the frames by now, of other caches */
+		EXPECT(*frame_slab_place(p) != place);
+		EXPECT(*frame_slab_place(base + PAGE_SIZE) != place);
+		return;
+	}
+	slab_cache_destroy(c);
+}
+
 TEST(kmalloc_sizes)
 {
 	static const size_t sizes[] = {
