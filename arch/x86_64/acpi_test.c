@@ -171,7 +171,9 @@ TEST(acpi_refuses_bad_checksum)
 	tables_restore();
 }
 
-/* Every byte of every table wrong, with a checksum that is right again: nothing is read outside. */
+#ifdef NOS_HOST
+/* Every byte of every table wrong, with a checksum that is right again: nothing is read outside.
+ * In the kernel a wrong address leads to whatever memory there is, freed objects among it. */
 TEST(acpi_survives_every_wrong_byte)
 {
 	static const u8 values[] = { 0, 1, 0x7f, 0xff };
@@ -196,6 +198,7 @@ TEST(acpi_survives_every_wrong_byte)
 	}
 	tables_restore();
 }
+#endif
 
 /* What the tables made here lack: other addresses, and distances. */
 TEST(acpi_reads_less_usual_entries)
