@@ -158,33 +158,35 @@ static struct thread *find_movable(struct run_queue *from, unsigned cpu)
 	return NULL;
 }
 
-static bool move_one(struct run_queue *from, struct run_queue *to, u64 now_ns)
+static struct thread *move_one(struct run_queue *from, struct run_queue *to, u64 now_ns)
 {
 	struct thread *t;
 
 	/* Two run queues are held: the second only by trying, so that no order is needed. */
 	if (!raw_spin_try_lock(&from->lock))
-		return false;
+		return NULL;
 	t = find_movable(from, to->cpu);
 	if (t) {
 		run_queue_take(from, t, now_ns);
 		run_queue_add(to, t, now_ns);
 	}
 	raw_spin_unlock(&from->lock);
-	return t != NULL;
+	return t;
 }
 
-/* From the most loaded CPU out of `map`, with at least `least` threads, that has one which may move. */
-static bool pull_from(u64 map, struct run_queue *to, u32 least, u64 now_ns)
+/* From the most loaded CPU out of `map`, with at least `least` threads, that has one which may move; NULL. */
+static struct thread *pull_from(u64 map, struct run_queue *to, u32 least, u64 now_ns)
 {
 	int cpu;
 
 	while ((cpu = find_busiest(map, to->cpu, least)) >= 0) {
-		if (move_one(run_queue_of((unsigned)cpu), to, now_ns))
-			return true;
+		struct thread *t = move_one(run_queue_of((unsigned)cpu), to, now_ns);
+
+		if (t)
+			return t;
 		map &= ~bit((unsigned)cpu);
 	}
-	return false;
+	return NULL;
 }
 
 bool sched_pull(struct run_queue *rq, u64 now_ns)
@@ -219,7 +221,12 @@ void sched_balance(struct run_queue *rq, u64 now_ns)
 	if (READ_ONCE(sched_online_map) == bit(rq->cpu))
 		return;
 	raw_spin_lock(&rq->lock);
-	if (!pull_from(rq->node_map, rq, rq->nr_running + NEAR_EXCESS, now_ns))
-		(void)pull_from(~rq->node_map, rq, rq->nr_running + FAR_EXCESS, now_ns);
+
+	struct thread *t = pull_from(rq->node_map, rq, rq->nr_running + NEAR_EXCESS, now_ns);
+
+	if (!t)
+		t = pull_from(~rq->node_map, rq, rq->nr_running + FAR_EXCESS, now_ns);
+	if (t)
+		run_queue_check_preempt(rq, t);
 	raw_spin_unlock(&rq->lock);
 }

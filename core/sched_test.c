@@ -167,6 +167,57 @@ TEST(sched_realtime_runs_by_priority)
 	EXPECT_EQ(thread_set_affinity(current_thread, affinity), 0);
 }
 
+static void beneath_main(void *unused)
+{
+	(void)unused;
+	atomic_store(&order_length, 1);
+	completion_signal(&group.done);
+}
+
+static void above_main(void *unused)
+{
+	u64 end = clock_monotonic_ns() + 3 * NSEC_PER_SEC;
+
+	(void)unused;
+	while (!atomic_load(&order_length) && clock_monotonic_ns() < end)
+		cpu_relax();
+	EXPECT(atomic_load(&order_length));
+	WRITE_ONCE(group.stop, 1);
+	completion_signal(&group.done);
+}
+
+/* A real-time thread waits beneath a more urgent one, while the other CPUs run normal threads: it goes there. */
+static void go_on_elsewhere(unsigned nr_crowd)
+{
+	struct sched_params normal = { .policy = SCHED_NORMAL };
+	struct sched_params above = { .policy = SCHED_FIFO, .rt_priority = 50 };
+	struct sched_params beneath = { .policy = SCHED_FIFO, .rt_priority = 1 };
+	unsigned last = nr_cpus - 1;
+	static struct spinner unused;
+	u64 affinity = current_thread->affinity;
+
+	group_init();
+	order_length = 0;
+	EXPECT_EQ(thread_set_affinity(current_thread, bit(0)), 0);
+	for (unsigned cpu = 0; cpu < last; cpu++)
+		spawn_on(cpu, spinner_main, &unused, &normal);
+	spawn_on(last, above_main, NULL, &above);
+	for (unsigned i = 0; i < nr_crowd; i++)
+		spawn_on(last, spinner_main, &unused, &normal);
+
+	struct thread *t = spawn_on(last, beneath_main, NULL, &beneath);
+
+	EXPECT_EQ(thread_set_affinity(t, U64_MAX), 0);
+	group_wait(last + nr_crowd + 2);
+	EXPECT_EQ(thread_set_affinity(current_thread, affinity), 0);
+}
+
+TEST(sched_realtime_pulled_by_a_balance_runs_at_once)
+{
+	if (nr_cpus > 1)
+		go_on_elsewhere(3);
+}
+
 TEST(sched_rejects_bad_parameters)
 {
 	struct sched_params p = { .policy = SCHED_FIFO };
