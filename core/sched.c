@@ -729,7 +729,7 @@ void sched_tick(u64 now_ns, bool user)
 		}
 	}
 	if (rq->nr_running > 1)
-		sched_offer(rq);
+		sched_offer(rq, now_ns);
 	raw_spin_unlock(&rq->lock);
 	sched_update_load(now_ns);
 	if (now_ns >= rq->next_balance_ns)

@@ -170,8 +170,8 @@ void sched_place_cpu_up(unsigned cpu);
 /* A thread from another CPU for an idle one; it is queued on rq (locked) then. */
 bool sched_pull(struct run_queue *rq, u64 now_ns);
 void sched_balance(struct run_queue *rq, u64 now_ns);
-/* Wakes an idle CPU for a thread that waits on rq (locked), if one may go there. */
-void sched_offer(struct run_queue *rq);
+/* A thread that waits on rq (locked) gets an idle CPU, a real-time one also a less urgent one, if it may go. */
+void sched_offer(struct run_queue *rq, u64 now_ns);
 
 /* ---- accounting (sched_account.c) ---- */
 void sched_account_tick(struct run_queue *rq, bool user);

@@ -6,7 +6,8 @@
  * one, else to the less loaded of its previous CPU and the waker's.  A CPU that
  * runs out of threads pulls one from the most loaded queue of its node, else of
  * all; busy CPUs even out four times a second, across nodes only where there is
- * more to even out.  A real-time thread goes where something less urgent runs.
+ * more to even out.  A real-time thread goes where something less urgent runs;
+ * one that waits beneath a more urgent one is taken there at the next tick.
  *
  * A node is a map of CPUs, in each of their run queues.  Boot switch:
  * opt.sched_nodes; without it all CPUs are one node.
@@ -197,8 +198,29 @@ bool sched_pull(struct run_queue *rq, u64 now_ns)
 	return pull_from(rq->node_map, rq, 2, now_ns) || pull_from(~rq->node_map, rq, 2, now_ns);
 }
 
+/*
+ * A real-time thread waits here (rq is locked) beneath a more urgent one: it goes where something less urgent
+ * runs.
+ */
+static void push_realtime(struct run_queue *rq, u64 now_ns)
+{
+	for (u64 rest = READ_ONCE(sched_online_map) & ~bit(rq->cpu); rest; rest &= rest - 1) {
+		struct run_queue *to = run_queue_of((unsigned)__builtin_ctzll(rest));
+		struct thread *t = find_movable(rq, to->cpu);
+
+		if (!t || t->params.rt_priority <= urgency_of(to->cpu) ||
+		    !raw_spin_try_lock(&to->lock))
+			continue;
+		run_queue_take(rq, t, now_ns);
+		run_queue_add(to, t, now_ns);
+		run_queue_check_preempt(to, t);
+		raw_spin_unlock(&to->lock);
+		return;
+	}
+}
+
 /* A CPU that halts looks for threads no more until it is told of one (rq is locked). */
-void sched_offer(struct run_queue *rq)
+void sched_offer(struct run_queue *rq, u64 now_ns)
 {
 	u64 idle = READ_ONCE(sched_idle_map) & ~bit(rq->cpu);
 
@@ -213,6 +235,8 @@ void sched_offer(struct run_queue *rq)
 		}
 		idle &= ~bit(cpu);
 	}
+	if (unlikely(thread_is_realtime(rq->current)) && (rq->levels_map[0] | rq->levels_map[1]))
+		push_realtime(rq, now_ns);
 }
 
 void sched_balance(struct run_queue *rq, u64 now_ns)

@@ -218,6 +218,12 @@ TEST(sched_realtime_pulled_by_a_balance_runs_at_once)
 		go_on_elsewhere(3);
 }
 
+TEST(sched_realtime_beneath_a_more_urgent_one_goes_on_elsewhere)
+{
+	if (nr_cpus > 1)
+		go_on_elsewhere(0);
+}
+
 TEST(sched_rejects_bad_parameters)
 {
 	struct sched_params p = { .policy = SCHED_FIFO };
