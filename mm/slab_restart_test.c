@@ -65,11 +65,10 @@ static void busy_main(void *arg)
 static void preempting_main(void *arg)
 {
 	while (!READ_ONCE(of.stop)) {
-		u64 deadline = clock_monotonic_ns() + 50 * NSEC_PER_USEC;
-
 		take_and_give((u64)arg);
+		/* From now on: a moment that has passed would not let others run. */
 		thread_set_state(THREAD_UNINTERRUPTIBLE);
-		thread_block_until(deadline);
+		thread_block_until(clock_monotonic_ns() + 50 * NSEC_PER_USEC);
 	}
 	completion_signal(&of.done);
 }
