@@ -155,7 +155,8 @@ void rcu_hurry(bool preemptible)
 
 /* ---- grace periods ---- */
 
-#define PATIENCE_NS (2 * TICK_NS) /* then CPUs are hurried, or their work is done for them */
+/* Then CPUs are hurried; after twice that, their callbacks are called for them. */
+#define PATIENCE_NS (2 * TICK_NS)
 
 static void grace_period_start(void)
 {
@@ -293,7 +294,7 @@ static void wait_for_callers(void)
 		thread_set_state(THREAD_INTERRUPTIBLE);
 		if (!atomic_load(&nr_calling))
 			break;
-		u64 patience = READ_ONCE(nr_waiting) ? TICK_NS : PATIENCE_NS;
+		u64 patience = READ_ONCE(nr_waiting) ? TICK_NS : 2 * PATIENCE_NS;
 
 		if (thread_block_until(start_ns + patience)) {
 			for_each_cpu(cpu) call_share(per_cpu_ptr(rcu_share, cpu));
