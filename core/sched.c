@@ -112,11 +112,17 @@ static void activate(struct run_queue *rq, struct thread *t, u64 now_ns)
 	rq->nr_running++;
 }
 
-static void deactivate(struct run_queue *rq, struct thread *t, u64 now_ns)
+/* t is no longer of this queue, and runnable all the same. */
+static void detach(struct run_queue *rq, struct thread *t, u64 now_ns)
 {
 	if (!thread_is_realtime(t))
 		sched_policy->deactivate(rq, t, now_ns);
 	rq->nr_running--;
+}
+
+static void deactivate(struct run_queue *rq, struct thread *t, u64 now_ns)
+{
+	detach(rq, t, now_ns);
 	atomic_store(&t->sched.queued, false);
 }
 
@@ -135,6 +141,17 @@ void run_queue_take(struct run_queue *rq, struct thread *t, u64 now_ns)
 	}
 	run_queue_remove(rq, t);
 	deactivate(rq, t, now_ns);
+}
+
+/*
+ * `queued` stays set.  A waker looks at it without the queues' locks, and would place a thread anew that was
+ * preempted on its way to sleep: on two queues it would run twice.
+ */
+void run_queue_move(struct run_queue *from, struct run_queue *to, struct thread *t, u64 now_ns)
+{
+	run_queue_remove(from, t);
+	detach(from, t, now_ns);
+	run_queue_add(to, t, now_ns);
 }
 
 void run_queue_leave(struct run_queue *rq, struct thread *t, u64 now_ns)

@@ -148,7 +148,9 @@ struct run_queue *run_queue_lock_of(const struct thread *t, u64 *flags);
 void run_queue_unlock(struct run_queue *rq, u64 flags);
 /* t is not queued anywhere: makes it runnable on rq (locked). */
 void run_queue_add(struct run_queue *rq, struct thread *t, u64 now_ns);
-/* t is queued but does not run. */
+/* t is queued on one and goes to the other; both are locked. */
+void run_queue_move(struct run_queue *from, struct run_queue *to, struct thread *t, u64 now_ns);
+/* t is queued but does not run; its wake_lock is held, as between the next two. */
 void run_queue_take(struct run_queue *rq, struct thread *t, u64 now_ns);
 /* The same for a runnable thread whose parameters change; it may be the running one. */
 void run_queue_leave(struct run_queue *rq, struct thread *t, u64 now_ns);

@@ -167,10 +167,8 @@ static struct thread *move_one(struct run_queue *from, struct run_queue *to, u64
 	if (!raw_spin_try_lock(&from->lock))
 		return NULL;
 	t = find_movable(from, to->cpu);
-	if (t) {
-		run_queue_take(from, t, now_ns);
-		run_queue_add(to, t, now_ns);
-	}
+	if (t)
+		run_queue_move(from, to, t, now_ns);
 	raw_spin_unlock(&from->lock);
 	return t;
 }
@@ -211,8 +209,7 @@ static void push_realtime(struct run_queue *rq, u64 now_ns)
 		if (!t || t->params.rt_priority <= urgency_of(to->cpu) ||
 		    !raw_spin_try_lock(&to->lock))
 			continue;
-		run_queue_take(rq, t, now_ns);
-		run_queue_add(to, t, now_ns);
+		run_queue_move(rq, to, t, now_ns);
 		run_queue_check_preempt(to, t);
 		raw_spin_unlock(&to->lock);
 		return;

@@ -224,6 +224,66 @@ TEST(sched_realtime_beneath_a_more_urgent_one_goes_on_elsewhere)
 		go_on_elsewhere(0);
 }
 
+/* ---- moved while on the way to sleep ---- */
+
+static struct waverer {
+	struct thread *thread;
+	u32 inside;
+} waverers[9];
+
+/* Sets out to sleep again and again, long enough to be preempted there, and sleeps now and then. */
+static void waver(void *arg)
+{
+	struct waverer *w = arg;
+
+	for (unsigned n = 0; !READ_ONCE(group.stop); n++) {
+		EXPECT_EQ(atomic_xchg(&w->inside, 1u), 0);
+		thread_set_state(THREAD_INTERRUPTIBLE);
+		for (unsigned i = 0; i < 1000; i++)
+			cpu_relax();
+		if (n % 4 == 0)
+			thread_block_until(clock_monotonic_ns() + 30 * NSEC_PER_USEC);
+		thread_set_state(THREAD_RUNNABLE);
+		atomic_store(&w->inside, 0u);
+	}
+	completion_signal(&group.done);
+}
+
+static void interfere(void *unused)
+{
+	(void)unused;
+	while (!READ_ONCE(group.stop)) {
+		sleep_ns(40 * NSEC_PER_USEC);
+		for (unsigned i = 0; i < 1000; i++)
+			cpu_relax();
+	}
+	completion_signal(&group.done);
+}
+
+/* A waker finds them while a CPU that has nothing to do takes them from another one's queue: each runs once. */
+TEST(sched_moved_and_woken_on_the_way_to_sleep)
+{
+	unsigned nr = min(nr_cpus + 1, (unsigned)ARRAY_SIZE(waverers));
+	struct sched_params fifo = { .policy = SCHED_FIFO, .rt_priority = 1 };
+	u64 end = clock_monotonic_ns() + 400 * NSEC_PER_MSEC;
+
+	if (nr_cpus == 1)
+		return;
+	group_init();
+	for (unsigned i = 0; i < nr; i++) {
+		waverers[i] =
+			(struct waverer){ .thread = kthread_create(waver, &waverers[i], "test") };
+		VERIFY(waverers[i].thread);
+		thread_start(waverers[i].thread);
+	}
+	for_each_cpu(cpu) spawn_on(cpu, interfere, NULL, &fifo);
+	while (clock_monotonic_ns() < end)
+		for (unsigned i = 0; i < nr; i++)
+			(void)thread_wake(waverers[i].thread);
+	WRITE_ONCE(group.stop, 1);
+	group_wait(nr + nr_cpus);
+}
+
 TEST(sched_rejects_bad_parameters)
 {
 	struct sched_params p = { .policy = SCHED_FIFO };

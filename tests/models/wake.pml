@@ -3,12 +3,13 @@
  * and then looks at the condition; a waker changes the condition and then looks
  * at the state, under the thread's wake lock; the switch takes the sleeper off
  * its run queue and clears on_cpu later, and the waker waits for that before it
- * queues the thread on another CPU.
+ * queues the thread on another CPU.  The sleeper may be preempted on its way, and a
+ * third CPU may move it from queue to queue meanwhile.
  *
  * Checked: the sleeper always gets through (no invalid end state), it is never
  * on a run queue twice, and never runs while its context is still live elsewhere.
  *
- * Bound: one sleeper, two wakers, 2 rounds.
+ * Bound: one sleeper, two wakers, one that moves it, 2 rounds.
  *
  * M1  the waker does not wait for the switch to be over
  * M2  the waker believes `queued` without the run queue's lock
@@ -16,6 +17,7 @@
  * M4  schedule() looks at the state before it takes the run queue's lock
  * M5  wakers do not take the thread's wake lock
  * M6  the switch clears on_cpu before the context is saved
+ * M7  who moves a thread clears `queued` in between
  */
 #define ROUNDS 2
 
@@ -27,9 +29,23 @@ bit wake_lock = 0;
 bit run_queue = 0;
 byte taken = 0;
 bit saving = 0;	/* registers are being stored */
+bit waiting = 0;	/* preempted: on a queue, not running */
 
 inline lock(l) { atomic { l == 0 -> l = 1 } }
 inline unlock(l) { l = 0 }
+
+inline be_preempted() {
+	lock(run_queue);
+	waiting = 1;
+	saving = 1;
+	saving = 0;
+	on_cpu = 0;
+	unlock(run_queue);
+	atomic { waiting && run_queue == 0 ->		/* picked again, here or elsewhere */
+		assert(on_cpu == 0);
+		waiting = 0;
+		on_cpu = 1 }
+}
 
 active proctype sleeper() {
 	bit seen;
@@ -47,6 +63,10 @@ active proctype sleeper() {
 		   blocked = 1;
 #else
 		   blocked = 1;				/* thread_set_state: full barrier */
+		   if
+		   :: be_preempted()
+		   :: skip
+		   fi;
 		   if
 		   :: condition -> break
 		   :: else
@@ -132,5 +152,24 @@ active [2] proctype waker() {
 #else
 		skip
 #endif
+	od
+}
+
+active proctype mover() {
+	do
+	:: taken == ROUNDS -> break
+	:: waiting ->
+		lock(run_queue);
+		if
+		:: waiting ->
+#ifdef M7
+			queued = 0;
+			queued = 1
+#else
+			skip				/* only the queue is another one */
+#endif
+		:: else
+		fi;
+		unlock(run_queue)
 	od
 }
