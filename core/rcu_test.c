@@ -4,13 +4,10 @@
 #ifndef NOS_HOST
 
 #include <nos/cpu.h>
-#include <nos/log.h>
 #include <nos/rcu.h>
 #include <nos/thread.h>
 #include <nos/timer.h>
 #include <nos/wait.h>
-
-#include <linux/sched.h>
 
 #define NR_READERS 4
 #define POISON 0xdeadu
@@ -129,81 +126,6 @@ TEST(rcu_callbacks_run_without_a_barrier)
 		thread_block_until(clock_monotonic_ns() + NSEC_PER_MSEC);
 	}
 	EXPECT_EQ(callbacks_run, ARRAY_SIZE(heads));
-}
-
-static struct local {
-	struct rcu_head rcu;
-	unsigned cpu;
-} local;
-
-static void callback_note_cpu(struct rcu_head *head)
-{
-	container_of(head, struct local, rcu)->cpu = cpu_id();
-}
-
-/* Not each time: a CPU that does not come to it in time is helped. */
-TEST(rcu_callbacks_run_on_their_cpu)
-{
-	if (nr_cpus == 1 || !boot_opt_enabled("rcu_local"))
-		return;
-	for_each_cpu(cpu)
-	{
-		bool was_there = false;
-
-		EXPECT_EQ(thread_set_affinity(current_thread, bit(cpu)), 0);
-		for (unsigned i = 0; i < 50 && !was_there; i++) {
-			rcu_call(&local.rcu, callback_note_cpu);
-			rcu_barrier();
-			was_there = local.cpu == cpu;
-		}
-		EXPECT(was_there);
-	}
-	EXPECT_EQ(thread_set_affinity(current_thread, U64_MAX), 0);
-}
-
-/*
- * A real-time thread lets nothing else run on its CPU and goes on queueing callbacks, so that every tick there
- * wakes the batch's thread: what it waits for is to come all the same, elsewhere.
- */
-#define NR_HOG_HEADS 3000
-static struct rcu_head hog_heads[NR_HOG_HEADS];
-
-static void hog_main(void *arg)
-{
-	u64 start = clock_monotonic_ns();
-	unsigned nr = 0;
-
-	(void)arg;
-	while (READ_ONCE(callbacks_run) < 10 && nr < NR_HOG_HEADS) {
-		if (clock_monotonic_ns() < start + nr * NSEC_PER_MSEC)
-			cpu_relax();
-		else
-			rcu_call(&hog_heads[nr++], callback_count);
-	}
-	EXPECT(atomic_load(&callbacks_run) >= 10);
-	completion_signal(&done);
-}
-
-TEST(rcu_callbacks_run_beside_a_real_time_thread)
-{
-	struct sched_params params = { .policy = SCHED_FIFO, .rt_priority = 50 };
-
-	if (nr_cpus == 1)
-		return;
-	for (unsigned i = 0; i < 5; i++) {
-		struct thread *t = kthread_create(hog_main, NULL, "hog");
-
-		EXPECT(t != NULL);
-		if (!t)
-			return;
-		completion_init(&done);
-		callbacks_run = 0;
-		EXPECT_EQ(thread_set_sched(t, &params), 0);
-		EXPECT_EQ(thread_set_affinity(t, bit(1)), 0);
-		thread_start(t);
-		completion_wait(&done);
-		rcu_barrier();
-	}
 }
 
 #endif
