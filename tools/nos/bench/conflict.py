@@ -25,7 +25,8 @@ DETAILS = os.path.join(model.FOLDER, "scale.txt")
 PERCPU, PERCPU_SLOT = 0xffffd00000000000, 1 << 20
 REGIONS = {
     "nos": ((0xffffffff80000000, "image"), (0xfffffff800000000, "slab places"),
-            (0xffffe00000000000, "frame table"), (PERCPU, "per-CPU"), (0xffffc00000000000, "stack"), (0xffff800000000000, "memory")),
+            (0xffffe00000000000, "frame table"), (PERCPU, "per-CPU"),
+            (0xffffc00000000000, "stack"), (0xffff800000000000, "memory")),
     # With five levels of page tables.
     "linux": ((0xffffffffa0000000, "module"), (0xffffffff80000000, "image"),
               (0xffd4000000000000, "struct page"), (0xffa0000000000000, "stack, vmalloc"),
