@@ -174,6 +174,14 @@ static bool is_atime_settled(const struct inode *i, s64 now)
 	       now - i->atime.sec < 24 * 3600;
 }
 
+/* Both halves are now's: what a time that is set beside it leaves is not, whichever half was read before. */
+static bool is_atime_now(const struct inode *i, u64 now_ns)
+{
+	struct timestamp now = timestamp_of(now_ns);
+
+	return READ_ONCE(i->atime.nsec) == now.nsec && READ_ONCE(i->atime.sec) == now.sec;
+}
+
 __noinline void inode_settle_atime(struct file *f, u64 now_ns)
 {
 	struct inode *i = f->inode;
@@ -183,6 +191,8 @@ __noinline void inode_settle_atime(struct file *f, u64 now_ns)
 	if ((f->flags & O_NOATIME) || (flags & (MS_NOATIME | MS_RDONLY)))
 		return;
 	if ((flags & MS_NODIRATIME) && (i->mode & S_IFMT) == S_IFDIR)
+		return;
+	if (is_atime_now(i, now_ns)) /* another reader's, of this tick: nothing is written */
 		return;
 	if (!(flags & MS_STRICTATIME)) {
 		s64 now = (s64)(now_ns / NSEC_PER_SEC);
