@@ -66,11 +66,16 @@ static double ns_of(clockid_t clock)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* Dependent additions: as long on every processor, and nothing else. */
-static void do_work(unsigned rounds)
+/*
+ * Dependent multiplications, three cycles each.  They leave most of a core idle, and so take as long where
+ * the other thread runs on the same core: an empty loop would take twice as long, and that is nobody's waste.
+ */
+static void do_work(unsigned cycles)
 {
-	for (unsigned i = 0; i < rounds; i++)
-		__asm__ volatile("" : "+r"(i));
+	unsigned long product = cycles;
+
+	for (unsigned i = 0; i < cycles; i += 3)
+		__asm__ volatile("imul %0, %0" : "+r"(product));
 }
 
 static const struct kind *kind;
