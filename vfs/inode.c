@@ -147,6 +147,9 @@ static __noinline void mark_times(struct inode *i, u32 attr_mask, u64 now_ns)
 		i->ctime = now;
 	if (attr_mask == CONTENT_TIMES && time_hints_enabled)
 		WRITE_ONCE(i->changed_ns, now_ns);
+	/* Until the clock ticks a reader would write the same: the hint is a second old at the next tick. */
+	if (attr_mask == ATTR_ATIME && time_hints_enabled)
+		WRITE_ONCE(i->atime_settled_ns, now_ns - NSEC_PER_SEC + 1);
 }
 
 __hot void inode_mark_times(struct inode *i, u32 attr_mask)
@@ -174,14 +177,6 @@ static bool is_atime_settled(const struct inode *i, s64 now)
 	       now - i->atime.sec < 24 * 3600;
 }
 
-/* Both halves are now's: what a time that is set beside it leaves is not, whichever half was read before. */
-static bool is_atime_now(const struct inode *i, u64 now_ns)
-{
-	struct timestamp now = timestamp_of(now_ns);
-
-	return READ_ONCE(i->atime.nsec) == now.nsec && READ_ONCE(i->atime.sec) == now.sec;
-}
-
 __noinline void inode_settle_atime(struct file *f, u64 now_ns)
 {
 	struct inode *i = f->inode;
@@ -191,8 +186,6 @@ __noinline void inode_settle_atime(struct file *f, u64 now_ns)
 	if ((f->flags & O_NOATIME) || (flags & (MS_NOATIME | MS_RDONLY)))
 		return;
 	if ((flags & MS_NODIRATIME) && (i->mode & S_IFMT) == S_IFDIR)
-		return;
-	if (is_atime_now(i, now_ns)) /* another reader's, of this tick: nothing is written */
 		return;
 	if (!(flags & MS_STRICTATIME)) {
 		s64 now = (s64)(now_ns / NSEC_PER_SEC);

@@ -67,8 +67,8 @@ static double ns_of(clockid_t clock)
 }
 
 /*
- * Dependent multiplications, three cycles each.  They leave most of a core idle, and so take as long where
- * the other thread runs on the same core: an empty loop would take twice as long, and that is nobody's waste.
+ * Dependent multiplications, three cycles each.  They leave most of a core idle, and so take as long
+ * whatever runs on the other half of it: an empty loop may take twice as long, and that is nobody's waste.
  */
 static void do_work(unsigned cycles)
 {

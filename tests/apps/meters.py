@@ -66,18 +66,34 @@ def test_m2():
             check(f"{name}: {rows.get(name)}", least <= rows.get(name, 0) <= most)
 
 
+def shared_lines(name):
+    """How many lines of the kernel two processors share in a pair of the suite."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = folder + "/figures.json"
+        status, out, err = nos("bench", "--suite", "scale", name, "--kernel", KERNEL, "--json",
+                               figures)
+        check(f"status {status}: {err}", status == 0)
+        with open(figures, encoding="utf-8") as file:
+            rows = json.load(file)["meters"]["m2"]
+        value = rows[0]["figures"][KERNEL]["value"]
+        check(f"{name}: no figure\n{out}", value is not None)
+        return value
+
+
 def test_conflicts():
     """Reads of different files share nothing; those of one page share its reference count."""
-    for name, least, most in (("pread: two files", 0, 0), ("pread: one file", 1, 4)):
-        with tempfile.TemporaryDirectory() as folder:
-            figures = folder + "/figures.json"
-            status, out, err = nos("bench", "--suite", "scale", name, "--kernel", KERNEL, "--json",
-                                   figures)
-            check(f"status {status}: {err}", status == 0)
-            with open(figures, encoding="utf-8") as file:
-                rows = json.load(file)["meters"]["m2"]
-            value = rows[0]["figures"][KERNEL]["value"]
-            check(f"{name}: {value} lines\n{out}", value is not None and least <= value <= most)
+    for name, least, most in (("pread: two files", 0, 0), ("pread: one file", 1, 2)):
+        value = shared_lines(name)
+        check(f"{name}: {value} lines", least <= value <= most)
+
+
+def test_conflicts_of_a_lock():
+    """Names made in one folder share the folder, and its lock.  Who has to sleep for that, which a busy
+    host makes more likely, shares the run queues as well: one run of three is without."""
+    values = []
+    while len(values) < 3 and not (values and values[-1] <= 40):
+        values.append(shared_lines("creat+unlink: one folder"))
+    check(f"{values} lines", 1 <= min(values) <= 40)
 
 
 def test_coverage():
