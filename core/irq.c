@@ -59,6 +59,7 @@ static void take_reschedule(bool preemptible)
 		cpu_stop();
 	rcu_hurry(preemptible);
 	log_deliver();
+	report_if_wanted();
 	if (READ_ONCE(current_thread->work) & WORK_RESCHEDULE)
 		preempt_set_due();
 }

@@ -42,7 +42,7 @@ static u64 first_sequence, next_sequence, clear_sequence;
 
 static struct spinlock ring_lock = SPINLOCK_INIT(RANK_NONE);
 static struct spinlock console_lock = SPINLOCK_INIT(RANK_NONE);
-static u32 ring_holder; /* cpu + 1 */
+static u32 ring_holder, console_holder; /* cpu + 1 */
 static u32 console_level = LOG_DEBUG;
 static struct wait_queue readers = WAIT_QUEUE_INIT(readers);
 static u32 delivery_pending;
@@ -162,15 +162,20 @@ static void console_write(u64 now, const char *text, size_t len)
 	int n = snprintf(stamp, sizeof(stamp), "[%5llu.%06llu] ",
 			 (unsigned long long)(now / (u64)NSEC_PER_SEC),
 			 (unsigned long long)(now % (u64)NSEC_PER_SEC / 1000));
-	bool locked = !panic_is_in_progress();
+	/* An NMI may have come to who writes: then the line is split. */
+	bool locked = !panic_is_in_progress() && READ_ONCE(console_holder) != cpu_id() + 1;
 
-	if (locked)
+	if (locked) {
 		raw_spin_lock(&console_lock);
+		WRITE_ONCE(console_holder, cpu_id() + 1);
+	}
 	arch_console_write(stamp, (size_t)n);
 	arch_console_write(text, len);
 	arch_console_write("\n", 1);
-	if (locked)
+	if (locked) {
+		WRITE_ONCE(console_holder, 0);
 		raw_spin_unlock(&console_lock);
+	}
 }
 
 void log_deliver(void)

@@ -6,3 +6,5 @@
 /* Wakes readers of the log on behalf of a context that could not. */
 void log_deliver(void);
 bool panic_is_in_progress(void);
+/* The part of the report that an interrupt writes (report.c); from the reschedule interrupt. */
+void report_if_wanted(void);

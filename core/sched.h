@@ -54,6 +54,9 @@ struct run_queue {
 
 DECLARE_PERCPU(struct run_queue, run_queue);
 
+/* Each kernel thread, under a spin lock; number is 0. */
+void kthread_for_each(void (*fn)(const struct thread *t, const char *name, s32 number));
+
 /*
  * What orders normal threads (real-time ones are common to all policies).  All
  * are called with the run queue's lock held.  Chosen by the boot option

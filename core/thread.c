@@ -16,6 +16,7 @@
 
 struct kthread {
 	struct thread thread;
+	struct list node; /* kthreads */
 	struct rcu_head rcu;
 	void (*fn)(void *arg);
 	void *arg;
@@ -81,6 +82,32 @@ void thread_stack_free(void *stack)
 		s->next = old;
 	} while (!atomic_cas_update(&surplus_stacks, &old, s));
 	work_queue(&surplus_work);
+}
+
+/* ---- kernel threads that there are ---- */
+
+static struct spinlock kthreads_lock = SPINLOCK_INIT(RANK_LEAF);
+static struct list kthreads __guarded_by(&kthreads_lock) = LIST_INIT(kthreads);
+
+void kthread_for_each(void (*fn)(const struct thread *t, const char *name, s32 number))
+{
+	const struct kthread *k;
+
+	scoped_spin_irq(&kthreads_lock);
+	list_for_each(k, &kthreads, node)
+		fn(&k->thread, k->thread.name, 0);
+}
+
+static void kthread_list(struct kthread *k)
+{
+	scoped_spin_irq(&kthreads_lock);
+	list_push_back(&kthreads, &k->node);
+}
+
+static void kthread_unlist(struct kthread *k)
+{
+	scoped_spin_irq(&kthreads_lock);
+	list_remove(&k->node);
 }
 
 /* ---- life ---- */
@@ -149,6 +176,7 @@ static void kthread_reap(struct thread *dead)
 {
 	struct kthread *k = container_of(dead, struct kthread, thread);
 
+	kthread_unlist(k);
 	rcu_call(&k->rcu, kthread_free);
 }
 
@@ -180,6 +208,7 @@ struct thread *kthread_create(void (*fn)(void *arg), void *arg, const char *name
 	k->thread.name = name;
 	sched_set_weight(&k->thread);
 	arch_thread_prepare_kernel(&k->thread.arch, kthread_main, k);
+	kthread_list(k);
 	return &k->thread;
 }
 

@@ -27,7 +27,9 @@
  */
 #include "internal.h"
 
+#include <nos/init.h>
 #include <nos/pseudo.h>
+#include <nos/report.h>
 
 #define PID_LIMIT (4u << 20)
 #define LEAF_SLOTS (PAGE_SIZE / sizeof(void *))
@@ -122,6 +124,30 @@ struct process *process_next(s32 from)
 	}
 	return NULL;
 }
+
+/* For the report of a machine that doesn't go on. */
+static void report_each_task(void)
+{
+	scoped_rcu();
+	for (u32 nr = 0; nr < PID_LIMIT; nr++) {
+		if (!rcu_load(pid_root[nr / LEAF_SLOTS])) {
+			nr |= LEAF_SLOTS - 1;
+			continue;
+		}
+
+		struct task *t = task_find((s32)nr);
+
+		if (t)
+			report_thread(&t->thread, t->comm, (s32)nr);
+	}
+}
+
+static int pid_report_init(void)
+{
+	report_tasks = report_each_task;
+	return 0;
+}
+INIT_STEP(INIT_CORE, pid_report_init);
 
 s32 process_last_pid(void)
 {

@@ -164,7 +164,11 @@ def system_on_host(report, families):
 
 def failures_of(text, kernel=None):
     lines = [line for line in text.splitlines() if not line.startswith("ok ")]
-    text = "\n".join(lines[-25:]) + "\n"
+    first = max(len(lines) - 25, 0)
+    for at, line in enumerate(lines):
+        if "report: CPU" in line:  # of a machine that hung: all of it
+            first = min(first, at)
+    text = "\n".join(lines[first:]) + "\n"
     if "leak:" in text:  # where it was allocated
         text = panic.symbolise(text, os.path.join(ROOT, f"build/{kernel}/nos.elf"))
     return text
@@ -196,6 +200,11 @@ class Guest:
                 ready, _, _ = select.select([pipe], [], [], SILENCE)
                 if not ready:
                     yield None
+                    # Its time is up: it says where each thread stands.
+                    os.kill(process.pid, signal.SIGALRM)
+                    os.set_blocking(pipe, True)
+                    for line in process.communicate(timeout=60)[0].splitlines():
+                        yield line.decode(errors="replace")
                     return
                 data = os.read(pipe, 65536)
                 if not data:
@@ -231,7 +240,7 @@ def run_in_guest(report, family, smp, kernel, paths, note="", **boot):
         for line in Guest(kernel, smp, todo, **boot).lines():
             if line is None:
                 text += "nothing happened for a minute\n"
-                break
+                continue
             if line.startswith("== run "):
                 current, text = line[7:], ""
             elif line.startswith("== status "):

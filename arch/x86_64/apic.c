@@ -31,6 +31,7 @@
 #define TIMER_DEADLINE (2u << 17)
 #define DIVIDE_BY_1 0xb
 #define ICR_PENDING (1u << 12)
+#define ICR_SELF (1u << 18)
 #define ICR_ALL_BUT_SELF (3u << 18)
 #define APIC_BASE_ENABLE (1u << 11)
 #define APIC_BASE_X2 (1u << 10)
@@ -119,9 +120,28 @@ void apic_send_ipi(u32 apic_id, u32 icr_low)
 	irq_restore(flags);
 }
 
+/* To those that a shorthand names: a command in one word, which an NMI may send between the two of another. */
+static void send_by_shorthand(u32 icr_low)
+{
+	if (use_x2apic) {
+		apic_send_ipi(0, icr_low);
+		return;
+	}
+	while (apic_read(REG_ICR_LOW) & ICR_PENDING)
+		cpu_relax();
+	apic_write(REG_ICR_LOW, icr_low);
+	while (apic_read(REG_ICR_LOW) & ICR_PENDING)
+		cpu_relax();
+}
+
 void apic_broadcast_nmi(void)
 {
-	apic_send_ipi(0, ICR_ALL_BUT_SELF | ICR_NMI);
+	send_by_shorthand(ICR_ALL_BUT_SELF | ICR_NMI);
+}
+
+void apic_interrupt_self(u32 vector)
+{
+	send_by_shorthand(ICR_SELF | vector);
 }
 
 void irq_compose_msi(unsigned vector, unsigned cpu, u64 *address, u32 *data)

@@ -105,10 +105,18 @@ void cpu_stop_others(void)
 		apic_broadcast_nmi();
 }
 
-static void nmi_handle(void)
+static void nmi_handle(const struct trap_frame *frame)
 {
 	if (atomic_load(&stopping))
 		cpu_stop();
+	report_at_nmi(frame);
+}
+
+void cpu_ask_for_report(void)
+{
+	if (nr_cpus > 1)
+		apic_broadcast_nmi();
+	apic_interrupt_self(VECTOR_RESCHEDULE);
 }
 
 void trap_handle_user(struct trap_frame *frame, unsigned vector, u64 error)
@@ -121,7 +129,7 @@ void trap_handle_user(struct trap_frame *frame, unsigned vector, u64 error)
 	t->trap_error = error;
 	switch (vector) {
 	case VECTOR_NMI:
-		nmi_handle();
+		nmi_handle(frame);
 		return;
 	case VECTOR_MC:
 		trap_die(frame, vector, error);
@@ -190,7 +198,7 @@ void trap_handle_kernel(struct trap_frame *frame, unsigned vector, u64 error)
 void trap_handle_paranoid(struct trap_frame *frame, unsigned vector, u64 error)
 {
 	if (vector == VECTOR_NMI) {
-		nmi_handle();
+		nmi_handle(frame);
 		return;
 	}
 	if (vector == VECTOR_DB) {

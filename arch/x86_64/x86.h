@@ -200,7 +200,9 @@ void apic_init_cpu(void); /* each CPU */
 void apic_set_timer_hz(u64 hz);
 u32 apic_id_self(void);
 void apic_send_ipi(u32 apic_id, u32 icr_low);
+/* Any context, NMIs too. */
 void apic_broadcast_nmi(void);
+void apic_interrupt_self(u32 vector);
 void apic_timer_start_max(void);
 u32 apic_timer_count(void);
 void apic_eoi(void);

@@ -237,6 +237,10 @@ void arch_debug_exit(u8 code);
 
 /* Panic: stops all other CPUs by NMI, at once and for ever. */
 void cpu_stop_others(void);
+/* core: an NMI that is no panic's; takes no fault.  It has the others come there too, and this CPU take a
+ * reschedule interrupt, by cpu_ask_for_report. */
+void report_at_nmi(const struct trap_frame *frame);
+void cpu_ask_for_report(void);
 
 /* ---- early console and backtrace ---- */
 

@@ -4,6 +4,7 @@ Usage: tool.py nos|linux [NAME...]"""
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,6 +79,38 @@ def test_timeout():
     status, _, err = run("--", "sleep", "100", limit="4")
     equal((status, b"timeout after 4 s" in err), (124, True))
     equal(time.monotonic() - start < 15, True)
+
+
+def check_report(log, *programs):
+    """Each CPU and each thread is in it, with its calls by name."""
+    lines = log[log.index("report: CPU"):log.index("end of report")].splitlines()
+    for name in ("rcu 0", "worker 0", "init 1", *programs):
+        line = next(line for line in lines if "report: " + name in line)
+        equal("thread_block" in line, True)
+    equal({cpu for cpu in range(9) if f"report: CPU {cpu} is in " in log}, set(range(3)))
+    equal({cpu for cpu in range(9) if re.search(f"report: CPU {cpu}: .* runs, ", log)},
+          set(range(3)))
+
+
+def test_timeout_tells_where_threads_stand():
+    if KERNEL == "linux":
+        return
+    script = "sleep 100 & while :; do :; done & while :; do : >/dev/null; done"
+    _, _, err = run("--smp", "3", "--log", "--", "sh", "-c", script, limit="4")
+    check_report(err.decode(), "sleep ")
+
+
+def test_alarm_ends_it():
+    with subprocess.Popen(["./nos", "run", "--kernel", KERNEL, "--smp", "3", "--log", "--", "sh",
+                           "-c", "echo ready; sleep 100"], cwd=ROOT, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        equal(process.stdout.readline(), b"ready\n")
+        process.send_signal(signal.SIGALRM)
+        log, _, error = process.stderr.read().decode().partition("nos: ")
+        equal(process.wait(60), 124)
+        equal(error.startswith("timeout after "), True)
+        if KERNEL != "linux":
+            check_report(log)
 
 
 def test_environment_and_folder():

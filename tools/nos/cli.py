@@ -53,7 +53,8 @@ Options of run:
   --rw DIR           share DIR writable, at the same path; may be repeated
   --log              print the kernel's log on standard error at the end
   --gdb              wait for gdb before the first instruction
-  --timeout SECONDS  end the machine after that time
+  --timeout SECONDS  end the machine after that time, or at SIGALRM; the kernel's log
+                     says where each of its threads stood
   -h, --help         this text
 
 Exit status: COMMAND's own; 128+N if signal N killed it; 127 if it was not

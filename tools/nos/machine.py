@@ -157,6 +157,7 @@ class Machine:
         if self.kernel.command_line:
             self.add("-append", self.kernel.command_line)
         self.add("-chardev", f"file,id=log,path={quote(log)}", "-serial", "chardev:log")
+        self.add("-chardev", f"socket,id=monitor,fd={sockets['monitor']}", "-mon", "monitor")
         self.add("-device", "isa-debug-exit,iobase=0xf4,iosize=4")
         # First, so that its ports are /dev/vport0pN.
         self.add_device("virtio-serial", ",id=ports,max_ports=8")

@@ -85,7 +85,9 @@ class Proxy:
         self.ports = ports
         self.qemu = qemu
         self.tty = tty
-        self.deadline = time.monotonic() + timeout if timeout else None
+        self.start = time.monotonic()
+        self.seconds = 0  # that it ran, once it timed out
+        self.deadline = self.start + timeout if timeout else None
         self.timed_out = False
         self.killed_by = 0
         self.result = None
@@ -171,6 +173,8 @@ class Proxy:
                 if self.tty:
                     self.terminal_raw()
                     self.send_winsize()
+            elif number == signal.SIGALRM:
+                self.deadline = 0  # time is up
             elif number in FORWARDED:
                 self.interrupts += number in (signal.SIGINT, signal.SIGTERM)
                 if not self.started or self.interrupts >= 3 or \
@@ -181,7 +185,7 @@ class Proxy:
     def catch_signals(self):
         read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in (*FORWARDED, signal.SIGWINCH, signal.SIGCONT):
+        for number in (*FORWARDED, signal.SIGWINCH, signal.SIGCONT, signal.SIGALRM):
             signal.signal(number, lambda *_: None)
         return read_end
 
@@ -295,10 +299,11 @@ class Proxy:
     def loop(self, signals, qemu):
         while not self.is_complete() and not self.killed_by:
             wait = None
-            if self.deadline:
+            if self.deadline is not None:
                 wait = self.deadline - time.monotonic()
                 if wait <= 0:
                     self.timed_out = True
+                    self.seconds = time.monotonic() - self.start
                     return
             poll = select.poll()
             for descriptor, event in self.events(signals, qemu).items():

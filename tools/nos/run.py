@@ -13,6 +13,8 @@ SOURCE_DIRS = ("arch", "core", "lib", "mm", "vfs", "fs", "block", "net", "ipc", 
                "drivers", "linux", "init", "include", "user")
 
 LOGS_KEPT = 20
+END_OF_REPORT = b"end of report"
+REPORT_SECONDS = 10
 
 
 def newest_source():
@@ -148,6 +150,8 @@ class Session:
         self.errors = os.memfd_create("errors")
         self.ports = {}
         self.helpers = []
+        self.monitor = None  # of QEMU
+        self.reported = False
         self.qemu = 0
 
     def boot(self):
@@ -155,7 +159,8 @@ class Session:
         options = self.options
         kernel = machine.Kernel(options)
         names = ("console", "control") if self.tty else machine.PORTS[1:]
-        theirs = {}
+        self.monitor, monitor = socket.socketpair()
+        theirs = {"monitor": monitor}
         for name in names:
             self.ports[name], theirs[name] = socket.socketpair()
         job = make_job(options, self.tty, kernel)
@@ -178,6 +183,28 @@ class Session:
             end.close()
         os.close(archive)
         return kernel
+
+    def ask_for_report(self):
+        """Has NOS write to its log where each CPU and each thread stands; waits for the end of that."""
+        self.reported = True
+        try:
+            self.monitor.send(b"nmi\n")
+            end = time.monotonic() + REPORT_SECONDS
+            while END_OF_REPORT not in self.log_text() and time.monotonic() < end:
+                time.sleep(0.05)
+        except OSError:
+            pass  # it has just ended
+
+    def log_text(self):
+        with open(self.log, "rb") as file:
+            return file.read()
+
+    def name_calls(self, kernel):
+        """The addresses in the log become functions and lines."""
+        import panic
+        text = panic.symbolise(self.log_text().decode(errors="replace"), kernel.file)
+        with open(self.log, "w", encoding="utf-8") as file:
+            file.write(text)
 
     def end(self):
         """Nothing that was started stays.  Returns QEMU's wait status."""
@@ -217,12 +244,15 @@ def run(options):
         kernel = session.boot()
         carrier = proxy.Proxy(session.ports, session.qemu, session.tty, options.timeout)
         result = carrier.carry()
+        if carrier.timed_out and not kernel.is_linux:
+            session.ask_for_report()
     finally:
         status = session.end()
+        if session.reported:
+            session.name_calls(kernel)
         if options.log:
-            with open(session.log, "rb") as file:
-                sys.stderr.flush()
-                os.write(2, file.read())
+            sys.stderr.flush()
+            os.write(2, session.log_text())
     return finish(session, kernel, carrier, result, status)
 
 
@@ -231,8 +261,8 @@ def finish(session, kernel, carrier, result, status):
     command = session.options.command[0] if session.options.command else "the shell"
     panicked = status is not None and os.WIFEXITED(status) and os.WEXITSTATUS(status) == 3
     if carrier.timed_out:
-        raise Failure(f"timeout after {session.options.timeout:g} s; the kernel's log is "
-                      + os.path.relpath(session.log), 124)
+        raise Failure(f"timeout after {round(carrier.seconds, 1):g} s; the kernel's log, at whose end "
+                      "NOS says where each thread stood, is " + os.path.relpath(session.log), 124)
     if carrier.killed_by:
         return 128 + carrier.killed_by
     if result is None or panicked:
