@@ -21,17 +21,19 @@
  * those of other CPUs: a hit touches no line that another CPU writes.
  *
  * Invariants.
- *   (1) main, spare and remote of a CPU are never NULL; a CPU that has not used
- *       them yet has `no_sheaf` (capacity 0, count 0), so that the hot path needs
+ *   (1) a CPU always has a first array, spare and remote; one that has not used
+ *       them yet has `no_sheaf`, both empty and full, so that the hot path needs
  *       no test for it.
  *   (2) an object is live, or in exactly one sheaf, or on its slab's list.
  *   (3) a constructed object stays constructed while it is free: its link lies
- *       behind it, not in it.
+ *       behind it, not in it, or where its cache was told to have it.
  *   (4) memory of an rcu_typed cache stays of that type for a grace period
  *       after the slab became idle; objects themselves are reused at once.
  *   (5) a slab belongs to the barn in its record.
  *   (6) a sheaf's memory stays a sheaf for a grace period: who adds up the
  *       counts of all CPUs looks at sheaves that may just have been freed.
+ *   (7) below the lowest object of a sheaf stands NULL, above the highest its
+ *       block ends: the hot path sees by `top` alone that it is empty or full.
  *
  * Locking.  A CPU's arrays: preemption off, or a restartable sequence.  A barn and its slabs: its lock, with
  * interrupts off, one at a time.  Sheaves come from a cache that itself has none.
@@ -59,7 +61,7 @@ DEFINE_STATIC_KEY(slab_plain_key);
 DEFINE_STATIC_KEY(slab_plain_free_key);
 struct slab_row slab_rows[MAX_CPUS];
 static struct slab_sheaf no_sheaf;
-static const struct slab_cpu no_arrays = { &no_sheaf, &no_sheaf, &no_sheaf };
+static const struct slab_cpu no_arrays = { (void **)(&no_sheaf + 1), &no_sheaf, &no_sheaf };
 static struct slab_cache sheaf_cache, cache_cache, barn_cache;
 static struct list caches = LIST_INIT(caches);
 static struct mutex caches_lock = MUTEX_INIT(RANK_NONE);
@@ -189,38 +191,44 @@ static void slab_give(struct slab_cache *c, struct slab_barn *b, void *object)
 /* Fills the sheaf from slabs that exist, up to `limit` objects. */
 static void sheaf_fill(struct slab_cache *c, struct slab_barn *b, struct slab_sheaf *s, u32 limit)
 {
+	void **objects = sheaf_objects(s);
+
 	while (s->count < limit) {
 		struct folio *f = list_first(&b->partial, struct folio, slab_node);
 
 		if (!f)
 			return;
 		while (s->count < limit && f->slab_free)
-			s->objects[s->count++] = slab_take(c, b, f);
+			objects[s->count++] = slab_take(c, b, f);
 	}
 }
 
 /* Returns the sheaf's oldest `nr` objects to their slabs. */
 static void sheaf_flush(struct slab_cache *c, struct slab_barn *b, struct slab_sheaf *s, u32 nr)
 {
+	void **objects = sheaf_objects(s);
+
 	for (u32 i = 0; i < nr; i++)
-		slab_give(c, b, s->objects[i]);
+		slab_give(c, b, objects[i]);
 	s->count -= nr;
-	memmove(s->objects, s->objects + nr, s->count * sizeof(s->objects[0]));
+	memmove(objects, objects + nr, s->count * sizeof(objects[0]));
 }
 
 /* Returns all objects of the sheaf to whichever barns they are of, one after the other. */
 static void sheaf_return(struct slab_cache *c, struct slab_sheaf *s)
 {
+	void **objects = sheaf_objects(s);
+
 	while (s->count) {
-		struct slab_barn *b = object_barn(s->objects[0]);
+		struct slab_barn *b = object_barn(objects[0]);
 		u32 left = 0;
 
 		scoped_spin_irq(&b->lock);
 		for (u32 i = 0; i < s->count; i++) {
-			if (object_barn(s->objects[i]) == b)
-				slab_give(c, b, s->objects[i]);
+			if (object_barn(objects[i]) == b)
+				slab_give(c, b, objects[i]);
 			else
-				s->objects[left++] = s->objects[i];
+				objects[left++] = objects[i];
 		}
 		s->count = left;
 	}
@@ -263,14 +271,29 @@ static struct slab_sheaf *sheaf_create(struct slab_cache *c)
 	if (s) {
 		s->count = 0;
 		s->capacity = c->capacity;
+		sheaf_objects(s)[-1] = NULL;
 	}
 	return s;
+}
+
+/* The CPU's first array with its count; until it is put back, or another one, no object goes there. */
+static struct slab_sheaf *first_take(const struct slab_cpu *pc)
+{
+	struct slab_sheaf *s = slab_cpu_first(pc);
+
+	s->count = slab_cpu_first_count(pc);
+	return s;
+}
+
+static void first_put(struct slab_cpu *pc, struct slab_sheaf *s)
+{
+	WRITE_ONCE(pc->top, sheaf_objects(s) + s->count);
 }
 
 /* This CPU's arrays become real on the first use here; preemption off. */
 static bool cpu_arrays_prepare(struct slab_cache *c, struct slab_cpu *pc)
 {
-	if (pc->main == &no_sheaf) {
+	if (slab_cpu_first(pc) == &no_sheaf) {
 		struct slab_sheaf *a = sheaf_create(c), *b = a ? sheaf_create(c) : NULL;
 
 		if (!b) {
@@ -278,10 +301,18 @@ static bool cpu_arrays_prepare(struct slab_cache *c, struct slab_cpu *pc)
 				slab_free(&sheaf_cache, a);
 			return false;
 		}
-		pc->main = a;
+		first_put(pc, a);
 		pc->spare = b;
 	}
 	return true;
+}
+
+static void first_exchange(struct slab_cpu *pc)
+{
+	struct slab_sheaf *s = first_take(pc);
+
+	first_put(pc, pc->spare);
+	pc->spare = s;
 }
 
 /*
@@ -292,34 +323,37 @@ static void *alloc_refill(struct slab_cache *c, struct slab_cpu *pc)
 {
 	void *object = NULL;
 
-	if (pc->main->count)
-		return pc->main->objects[--pc->main->count];
+	if (pc->top[-1])
+		return *--pc->top;
 	if (pc->spare->count) {
-		swap(pc->main, pc->spare);
-		return pc->main->objects[--pc->main->count];
+		first_exchange(pc);
+		return *--pc->top;
 	}
 	bool arrays = cpu_arrays_prepare(c, pc);
 	struct slab_barn *b = barn_here(c);
-	struct slab_sheaf *drop = NULL;
+	struct slab_sheaf *first = arrays ? first_take(pc) : NULL, *drop = NULL;
 	u64 irq = spin_lock_irq(&b->lock);
 
 	if (arrays && b->full) {
-		drop = pc->main;
-		pc->main = barn_take(&b->full, &b->nr_full);
+		drop = first;
+		first = barn_take(&b->full, &b->nr_full);
 		if (b->nr_empty < BARN_MAX) {
 			barn_put(&b->empty, &b->nr_empty, drop);
 			drop = NULL;
 		}
 	} else if (arrays) {
-		sheaf_fill(c, b, pc->main, (c->capacity + 1) / 2);
+		sheaf_fill(c, b, first, (c->capacity + 1) / 2);
 	} else {
 		object = barn_take_object(c, b);
 	}
 	spin_unlock_irq(&b->lock, irq);
+	if (arrays) {
+		if (first->count)
+			object = sheaf_objects(first)[--first->count];
+		first_put(pc, first);
+	}
 	if (drop)
 		slab_free(&sheaf_cache, drop);
-	if (arrays && pc->main->count)
-		object = pc->main->objects[--pc->main->count];
 	return object;
 }
 
@@ -348,7 +382,7 @@ static void *alloc_elsewhere(struct slab_cache *c, unsigned node)
 		scoped_spin_irq(&b->lock);
 		object = barn_take_object(c, b);
 		if (!object && b->full) {
-			object = b->full->objects[--b->full->count];
+			object = sheaf_objects(b->full)[--b->full->count];
 			sheaf_flush(c, b, b->full, b->full->count);
 			barn_put(&b->empty, &b->nr_empty, barn_take(&b->full, &b->nr_full));
 		}
@@ -436,24 +470,27 @@ static bool free_make_space(struct slab_cache *c, struct slab_cpu *pc)
 
 	if (!cpu_arrays_prepare(c, pc))
 		return false;
-	if (pc->main->count < pc->main->capacity)
+	if (!sheaf_top_is_full(pc->top))
 		return true;
 	if (pc->spare->count < pc->spare->capacity) {
-		swap(pc->main, pc->spare);
+		first_exchange(pc);
 		return true;
 	}
 	/* The barn's sheaves come from here: as many as it ever held full ones. */
 	struct slab_sheaf *new = b->nr_full < BARN_MAX && !b->empty ? sheaf_create(c) : NULL;
 
+	struct slab_sheaf *first = first_take(pc);
+
 	scoped_spin_irq(&b->lock);
 	if (new)
 		barn_put(&b->empty, &b->nr_empty, new);
 	if (b->nr_full < BARN_MAX && b->empty) {
-		barn_put(&b->full, &b->nr_full, pc->main);
-		pc->main = barn_take(&b->empty, &b->nr_empty);
+		barn_put(&b->full, &b->nr_full, first);
+		first = barn_take(&b->empty, &b->nr_empty);
 	} else {
-		sheaf_flush(c, b, pc->main, (pc->main->count + 1) / 2);
+		sheaf_flush(c, b, first, (first->count + 1) / 2);
 	}
+	first_put(pc, first);
 	return true;
 }
 
@@ -475,7 +512,7 @@ static __noinline void free_remote(struct slab_cache *c, void *object)
 	if (pc->remote->count == pc->remote->capacity)
 		sheaf_return(c, pc->remote);
 	if (pc->remote->count < pc->remote->capacity)
-		pc->remote->objects[pc->remote->count++] = object;
+		sheaf_objects(pc->remote)[pc->remote->count++] = object;
 	else
 		free_to_slab(c, object);
 }
@@ -488,7 +525,7 @@ static __noinline void free_slow(struct slab_cache *c, void *object)
 	if (static_key_is_on(&numa_key) && object_barn(object) != barn_here(c)) {
 		free_remote(c, object); /* this is another CPU by now */
 	} else if (free_make_space(c, pc)) {
-		pc->main->objects[pc->main->count++] = object;
+		*pc->top++ = object;
 	} else {
 		free_to_slab(c, object);
 	}
@@ -509,16 +546,14 @@ __noinline void *slab_alloc_miss(struct slab_cache *c, u32 flags)
 __noinline void *slab_alloc_plain(struct slab_cache *c, u32 flags)
 {
 	preempt_disable();
-	struct slab_sheaf *s = slab_cpu_of(c, cpu_id())->main;
-	u32 count = s->count;
+	struct slab_cpu *pc = slab_cpu_of(c, cpu_id());
+	void *object = irq_is_in_handler() ? NULL : pc->top[-1];
 
-	if (unlikely(!count || irq_is_in_handler())) {
+	if (unlikely(!object)) {
 		preempt_enable();
 		return slab_alloc_miss(c, flags);
 	}
-	void *object = s->objects[--count];
-
-	s->count = count;
+	pc->top--;
 	preempt_enable();
 	slab_debug_alloc(c, object);
 	return object;
@@ -528,17 +563,15 @@ __noinline void slab_free_plain(struct slab_cache *c, void *object)
 {
 	c = c ?: slab_cache_of(object);
 	preempt_disable();
-	struct slab_sheaf *s = slab_cpu_of(c, cpu_id())->main;
-	u32 count = s->count;
+	struct slab_cpu *pc = slab_cpu_of(c, cpu_id());
 
-	if (unlikely(count >= s->capacity || irq_is_in_handler() ||
+	if (unlikely(sheaf_top_is_full(pc->top) || irq_is_in_handler() ||
 		     (static_key_is_on(&numa_key) && slab_is_remote(c, object)))) {
 		preempt_enable();
 		slab_free_miss(c, object);
 		return;
 	}
-	s->objects[count] = object;
-	s->count = count + 1;
+	*pc->top++ = object;
 	preempt_enable();
 }
 
@@ -635,7 +668,9 @@ void slab_cache_prepare(struct slab_cache *c, const struct slab_cache_info *info
 	c->row_offset = slab_row_offset(SLAB_NO_PLACE);
 	/* (3): a link behind objects whose contents must survive */
 	c->free_offset = 0;
-	if (info->construct || info->rcu_typed) {
+	if (info->link_offset) {
+		c->free_offset = info->link_offset;
+	} else if (info->construct || info->rcu_typed) {
 		c->free_offset = inner;
 		inner += 8;
 	}
@@ -714,10 +749,12 @@ static void cache_flush_cpus(struct slab_cache *c)
 		struct slab_cpu pc = *slab_cpu_of(c, i);
 
 		*slab_cpu_of(c, i) = no_arrays;
-		sheaf_return(c, pc.main);
+		struct slab_sheaf *first = first_take(&pc);
+
+		sheaf_return(c, first);
 		sheaf_return(c, pc.spare);
 		sheaf_return(c, pc.remote);
-		sheaf_drop(pc.main);
+		sheaf_drop(first);
 		sheaf_drop(pc.spare);
 		sheaf_drop(pc.remote);
 	}
@@ -777,8 +814,7 @@ static u64 cache_nr_in_sheaves(const struct slab_cache *c)
 	for (u32 i = 0; i < MAX_CPUS; i++) {
 		const struct slab_cpu *pc = slab_cpu_of(c, i);
 
-		n += READ_ONCE(READ_ONCE(pc->main)->count) +
-		     READ_ONCE(READ_ONCE(pc->spare)->count) +
+		n += slab_cpu_first_count(pc) + READ_ONCE(READ_ONCE(pc->spare)->count) +
 		     READ_ONCE(READ_ONCE(pc->remote)->count);
 	}
 	for_each_barn(c, b) n += (u64)READ_ONCE(b->nr_full) * c->capacity;
@@ -844,8 +880,9 @@ void slab_init(void)
 	static const struct slab_cache_info sheaf_info = {
 		.name = "slab_sheaf",
 		.size = sizeof(struct slab_sheaf),
-		.align = 64,
+		.align = SHEAF_BYTES,
 		.rcu_typed = true,
+		.link_offset = offsetof(struct slab_sheaf, next),
 	};
 	static const struct slab_cache_info cache_info = {
 		.name = "slab_cache",

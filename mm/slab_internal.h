@@ -16,17 +16,56 @@
 
 #define SHEAF_CAPACITY 61u
 
-/* An array of free objects: 512 bytes with the slab's own link. */
+#define SHEAF_BYTES 512u
+
+/*
+ * An array of free objects.  Its last `capacity` slots are theirs, filled from the lowest on, and the one
+ * before those is NULL: what stands under the top says whether it is empty, the top's address whether it is
+ * full.
+ */
 struct slab_sheaf {
-	u32 count, capacity;
-	struct slab_sheaf *next; /* in the barn */
-	void *objects[SHEAF_CAPACITY];
-};
+	u32 count; /* out of date in a CPU's first array: its top is what counts */
+	u32 capacity;
+	struct slab_sheaf *next; /* in the barn; of a free one, the slab's own link */
+	void *slots[SHEAF_CAPACITY + 1];
+} __aligned(SHEAF_BYTES);
+static_assert(sizeof(struct slab_sheaf) == SHEAF_BYTES, "a full one's top is the end of its block");
+
+static inline void **sheaf_objects(struct slab_sheaf *s)
+{
+	return s->slots + SHEAF_CAPACITY + 1 - s->capacity;
+}
 
 struct slab_cpu {
-	struct slab_sheaf *main, *spare; /* never NULL */
+	void **top; /* of the first array: above the object that goes next */
+	struct slab_sheaf *spare; /* never NULL, nor is the first */
 	struct slab_sheaf *remote; /* objects freed here that other nodes own; never NULL */
 };
+
+static inline bool sheaf_top_is_full(void **top)
+{
+	return (u64)top % SHEAF_BYTES == 0;
+}
+
+static inline struct slab_sheaf *sheaf_of_top(void **top)
+{
+	return (struct slab_sheaf *)align_down((u64)(top - 1), (u64)SHEAF_BYTES);
+}
+
+static inline struct slab_sheaf *slab_cpu_first(const struct slab_cpu *pc)
+{
+	return sheaf_of_top(pc->top);
+}
+
+/* Objects in the first array; of another CPU, which may exchange it meanwhile, some number that is possible. */
+static inline u32 slab_cpu_first_count(const struct slab_cpu *pc)
+{
+	void **top = READ_ONCE(pc->top);
+	u32 capacity = READ_ONCE(sheaf_of_top(top)->capacity);
+	u32 count = capacity - (u32)(align_up((u64)top, (u64)SHEAF_BYTES) - (u64)top) / 8;
+
+	return count <= capacity ? count : 0;
+}
 
 /*
  * Of all caches, a row for each CPU: no line of it is written by another.  Caches without
@@ -188,19 +227,18 @@ extern struct static_key slab_plain_key, slab_plain_free_key;
 #endif
 
 /*
- * The first array of this CPU, into s; n is scratch.  The sequences tell by the carry whether they came to their
- * end: asm goto with outputs is compiled wrongly by gcc before 12.4 (its PR 113921).
+ * The top of this CPU's first array, into `top`; n: where it stands.  The sequences tell by the zero flag whether
+ * they came to their end: asm goto with outputs is compiled wrongly by gcc before 12.4 (its PR 113921).
  */
-#define SLAB_THIS_SHEAF                                                                            \
+#define SLAB_THIS_TOP                                                                              \
 	"mov " THIS_CPU_ASM "%[cpu], %k[n]\n"                                                      \
 	"shl %[shift], %k[n]\n"                                                                    \
 	"add %[row], %k[n]\n"                                                                      \
-	"mov %c[rows](%[n]), %[s]\n"                                                               \
-	"mov (%[s]), %k[n]\n"
-#define SLAB_THIS_SHEAF_INPUTS                                                                     \
+	"mov %c[rows](%[n]), %[top]\n"
+#define SLAB_THIS_TOP_INPUTS                                                                       \
 	[cpu] "m"(this_cpu_id), [shift] "i"(SLAB_ROW_SHIFT), [row] "r"(row_offset),                \
-		[rows] "i"(slab_rows), [objects] "i"(offsetof(struct slab_sheaf, objects))
-_Static_assert(offsetof(struct slab_sheaf, count) == 0, "SLAB_THIS_SHEAF");
+		[rows] "i"(slab_rows)
+static_assert(offsetof(struct slab_cpu, top) == 0, "SLAB_THIS_TOP");
 
 void *slab_alloc_plain(struct slab_cache *c, u32 flags);
 void slab_free_plain(struct slab_cache *c, void *object);
@@ -208,9 +246,8 @@ void slab_free_plain(struct slab_cache *c, void *object);
 /* An object, not zeroed.  The offset is the cache's: who knows it need not read it there. */
 static __always_inline void *slab_alloc_inline(struct slab_cache *c, u32 row_offset, u32 flags)
 {
-	struct slab_sheaf *s;
+	void **top, *object;
 	bool is_empty;
-	void *object;
 	u64 n;
 
 	if (test_allocation_fails() || fail_now(FAIL_ALLOC, c->info.name))
@@ -219,12 +256,14 @@ static __always_inline void *slab_alloc_inline(struct slab_cache *c, u32 row_off
 		return slab_alloc_plain(c, flags);
 	if (unlikely(irq_is_in_handler()))
 		return slab_alloc_miss(c, flags);
-	__asm__ volatile(RESTART_BEGIN SLAB_THIS_SHEAF "sub $1, %k[n]\n"
-						       "jb 772f\n"
-						       "mov %c[objects](%[s],%[n],8), %[object]\n"
-						       "mov %k[n], (%[s])\n" RESTART_END
-			 : [s] "=&r"(s), [n] "=&r"(n), [object] "=&r"(object), "=@ccb"(is_empty)
-			 : SLAB_THIS_SHEAF_INPUTS
+	/* lea leaves the flags as they are */
+	__asm__ volatile(RESTART_BEGIN SLAB_THIS_TOP "mov -8(%[top]), %[object]\n"
+						     "lea -8(%[top]), %[top]\n"
+						     "test %[object], %[object]\n"
+						     "jz 772f\n"
+						     "mov %[top], %c[rows](%[n])\n" RESTART_END
+			 : [top] "=&r"(top), [n] "=&r"(n), [object] "=&r"(object), "=@ccz"(is_empty)
+			 : SLAB_THIS_TOP_INPUTS
 			 : "memory");
 	if (unlikely(is_empty))
 		return slab_alloc_miss(c, flags);
@@ -235,8 +274,8 @@ static __always_inline void *slab_alloc_inline(struct slab_cache *c, u32 row_off
 /* The cache may be NULL, that is the object's own. */
 static __always_inline void slab_free_now_inline(struct slab_cache *c, u32 row_offset, void *object)
 {
-	struct slab_sheaf *s;
 	bool is_full;
+	void **top;
 	u64 n;
 
 	if (slab_free_is_plain()) {
@@ -247,15 +286,13 @@ static __always_inline void slab_free_now_inline(struct slab_cache *c, u32 row_o
 		slab_free_miss(c, object);
 		return;
 	}
-	/* lea leaves the carry, which says that there was room, as it is; inc on memory would load it once more */
-	__asm__ volatile(RESTART_BEGIN SLAB_THIS_SHEAF "cmp %c[capacity](%[s]), %k[n]\n"
-						       "jae 772f\n"
-						       "mov %[object], %c[objects](%[s],%[n],8)\n"
-						       "lea 1(%[n]), %k[n]\n"
-						       "mov %k[n], (%[s])\n" RESTART_END
-			 : [s] "=&r"(s), [n] "=&r"(n), "=@ccae"(is_full)
-			 : SLAB_THIS_SHEAF_INPUTS, [object] "r"(object),
-			   [capacity] "i"(offsetof(struct slab_sheaf, capacity))
+	__asm__ volatile(RESTART_BEGIN SLAB_THIS_TOP "test %[mask], %k[top]\n"
+						     "jz 772f\n"
+						     "mov %[object], (%[top])\n"
+						     "lea 8(%[top]), %[top]\n"
+						     "mov %[top], %c[rows](%[n])\n" RESTART_END
+			 : [top] "=&r"(top), [n] "=&r"(n), "=@ccz"(is_full)
+			 : SLAB_THIS_TOP_INPUTS, [object] "r"(object), [mask] "i"(SHEAF_BYTES - 1)
 			 : "memory");
 	if (unlikely(is_full))
 		slab_free_miss(c, object);

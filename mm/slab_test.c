@@ -222,7 +222,9 @@ void preempt_enable(void)
 static void expect_sheaves_whole(const struct slab_cache *c)
 {
 	for (u32 i = 0; i < 3; i++) {
-		EXPECT(slab_cpu_of(c, i)->main->count <= slab_cpu_of(c, i)->main->capacity);
+		EXPECT(slab_cpu_first_count(slab_cpu_of(c, i)) <=
+		       slab_cpu_first(slab_cpu_of(c, i))->capacity);
+		EXPECT_EQ((u64)sheaf_objects(slab_cpu_first(slab_cpu_of(c, i)))[-1], 0);
 		EXPECT(slab_cpu_of(c, i)->spare->count <= slab_cpu_of(c, i)->spare->capacity);
 	}
 	for (const struct slab_sheaf *s = c->first_barn.empty; s; s = s->next)
@@ -269,13 +271,13 @@ TEST(slab_allocation_moves_to_another_cpu)
 
 		while (nr < NR)
 			p[nr++] = slab_alloc(c, 0);
-		while (slab_cpu_of(c, 0)->main->count || slab_cpu_of(c, 0)->spare->count)
+		while (slab_cpu_first_count(slab_cpu_of(c, 0)) || slab_cpu_of(c, 0)->spare->count)
 			(void)slab_alloc(c, 0);
 		this_cpu_id = 2; /* fills the barn */
 		while (nr > NR / 2)
 			slab_free(c, p[--nr]);
 		this_cpu_id = 1;
-		while (slab_cpu_of(c, 1)->main->count < SHEAF_CAPACITY)
+		while (slab_cpu_first_count(slab_cpu_of(c, 1)) < SHEAF_CAPACITY)
 			slab_free(c, p[--nr]);
 		this_cpu_id = 0;
 		EXPECT(c->first_barn.nr_full > 0);
@@ -299,7 +301,7 @@ TEST(slab_in_a_handler)
 	struct slab_cache *c = slab_cache_create(&info);
 	void *first = slab_alloc(c, 0);
 	static void *p[NR];
-	u32 in_arrays = slab_cpu_of(c, 0)->main->count;
+	u32 in_arrays = slab_cpu_first_count(slab_cpu_of(c, 0));
 
 	host_in_handler = true;
 	for (u32 i = 0; i < NR; i++) { /* more than a slab holds */
@@ -307,12 +309,12 @@ TEST(slab_in_a_handler)
 		EXPECT(p[i] && p[i] != first);
 		*(u64 *)p[i] = i;
 	}
-	EXPECT_EQ(slab_cpu_of(c, 0)->main->count, in_arrays);
+	EXPECT_EQ(slab_cpu_first_count(slab_cpu_of(c, 0)), in_arrays);
 	for (u32 i = 0; i < NR; i++) {
 		EXPECT_EQ(*(u64 *)p[i], i);
 		slab_free(c, p[i]);
 	}
-	EXPECT_EQ(slab_cpu_of(c, 0)->main->count, in_arrays);
+	EXPECT_EQ(slab_cpu_first_count(slab_cpu_of(c, 0)), in_arrays);
 	test_fail_allocation(1);
 	for (u32 i = 0; i < NR; i++)
 		p[i] = slab_alloc(c, ALLOC_ATOMIC);

@@ -15,6 +15,7 @@ struct slab_cache_info {
 	size_t size, align; /* align 0: natural, at least 8 */
 	bool rcu_typed; /* freed memory stays this type for a grace period */
 	bool type_stable; /* with rcu_typed: for ever; never given back */
+	u16 link_offset; /* of a pointer that the cache may use while the object is free; 0: it finds a place */
 	bool account; /* belongs to user-visible objects: charged, leak-listed */
 	void (*construct)(void *object); /* once per object's life in the cache; NULL: none */
 };
