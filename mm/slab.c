@@ -478,7 +478,6 @@ static bool free_make_space(struct slab_cache *c, struct slab_cpu *pc)
 	}
 	/* The barn's sheaves come from here: as many as it ever held full ones. */
 	struct slab_sheaf *new = b->nr_full < BARN_MAX && !b->empty ? sheaf_create(c) : NULL;
-
 	struct slab_sheaf *first = first_take(pc);
 
 	scoped_spin_irq(&b->lock);
