@@ -1,6 +1,7 @@
 /* Call chains of this thread, of a trap frame, and of a sleeping thread. */
 #include <nos/arch.h>
 #include <nos/log.h>
+#include <nos/pte.h>
 
 #include "unwind.h"
 #include "x86.h"
@@ -10,7 +11,21 @@
 extern const char kernel_init_start[], kernel_init_text_end[];
 extern const u8 eh_frame_hdr_start[], eh_frame_hdr_end[], eh_frame_start[], eh_frame_end[];
 
-static struct unwind_table kernel_unwind_table(void)
+/*
+ * Like probe_read_u64, without a fault where there is no memory: an NMI's handler must take none, for the IRET of
+ * it would let the next NMI come on the same stack.
+ */
+static __unchecked bool read_mapped(u64 *value, const void *from)
+{
+	u64 first = (u64)from;
+
+	if (first < DIRECT_MAP_BASE || !kernel_resolve(first) || !kernel_resolve(first + 7))
+		return false;
+	*value = *(const u64 *)from;
+	return true;
+}
+
+static struct unwind_table kernel_unwind_table(unwind_read_fn read)
 {
 	return (struct unwind_table){
 		.header = eh_frame_hdr_start,
@@ -18,7 +33,7 @@ static struct unwind_table kernel_unwind_table(void)
 		.frames = eh_frame_start,
 		.frames_end = eh_frame_end,
 		.header_address = (u64)eh_frame_hdr_start,
-		.read = probe_read_u64,
+		.read = read,
 	};
 }
 
@@ -30,9 +45,10 @@ static bool is_kernel_text(u64 pc)
 }
 
 /* Return addresses from `s` on; the first is s->rip itself. */
-static unsigned chain(struct unwind_state *s, bool is_return_address, u64 *to, unsigned max)
+static unsigned chain(struct unwind_state *s, bool is_return_address, unwind_read_fn read, u64 *to,
+		      unsigned max)
 {
-	struct unwind_table t = kernel_unwind_table();
+	struct unwind_table t = kernel_unwind_table(read);
 	unsigned n = 0;
 
 	while (n < max && is_kernel_text(s->registers[UNWIND_RIP])) {
@@ -77,7 +93,7 @@ void arch_backtrace(const struct trap_frame *frame)
 		state_from_frame(&s, frame);
 	else
 		state_here(&s);
-	unsigned n = chain(&s, false, trace, MAX_FRAMES);
+	unsigned n = chain(&s, false, read_mapped, trace, MAX_FRAMES);
 
 	for (unsigned i = 0; i < n; i++)
 		log_write(LOG_EMERG, "  [<%016lx>]", trace[i]);
@@ -88,7 +104,7 @@ unsigned arch_stack_trace_here(u64 *to, unsigned max)
 	struct unwind_state s = { 0 };
 
 	state_here(&s);
-	return chain(&s, false, to, max);
+	return chain(&s, false, probe_read_u64, to, max);
 }
 
 unsigned arch_stack_trace(const struct arch_thread *t, u64 *to, unsigned max)
@@ -106,5 +122,5 @@ unsigned arch_stack_trace(const struct arch_thread *t, u64 *to, unsigned max)
 	s.registers[UNWIND_RBX] = saved[5];
 	s.registers[UNWIND_RIP] = saved[6];
 	s.registers[UNWIND_RSP] = READ_ONCE(t->rsp) + sizeof(saved);
-	return chain(&s, true, to, max);
+	return chain(&s, true, probe_read_u64, to, max);
 }

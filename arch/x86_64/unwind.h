@@ -9,11 +9,14 @@
 #define UNWIND_RSP 7
 #define UNWIND_RIP 16
 
+/* False where memory can't be read. */
+typedef bool (*unwind_read_fn)(u64 *value, const void *from);
+
 struct unwind_table {
 	const u8 *header, *header_end; /* .eh_frame_hdr */
 	const u8 *frames, *frames_end; /* .eh_frame */
 	u64 header_address; /* where the header is linked */
-	bool (*read)(u64 *value, const void *from); /* false where memory can't be read */
+	unwind_read_fn read;
 };
 
 struct unwind_state {
