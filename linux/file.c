@@ -530,17 +530,18 @@ long sys_syncfs(int fd)
 long sys_sync_file_range(int fd, s64 offset, s64 nbytes, unsigned int flags)
 {
 	scoped_fd r = fd_lookup(fd);
+	s64 end;
 	u32 type;
 
 	if (!r.file)
 		return -EBADF;
-	if (offset < 0 || nbytes < 0 || offset + nbytes < offset || (flags & ~7u))
+	if (offset < 0 || nbytes < 0 || __builtin_add_overflow(offset, nbytes, &end) ||
+	    (flags & ~7u))
 		return -EINVAL;
 	type = r.file->inode->mode & S_IFMT;
 	if (type != S_IFREG && type != S_IFDIR && type != S_IFBLK && type != S_IFLNK)
 		return -ESPIPE;
-	return page_cache_sync(&r.file->inode->cache, (u64)offset,
-			       nbytes ? (u64)(offset + nbytes) : U64_MAX);
+	return page_cache_sync(&r.file->inode->cache, (u64)offset, nbytes ? (u64)end : U64_MAX);
 }
 
 /* Bytes [start, end) of a regular file are brought into the cache. */

@@ -149,6 +149,8 @@ TEST(sync_family)
 	CHECK_OK(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
 	CHECK_ERR(sync_file_range(fd, 0, 0, 0x100), EINVAL);
 	CHECK_ERR(sync_file_range(fd, -1, 0, 0), EINVAL);
+	CHECK_ERR(sync_file_range(fd, 1ll << 62, 1ll << 62, 0), EINVAL);
+	CHECK_OK(sync_file_range(fd, 1ll << 62, (1ll << 62) - 1, 0));
 	CHECK_ERR(fsync(-1), EBADF);
 	CHECK_ERR(fdatasync(-1), EBADF);
 	CHECK_ERR(syncfs(-1), EBADF);
