@@ -261,8 +261,9 @@ def finish(session, kernel, carrier, result, status):
     command = session.options.command[0] if session.options.command else "the shell"
     panicked = status is not None and os.WIFEXITED(status) and os.WEXITSTATUS(status) == 3
     if carrier.timed_out:
-        raise Failure(f"timeout after {round(carrier.seconds, 1):g} s; the kernel's log, at whose end "
-                      "NOS says where each thread stood, is " + os.path.relpath(session.log), 124)
+        report = ", at whose end stands where each thread was," if session.reported else ""
+        raise Failure(f"timeout after {round(carrier.seconds, 1):g} s; the kernel's log{report} is "
+                      + os.path.relpath(session.log), 124)
     if carrier.killed_by:
         return 128 + carrier.killed_by
     if result is None or panicked:
