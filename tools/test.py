@@ -203,7 +203,11 @@ class Guest:
                     # Its time is up: it says where each thread stands.
                     os.kill(process.pid, signal.SIGALRM)
                     os.set_blocking(pipe, True)
-                    for line in process.communicate(timeout=60)[0].splitlines():
+                    try:
+                        data = process.communicate(timeout=60)[0]
+                    except subprocess.TimeoutExpired as late:
+                        data = late.output or b""
+                    for line in data.splitlines():
                         yield line.decode(errors="replace")
                     return
                 data = os.read(pipe, 65536)
